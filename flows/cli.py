@@ -1,0 +1,276 @@
+"""The model: each *command* is a function here; it prints for people, or one JSON value with `--json`.
+
+Exit codes: 0 done, 1 the work failed or an audit found something, 2 the request was wrong (recipe, reference, option).
+Heavy libraries are imported by the command that needs them, so that `--help` and `ls` are quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from schemas.recipe import Recipe
+
+app = typer.Typer(
+    help="Raw text in; clean, segmented, tagged, tokenized Arrow shards and an evaluated language model out.",
+    epilog="Example: gristmill demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
+StoreOption = Annotated[str | None, typer.Option("--store", envvar="GRISTMILL_STORE", help="Folder of the artifacts.", metavar="DIR")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes of the data jobs (never changes a result).")]
+Until = Annotated[str | None, typer.Option(help="Stop after this step.", metavar="STEP")]
+RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (YAML).", metavar="RECIPE")]
+Reference = Annotated[str, typer.Argument(help="kind/name[@version]; the latest version by default.", metavar="ARTIFACT")]
+
+DEFAULT_STORE = ".gristmill/store"
+
+
+def _load(path: Path, store: str | None, workers: int | None) -> Recipe:
+    from schemas.recipe_file import load_recipe
+
+    recipe = load_recipe(path)
+    changes = {k: v for k, v in {"store": store, "workers": workers}.items() if v is not None}
+    return recipe.model_copy(update={"run": recipe.run.model_copy(update=changes)})
+
+
+def _store(location: str | None) -> Any:
+    from schemas.store import Store
+
+    return Store(location or DEFAULT_STORE)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+@app.command(epilog="Example: gristmill demo")
+def demo(as_json: AsJson = False, store: StoreOption = None, workers: Workers = None, until: Until = None) -> None:
+    """Run the whole main job on text that is already on this machine: the standard library and Chinese reviews."""
+    from flows.demo import write_inputs
+
+    recipe_path = Path(__file__).parent / "recipes" / "demo.yaml"
+    recipe = _load(recipe_path, store, workers)
+    print("inputs", file=sys.stderr)
+    write_inputs(Path(".gristmill/demo"))
+    _run(recipe, until, as_json)
+
+
+@app.command(epilog="Example: gristmill run my.yaml --until documents")
+def run(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store: StoreOption = None, workers: Workers = None) -> None:
+    """Run a recipe: reuse what is there, resume what was left unfinished, make the rest."""
+    _run(_load(recipe, store, workers), until, as_json)
+
+
+def _run(recipe: Recipe, until: str | None, as_json: bool) -> None:
+    from flows.server import embedded_server
+    from flows.steps import wanted_steps
+    from schemas.store import Store
+
+    root = Store(recipe.run.store).root
+    names = ", ".join(step.name for step in wanted_steps(recipe, until))
+    print(f"run {recipe.name}: {names}; store {root}", file=sys.stderr, flush=True)
+    with embedded_server(root.parent / "prefect"):
+        from flows.run import run_flow
+
+        outcomes = run_flow(recipe.name, recipe.model_dump(mode="json"), str(root), until)
+    if as_json:
+        _print_json(outcomes)
+    else:
+        from flows.summary import print_summary
+
+        print_summary(outcomes)
+
+
+@app.command(epilog="Example: gristmill plan my.yaml")
+def plan(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store: StoreOption = None) -> None:
+    """Say of each step whether it would be reused, resumed or run, and why; nothing is run."""
+    from flows.planning import plan as make_plan
+
+    loaded = _load(recipe, store, None)
+    decisions = make_plan(loaded, _store(loaded.run.store), until)
+    if as_json:
+        _print_json([d.as_json() for d in decisions])
+    else:
+        for d in decisions:
+            print(f"{d.step:<10} {d.action:<7} {'; '.join(d.why)}")
+
+
+@app.command("ls", epilog="Example: gristmill ls documents")
+def list_artifacts(
+    kind: Annotated[str | None, typer.Argument(help="Only this kind.")] = None, as_json: AsJson = False, store: StoreOption = None
+) -> None:
+    """List the artifacts of a store."""
+    from flows.progress import quantity
+
+    opened = _store(store)
+    rows = [
+        {
+            "kind": a.kind,
+            "name": a.name,
+            "version": a.version,
+            "path": str(a.path),
+            "fingerprint": a.manifest.fingerprint,
+            "content_digest": a.manifest.content_digest,
+            "bytes": sum(f.bytes for f in a.manifest.files()),
+        }
+        for a in opened.artifacts(kind)
+    ]
+    if as_json:
+        _print_json(rows)
+    else:
+        for row in rows:
+            print(f"{row['kind'] + '/' + row['name']:<28} {row['version']:<36} {quantity(row['bytes'], 'bytes'):>10}  {row['path']}")
+        if not rows:
+            print(f"nothing in {opened.root} yet; `gristmill demo` makes something")
+    for finding in opened.damaged():
+        print(f"damaged: {finding}", file=sys.stderr)
+
+
+@app.command(epilog="Example: gristmill show documents/demo")
+def show(artifact: Reference, as_json: AsJson = False, store: StoreOption = None) -> None:
+    """Show what an artifact is: identity, ledger, files and facts."""
+    from flows.summary import describe
+
+    found = _store(store).find(artifact)
+    if as_json:
+        _print_json({"reference": found.reference, "path": str(found.path), **found.manifest.as_json()})
+    else:
+        print(describe(found))
+
+
+@app.command("audit", epilog="Example: gristmill audit documents/demo")
+def audit_artifact(artifact: Reference, as_json: AsJson = False, store: StoreOption = None) -> None:
+    """Derive digests, ledgers and alignment again from the files; exit 1 and name the file if anything differs."""
+    from flows.lineage import made_from
+    from schemas.artifact import Damaged
+    from schemas.audit import audit
+
+    opened = _store(store)
+    try:
+        found = opened.find(artifact)
+        findings = audit(found, made_from(opened, found, "documents"))
+        checked = len(found.manifest.files())
+    except Damaged as error:
+        findings, checked = [str(error)], 0
+    if as_json:
+        _print_json({"artifact": artifact, "sound": not findings, "files": checked, "findings": findings})
+    else:
+        for finding in findings:
+            print(finding)
+        print(f"{artifact}: {len(findings)} findings in {checked} files" if findings else f"{artifact}: sound, {checked} files")
+    if findings:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: gristmill rejects documents/demo --reason min_chars --limit 5")
+def rejects(
+    artifact: Reference,
+    reason: Annotated[str | None, typer.Option(help="Only this reason.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Rows to show; 0: only the counts.")] = 10,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Browse the records that were not kept: counts by source and reason, then rows with where they came from."""
+    from flows.rejects import browse
+
+    counts, rows = browse(_store(store).find(artifact), reason, source, limit)
+    if as_json:
+        _print_json({"counts": counts, "rows": rows})
+        return
+    for c in counts:
+        print(f"{c['source']:<14} {c['stage']:<10} {c['reason']:<22} {c['records']:>9,} records  {c['bytes']:>13,} bytes")
+    for row in rows:
+        print(f"\n{row['source']}:{row['uri']} record {row['record']:,} ({row['record_bytes']:,} bytes): {row['reason']}: {row['detail']}")
+        if row["text"]:
+            print(f"    {row['text']!r}")
+
+
+@app.command(epilog='Example: gristmill generate model/demo "def main("')
+def generate(
+    model: Annotated[str, typer.Argument(help="model/name[@version]")],
+    prompt: Annotated[str, typer.Argument(help="Text to go on from.")],
+    max_new: Annotated[int, typer.Option(min=1, help="Tokens to make at the most.")] = 64,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.8,
+    top_k: Annotated[int, typer.Option(min=0, help="0: all.")] = 0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
+    seed: int = 0,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Let a model continue a prompt."""
+    from model.generate import continue_text
+
+    reference = model if model.startswith("model/") else f"model/{model}"
+    found = _store(store).find(reference)
+    text = continue_text(found.path, prompt, max_new=max_new, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
+    if as_json:
+        _print_json({"model": found.reference, "prompt": prompt, "text": text, "seed": seed})
+    else:
+        print(prompt + text)
+
+
+@app.command(epilog="Example: gristmill report evaluation/demo --out report.html")
+def report(
+    artifact: Reference,
+    out: Annotated[Path | None, typer.Option(help="HTML file; default: reports/NAME.html beside the store.")] = None,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Write the HTML page about an artifact and all that it was made from."""
+    from flows.report_file import write_run_report
+
+    opened = _store(store)
+    found = opened.find(artifact)
+    target = write_run_report(opened, found, out)
+    if as_json:
+        _print_json({"artifact": found.reference, "path": str(target)})
+    else:
+        print(target)
+
+
+@app.command(epilog="Example: gristmill doctor")
+def doctor(as_json: AsJson = False, store: StoreOption = None) -> None:
+    """Check this machine: versions, compiler, memory, disk; say in a line what is missing and what follows."""
+    from flows.doctor import examine
+
+    findings = examine(_store(store).root)
+    if as_json:
+        _print_json([f.as_json() for f in findings])
+    else:
+        for f in findings:
+            print(f"{f.level:<5} {f.what:<12} {f.detail}")
+    if any(f.level == "error" for f in findings):
+        raise typer.Exit(1)
+
+
+def main() -> NoReturn:
+    """The `gristmill` command: errors that a person can act on are one message, not a traceback."""
+    from flows.launch import ChildFailed
+    from flows.server import ServerFailed
+    from schemas.artifact import Damaged
+    from schemas.errors import RequestError
+    from schemas.lease import LeaseLost
+
+    try:
+        app()
+    except RequestError as error:
+        print(f"gristmill: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (ChildFailed, ServerFailed, Damaged, LeaseLost) as error:
+        print(f"gristmill: {error}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The model: a *child* is the process that works on a draft. It runs in a process group of its own, dies with us, and
+takes its group with it; exit code 75 asks for another try, with backoff. What it prints goes to `work/log.txt`.
+
+Nothing outlives a cancelled run: the group gets SIGTERM, a grace period for a checkpoint, then SIGKILL.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+TRY_AGAIN = 75
+"""Exit code of a child that lost a process and can go on from its part records (EX_TEMPFAIL of sysexits.h)."""
+TRIES = 5
+GRACE = 30.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+
+class ChildFailed(Exception):
+    """A child ended without finishing; the message ends with the last lines that it printed."""
+
+
+def run_child(command: list[str], log: Path, watch: Callable[[], None], env: Mapping[str, str] | None = None) -> int:
+    """Run a command to its end, calling `watch` about five times a second; return how many tries it took.
+
+    Raises `ChildFailed` after the last try, or at once on any exit code but 75.
+    """
+    for attempt in range(1, TRIES + 1):
+        code = _run_once(command, log, watch, env)
+        if code == 0:
+            return attempt
+        if code != TRY_AGAIN or attempt == TRIES:
+            raise ChildFailed(f"{' '.join(command)}\nended with exit code {code} (try {attempt}). The end of {log}:\n{_tail(log)}")
+        time.sleep(min(2.0**attempt, 30.0))
+    raise AssertionError("unreachable")
+
+
+def _run_once(command: list[str], log: Path, watch: Callable[[], None], env: Mapping[str, str] | None) -> int:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    bound = [sys.executable, "-m", "schemas.process", str(os.getpid()), *command]
+    with open(log, "ab") as output:
+        child = subprocess.Popen(
+            bound, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, **(env or {})}
+        )
+        try:
+            while child.poll() is None:
+                watch()
+                time.sleep(0.2)
+        except BaseException:
+            _stop_group(child)
+            raise
+    _signal_group(child.pid, signal.SIGKILL)
+    return child.returncode
+
+
+def _stop_group(child: subprocess.Popen[bytes]) -> None:
+    _signal_group(child.pid, signal.SIGTERM)
+    try:
+        child.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        pass
+    _signal_group(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return
+
+
+def _tail(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

@@ -1,0 +1,98 @@
+"""The model: a *decision* says of one step whether it will be reused, resumed or run, and why.
+
+`decide` works from identities alone; nothing is made. A step below one that must run is `run` as well, unless the new
+input turns out to have the same content: then the run itself will reuse it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from flows.steps import Ready, Step, wanted_steps
+from schemas.artifact import Artifact
+from schemas.draft import Draft
+from schemas.fingerprint import explain
+from schemas.recipe import Recipe
+from schemas.store import Store
+
+Action = Literal["reuse", "resume", "run"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What will happen to a step, and why."""
+
+    step: str
+    action: Action
+    why: tuple[str, ...]
+    fingerprint: str | None
+    """None while an input is still to be made."""
+    artifact: Artifact | None = None
+    """The one to reuse."""
+    draft: Draft | None = None
+    """The one to resume."""
+
+    def as_json(self) -> dict[str, Any]:
+        artifact = self.artifact.reference if self.artifact else None
+        return {"step": self.step, "action": self.action, "why": list(self.why), "fingerprint": self.fingerprint, "artifact": artifact}
+
+
+def decide(step: Step, recipe: Recipe, store: Store, ready: Ready) -> Decision:
+    """Decide one step whose inputs are all at hand."""
+    name, fingerprint = step.artifact_name(recipe), ready.identity.fingerprint
+    found = store.committed(step.kind, name, fingerprint)
+    if found is not None:
+        missing = found.missing()
+        if not missing:
+            return Decision(step.name, "reuse", (f"{found.reference} has its fingerprint",), fingerprint, artifact=found)
+        return Decision(step.name, "run", (f"{found.reference} is damaged: {missing[0]}",), fingerprint)
+    draft = store.unfinished(step.kind, name, fingerprint)
+    if draft is not None:
+        return Decision(step.name, "resume", (f"an unfinished run left {draft.path.name}",), fingerprint, draft=draft)
+    before = _newest_of_step(store, step, name)
+    if before is None:
+        return Decision(step.name, "run", (f"there is no {step.kind}/{name} yet",), fingerprint)
+    reasons = explain(before.manifest.identity, ready.identity, step.section)
+    if before.manifest.identity.inputs.get("sources") != ready.identity.inputs.get("sources"):
+        reasons = [r for r in reasons if not r.startswith("input sources ")] + _changed_files(before, ready)
+    return Decision(step.name, "run", tuple(reasons) or ("its manifest is damaged",), fingerprint)
+
+
+def plan(recipe: Recipe, store: Store, until: str | None = None) -> list[Decision]:
+    """Decide every step of a run without running any."""
+    decisions: list[Decision] = []
+    artifacts: dict[str, Artifact] = {}
+    for step in wanted_steps(recipe, until):
+        waits = [need for need in step.needs if need not in artifacts and any(d.step == need for d in decisions)]
+        if waits:
+            decision = Decision(step.name, "run", (f"input {' and '.join(waits)} will be made first",), None)
+        else:
+            inputs = {need: artifacts[need] for need in step.needs if need in artifacts}
+            decision = decide(step, recipe, store, step.prepare(recipe, store, inputs))
+        if decision.artifact is not None:
+            artifacts[step.name] = decision.artifact
+        decisions.append(decision)
+    return decisions
+
+
+def _newest_of_step(store: Store, step: Step, name: str) -> Artifact | None:
+    made = [a for a in store.artifacts(step.kind, name) if a.manifest.identity.step == step.name]
+    return made[-1] if made else None
+
+
+def _changed_files(before: Artifact, ready: Ready) -> list[str]:
+    """Say which files came, changed and went, by source: "2 new files in source reviews"."""
+    old, new = _files(before.plan_splits()), _files(ready.splits)
+    counts: Counter[tuple[str, str]] = Counter()
+    for source, uri in old.keys() | new.keys():
+        if old.get((source, uri)) != new.get((source, uri)):
+            what = "new" if (source, uri) not in old else "removed" if (source, uri) not in new else "changed"
+            counts[what, source] += 1
+    return [f"{n} {what} file{'s' if n > 1 else ''} in source {source}" for (what, source), n in sorted(counts.items())]
+
+
+def _files(splits: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    return {(piece["source"], piece["uri"]): piece["digest"] for split in splits for piece in split["pieces"]}

@@ -1,0 +1,40 @@
+"""The model: to *browse* rejects is to count them by source, stage and reason, and to look at some of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.arrow import REJECTS, read_shard
+from schemas.artifact import Artifact
+from schemas.errors import RequestError
+
+_SHOWN = 200
+"""Characters of a reject's text that are shown."""
+
+
+def browse(documents: Artifact, reason: str | None, source: str | None, limit: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Counts (most records first) and at most `limit` rows, in canonical order."""
+    if documents.kind != "documents":
+        raise RequestError(f"{documents.reference}: only documents artifacts have rejects")
+    tables = [read_shard(path) for path in documents.paths("rejects")]
+    table = pa.concat_tables(tables) if tables else REJECTS.empty_table()
+    for column, wanted in (("reason", reason), ("source", source)):
+        if wanted is not None:
+            known = sorted(pc.unique(table[column]).to_pylist())
+            table = table.filter(pc.equal(table[column], wanted))
+            if not table.num_rows:
+                raise RequestError(f"{documents.reference}: no reject has {column} {wanted!r}; there is {', '.join(known) or 'none at all'}")
+    grouped = table.group_by(["source", "stage", "reason"]).aggregate([("record_bytes", "count"), ("record_bytes", "sum")])
+    counts = [
+        {"source": r["source"], "stage": r["stage"], "reason": r["reason"], "records": r["record_bytes_count"], "bytes": r["record_bytes_sum"]}
+        for r in grouped.to_pylist()
+    ]
+    counts.sort(key=lambda c: (-c["records"], c["source"], c["reason"]))
+    rows = table.slice(0, limit).to_pylist()
+    for row in rows:
+        row["doc_id"] = row["doc_id"].hex()
+        row["text"] = row["text"] and row["text"][:_SHOWN]
+    return counts, rows

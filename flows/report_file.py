@@ -1,0 +1,34 @@
+"""The model: the *report file* of a run is `reports/NAME.html` beside the store, about an artifact and its lineage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.lineage import lineage
+from flows.report import gather, write_report
+from schemas.artifact import Artifact
+from schemas.errors import RequestError
+from schemas.store import Store
+
+
+def report_path(store: Store, name: str) -> Path:
+    return store.root.parent / "reports" / f"{name}.html"
+
+
+def write_run_report(store: Store, artifact: Artifact, target: Path | None = None) -> Path:
+    """Write the report page; raises `RequestError` if the documents it began with are no longer in the store."""
+    made = lineage(store, artifact)
+    if "documents" not in made:
+        raise RequestError(f"{artifact.reference}: the documents it was made from are not in {store.root}, so there is nothing to report on")
+    facts = gather(
+        documents=made["documents"],
+        tokenizer=made.get("tokenizer"),
+        tokens=made.get("tokens"),
+        pretrain=made.get("pretrain"),
+        finetune=made.get("finetune"),
+        evaluation=made.get("evaluate"),
+    )
+    target = target or report_path(store, made["documents"].name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_report(target, facts)
+    return target

@@ -1,0 +1,93 @@
+"""The model: a *run* is one Prefect flow over a recipe, with a tracked task for each step and one for the report.
+
+Tasks exchange small JSON: references and paths, never tables or models. Prefect's caching is off: what is reused is
+decided by our fingerprints alone, because Prefect's default key holds the run id.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.ensure import Outcome, ensure
+from flows.progress import duration
+from flows.report_file import write_run_report
+from flows.steps import STEPS, wanted_steps
+from schemas.artifact import Artifact
+from schemas.recipe import Recipe
+from schemas.store import Store
+
+Json = dict[str, Any]
+
+
+def say(line: str) -> None:
+    """Tell the person at the terminal; stdout stays free for results."""
+    print(line, file=sys.stderr, flush=True)
+
+
+@flow(name="gristmill", flow_run_name="{name}", persist_result=False, validate_parameters=False)
+def run_flow(name: str, recipe: Json, store: str, until: str | None) -> list[Json]:
+    """Ensure every step of a recipe in order, then write the report; returns a JSON object a step."""
+    parsed = Recipe.model_validate(recipe)
+    outcomes: list[Json] = []
+    for step in wanted_steps(parsed, until):
+        inputs = {o["step"]: o["path"] for o in outcomes if o["step"] in step.needs}
+        outcomes.append(step_task.with_options(task_run_name=step.name)(step.name, recipe, store, inputs))
+    if outcomes:
+        outcomes.append(report_task(store, outcomes[-1]["path"]))
+    return outcomes
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def step_task(step: str, recipe: Json, store: str, inputs: dict[str, str]) -> Json:
+    """Ensure one step; publish its ledger or its facts."""
+    chosen = next(s for s in STEPS if s.name == step)
+    artifacts = {role: Artifact.open(Path(path)) for role, path in inputs.items()}
+    outcome = ensure(chosen, Recipe.model_validate(recipe), Store(store), artifacts, say)
+    if outcome.action != "reuse":
+        say(f"  {step:<10} done in {duration(outcome.seconds)}: {outcome.artifact.reference}")
+    _publish(outcome)
+    return {
+        "step": step,
+        "action": outcome.action,
+        "why": list(outcome.why),
+        "artifact": outcome.artifact.reference,
+        "path": str(outcome.artifact.path),
+        "fingerprint": outcome.artifact.manifest.fingerprint,
+        "seconds": round(outcome.seconds, 1),
+    }
+
+
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="report")
+def report_task(store: str, path: str) -> Json:
+    """Write the page about an artifact and all that it was made from."""
+    target = write_run_report(Store(store), Artifact.open(Path(path)))
+    say(f"  {'report':<10} {target}")
+    return {"step": "report", "action": "run", "why": [], "path": str(target)}
+
+
+def _publish(outcome: Outcome) -> None:
+    """Publish a Prefect artifact: the ledger as a table if the step has one, else the facts of its parts."""
+    manifest = outcome.artifact.manifest
+    key = f"{manifest.name}-{outcome.step}".lower().replace("_", "-").replace(".", "-")
+    about = f"{outcome.artifact.reference}, fingerprint {manifest.fingerprint[:8]}, {outcome.action}"
+    if manifest.ledgers:
+        rows = [
+            {
+                "source": source,
+                "read": ledger.records_read,
+                "kept": ledger.records_kept,
+                "failed": ledger.records_failed,
+                **{f"rejected: {reason}": n for reason, n in sorted(ledger.rejected.items())},
+            }
+            for source, ledger in manifest.ledgers.items()
+        ]
+        create_table_artifact(key=key, table=rows, description=about)
+    else:
+        facts = "\n".join(f"- **{k}**: `{str(v)[:300]}`" for part in manifest.parts[:1] for k, v in part.facts.items())
+        create_markdown_artifact(key=key, markdown=f"{about}\n\n{facts}")

@@ -1,0 +1,152 @@
+"""The model: a *step* makes one artifact from others. `STEPS` lists them in order; each says what it needs, which recipe
+section decides it, and which command makes it. *Ready work* is a step with its inputs found and its identity known.
+
+Nothing heavy is imported here: planning a run takes a second.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pipelines.corpus
+
+import model.versions
+import pipelines.tokenizer
+import pipelines.tokens
+from schemas.artifact import Artifact
+from schemas.errors import RequestError
+from schemas.fingerprint import Identity
+from schemas.recipe import Recipe, Run
+from schemas.store import Store
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A step's work with all that decides it."""
+
+    identity: Identity
+    splits: Sequence[Mapping[str, Any]] = ()
+    roots: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run."""
+
+    name: str
+    kind: str
+    section: str
+    """The recipe section that decides it."""
+    needs: tuple[str, ...]
+    """Steps whose artifacts it reads; the ones that a recipe leaves out are passed over."""
+    stages: tuple[str, ...]
+    """Stages whose part records make its manifest."""
+    prepare: Callable[[Recipe, Store, Mapping[str, Artifact]], Ready]
+    command: Callable[[Path, Run], list[str]]
+    suffix: str = ""
+    """Told apart by this from another step's artifact of the same kind."""
+    parts_as_progress: tuple[str, ...] = ()
+    """Stages whose part records, weighted by the bytes of their splits, are its progress; none: it reports by itself."""
+
+    def artifact_name(self, recipe: Recipe) -> str:
+        return recipe.name + self.suffix
+
+    def wanted(self, recipe: Recipe) -> bool:
+        return getattr(recipe, self.section) is not None
+
+
+def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
+    corpus = recipe.corpus
+    roots = {source.name: source.path for source in corpus.sources}
+    listing = pipelines.corpus.list_inputs(corpus, roots, store.root / ".cache" / "inputs.json")
+    splits = pipelines.corpus.plan_splits(listing, corpus)
+    identity = Identity(
+        "documents",
+        pipelines.corpus.STEP_VERSION,
+        pipelines.corpus.identity_settings(corpus),
+        {"sources": listing.digest},
+        pipelines.corpus.engines(corpus),
+    )
+    return Ready(identity, splits, {name: str(Path(path).resolve()) for name, path in roots.items()})
+
+
+def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
+    digests = _digests(inputs)
+    if recipe.tokenizer.pin is not None:
+        digests["pinned"] = store.find(f"tokenizer/{recipe.tokenizer.pin}").manifest.content_digest
+    settings = recipe.tokenizer.model_dump(mode="json")
+    engines = pipelines.tokenizer.engines(recipe.tokenizer)
+    return Ready(Identity("tokenizer", pipelines.tokenizer.STEP_VERSION, settings, digests, engines))
+
+
+def _tokens(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
+    identity = Identity(
+        "tokens",
+        pipelines.tokens.STEP_VERSION,
+        recipe.tokens.model_dump(mode="json"),
+        _digests(inputs),
+        pipelines.tokens.engines(recipe.tokens),
+    )
+    return Ready(identity, inputs["documents"].plan_splits())
+
+
+def _model_step(section: str, version: int) -> Callable[[Recipe, Store, Mapping[str, Artifact]], Ready]:
+    def prepare(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
+        settings = getattr(recipe, section).model_dump(mode="json")
+        return Ready(Identity(section, version, settings, _digests(inputs), model.versions.engines()))
+
+    return prepare
+
+
+def _digests(inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    return {role: artifact.manifest.content_digest for role, artifact in inputs.items()}
+
+
+def _python(module: str) -> Callable[[Path, Run], list[str]]:
+    return lambda draft, run: [sys.executable, "-m", module, str(draft)]
+
+
+def _torchrun(module: str) -> Callable[[Path, Run], list[str]]:
+    def command(draft: Path, run: Run) -> list[str]:
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.ranks}"]
+        return [*launcher, "-m", module, str(draft)]
+
+    return command
+
+
+STEPS = (
+    Step(
+        "documents", "documents", "corpus", (), ("prepare", "duplicates", "finish"), _documents,
+        _python("pipelines.corpus"), parts_as_progress=("prepare", "finish"),
+    ),
+    Step("tokenizer", "tokenizer", "tokenizer", ("documents",), ("tokenizer",), _tokenizer, _python("pipelines.tokenizer")),
+    Step(
+        "tokens", "tokens", "tokens", ("documents", "tokenizer"), ("tokens",), _tokens,
+        _python("pipelines.tokens"), parts_as_progress=("tokens",),
+    ),
+    Step(
+        "pretrain", "model", "pretrain", ("tokenizer", "tokens"), ("pretrain",),
+        _model_step("pretrain", model.versions.PRETRAIN_VERSION), _torchrun("model.train"),
+    ),
+    Step(
+        "finetune", "model", "finetune", ("documents", "tokenizer", "tokens", "pretrain"), ("finetune",),
+        _model_step("finetune", model.versions.FINETUNE_VERSION), _python("model.finetune"), suffix="-finetuned",
+    ),
+    Step(
+        "evaluate", "evaluation", "evaluate", ("documents", "tokenizer", "tokens", "pretrain", "finetune"), ("evaluate",),
+        _model_step("evaluate", model.versions.EVALUATE_VERSION), _python("model.evaluate"),
+    ),
+)  # fmt: skip
+
+
+def wanted_steps(recipe: Recipe, until: str | None = None) -> list[Step]:
+    """The steps that a recipe asks for, in order, up to and including `until`."""
+    names = [step.name for step in STEPS]
+    if until is not None and until not in names:
+        raise RequestError(f"there is no step {until!r}; the steps are {', '.join(names)}")
+    last = names.index(until) if until else len(names) - 1
+    return [step for step in STEPS[: last + 1] if step.wanted(recipe)]

@@ -1,0 +1,120 @@
+"""The model: a *decoder* is a Llama-shaped language model: token embedding, layers of causal attention and SwiGLU with
+RMSNorm before each, a final norm, and a *head* that scores the next token.
+
+Rows of the embedding are *padded* to a multiple of 64, for speed. Padding never shows: logits and exported weights have
+the vocabulary's real size, and padded rows get no gradient.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.layers import Attention, LayerCache, RMSNorm, SwiGLU, rotary_table
+from schemas import recipe
+
+PAD_TO = 64
+INIT_STD = 0.02
+
+
+class Layer(nn.Module):
+    """One pre-norm residual layer: attention, then the feed-forward network."""
+
+    def __init__(self, config: recipe.Decoder) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.width, config.norm_eps)
+        self.self_attn = Attention(config.width, config.heads, config.kv_heads)
+        self.post_attention_layernorm = RMSNorm(config.width, config.norm_eps)
+        self.mlp = SwiGLU(config.width, config.ffn)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: LayerCache | None = None) -> Tensor:
+        """float [batch, time, width] -> the same."""
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache)
+        return x + self.mlp(self.post_attention_layernorm(x))
+
+
+class Backbone(nn.Module):
+    """Everything below the head; the part that Hugging Face calls ``model``."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: recipe.Decoder, rows: int) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(rows, config.width)
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.width, config.norm_eps)
+        cos, sin = rotary_table(config.width // config.heads, config.context, config.rope_theta)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def forward(self, ids: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
+        """int64 [batch, time] -> final-normed states, float [batch, time, width]."""
+        start = caches[0].length if caches else 0
+        end = start + ids.shape[1]
+        if end > self.cos.shape[0]:
+            raise ValueError(f"{end} positions do not fit the model's context of {self.cos.shape[0]}: shorten the input")
+        cos, sin = self.cos[start:end], self.sin[start:end]
+        x = self.embed_tokens(ids)
+        for number, layer in enumerate(self.layers):
+            x = layer(x, cos, sin, caches[number] if caches else None)
+        return self.norm(x)
+
+
+class DecoderModel(nn.Module):
+    """A decoder with its head; parameter names equal those of Hugging Face's ``LlamaForCausalLM``."""
+
+    def __init__(self, config: recipe.Decoder, vocab_size: int) -> None:
+        """Weights are drawn from torch's global generator: seed it first."""
+        super().__init__()
+        self.config, self.vocab_size = config, vocab_size
+        rows = -(-vocab_size // PAD_TO) * PAD_TO
+        self.model = Backbone(config, rows)
+        self.lm_head = nn.Linear(config.width, rows, bias=False)
+        if config.tie_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+        self._initialise()
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """Normal with deviation 0.02; what writes to the residual stream is divided by sqrt(2 layers), as in GPT-2.
+
+        Padded rows are zero.
+        """
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+                std = INIT_STD / (2 * self.config.layers) ** 0.5 if residual else INIT_STD
+                nn.init.normal_(parameter, std=std)
+        self.model.embed_tokens.weight[self.vocab_size :] = 0
+        self.lm_head.weight[self.vocab_size :] = 0
+
+    def hidden(self, ids: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
+        """int64 [batch, time] -> final-normed states, float [batch, time, width]."""
+        return self.model(ids, caches)
+
+    def forward(self, ids: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
+        """int64 [batch, time] -> logits of the next token, float [batch, time, vocab].
+
+        With ``caches`` (see ``caches``), the ids continue the positions that these hold. Raises ValueError past the context.
+        """
+        return self.lm_head(self.hidden(ids, caches))[..., : self.vocab_size]
+
+    def caches(self, batch: int) -> list[LayerCache]:
+        """Empty caches of keys and values, one a layer, with room for the whole context."""
+        c, weight = self.config, self.lm_head.weight
+        return [LayerCache(batch, c.kv_heads, c.context, c.width // c.heads, weight.dtype, weight.device) for _ in range(c.layers)]
+
+
+class NextToken(nn.Module):
+    """The training objective: mean cross entropy, in nats, of each token given those before it in its block."""
+
+    def __init__(self, decoder: DecoderModel) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, blocks: Tensor) -> Tensor:
+        """int64 [batch, context + 1] -> float32 scalar."""
+        logits = self.decoder(blocks[:, :-1])
+        return F.cross_entropy(logits.flatten(0, 1).float(), blocks[:, 1:].flatten())

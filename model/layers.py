@@ -1,0 +1,104 @@
+"""The model: layers that model families share: *RMSNorm*, *rotary* positions, *grouped-query attention* with an optional
+*cache* of keys and values, and the gated feed-forward network *SwiGLU*.
+
+Attribute names are those of Hugging Face's Llama, so that a state dict is a pure rename. Nothing here knows of ranks.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm over the last dimension, computed in float32 (Zhang & Sennrich, arXiv:1910.07467)."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float [..., width] -> the same shape and dtype."""
+        wide = x.float()
+        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return self.weight.to(x.dtype) * wide.to(x.dtype)
+
+
+def rotary_table(head_width: int, positions: int, theta: float) -> tuple[Tensor, Tensor]:
+    """Cosines and sines, float32 [positions, head_width], of angle position * theta^(-2i/head_width), halves repeated."""
+    frequency = theta ** (-torch.arange(0, head_width, 2, dtype=torch.float64) / head_width)
+    angle = torch.outer(torch.arange(positions, dtype=torch.float64), frequency)
+    angle = torch.cat((angle, angle), dim=-1)
+    return angle.cos().float(), angle.sin().float()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding of x [batch, heads, time, head_width] by tables [time, head_width].
+
+    Half-split pairs (i, i + head_width/2) turn counter-clockwise: (a, b) -> (a cos - b sin, b cos + a sin)
+    (Su et al., arXiv:2104.09864, in Llama's layout).
+    """
+    first, second = x.chunk(2, dim=-1)
+    turned = torch.cat((-second, first), dim=-1)
+    return x * cos.to(x.dtype) + turned * sin.to(x.dtype)
+
+
+class LayerCache:
+    """Keys and values of one layer for the positions seen so far: each [batch, kv_heads, capacity, head_width]."""
+
+    def __init__(self, batch: int, kv_heads: int, capacity: int, head_width: int, dtype: torch.dtype, device: torch.device) -> None:
+        shape = (batch, kv_heads, capacity, head_width)
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.length = 0
+
+    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Append [batch, kv_heads, time, head_width] and return all keys and values so far."""
+        end = self.length + keys.shape[2]
+        self.keys[:, :, self.length : end] = keys
+        self.values[:, :, self.length : end] = values
+        self.length = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+
+class Attention(nn.Module):
+    """Causal self-attention in which groups of query heads share a key and value head (Ainslie et al., arXiv:2305.13245)."""
+
+    def __init__(self, width: int, heads: int, kv_heads: int) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_width = heads, kv_heads, width // heads
+        self.q_proj = nn.Linear(width, heads * self.head_width, bias=False)
+        self.k_proj = nn.Linear(width, kv_heads * self.head_width, bias=False)
+        self.v_proj = nn.Linear(width, kv_heads * self.head_width, bias=False)
+        self.o_proj = nn.Linear(heads * self.head_width, width, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: LayerCache | None = None) -> Tensor:
+        """float [batch, time, width] -> the same; with a cache, ``x`` continues the positions that it holds.
+
+        A call that continues a filled cache holds one position (decoding); the first call may hold many (the prompt).
+        """
+        batch, time, _ = x.shape
+        q = rotate(self.q_proj(x).view(batch, time, self.heads, self.head_width).transpose(1, 2), cos, sin)
+        k = rotate(self.k_proj(x).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2), cos, sin)
+        v = self.v_proj(x).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2)
+        if cache is not None:
+            k, v = cache.extend(k, v)
+        grouped = self.heads != self.kv_heads
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=time > 1, enable_gqa=grouped)
+        return self.o_proj(mixed.transpose(1, 2).reshape(batch, time, -1))
+
+
+class SwiGLU(nn.Module):
+    """Gated feed-forward network down(silu(gate(x)) * up(x)) (Shazeer, arXiv:2002.05202)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(width, hidden, bias=False)
+        self.up_proj = nn.Linear(width, hidden, bias=False)
+        self.down_proj = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float [..., width] -> the same shape."""
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))

@@ -1,0 +1,225 @@
+"""The model: a *listing* holds every file of every source, in canonical order: source priority, then URI. A *split* is
+a unit of input work: *pieces* that follow each other in that order, each a file or a byte range of one.
+
+Both are pure functions of the files and of what the recipe says, never of workers or of the order in which a file
+system lists its folders. A *stat cache* remembers digests by (path, size, modification time), so that a second plan
+over the same files reads none of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import glob
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from schemas.files import replace
+from schemas.fingerprint import canonical_json, digest_file, digest_json, read_json
+from schemas.recipe import Corpus, Source
+
+COMPRESSED = (".gz", ".zst")
+_UNSETTLED = 2_000_000_000
+"""Nanoseconds: a file changed this recently could change again without a new modification time, so it isn't cached."""
+
+
+class InputError(Exception):
+    """A source cannot be read as the recipe says. The message names the source and the place, and says what to do."""
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file to read; `bytes` as stored, `digest` (xxh3-128, hex) of what is stored."""
+
+    source: str
+    uri: str
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All inputs of a corpus, each group in canonical order."""
+
+    files: tuple[InputFile, ...]
+    empty: tuple[tuple[str, str], ...]
+    """(source, uri) of files without a byte."""
+    unreadable: tuple[tuple[str, str, str], ...]
+    """(source, uri, why) of files and folders that could not be read."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of what was found: names, contents, and what could not be read."""
+        files = [[f.source, f.uri, f.digest] for f in self.files]
+        return digest_json({"files": files, "empty": self.empty, "unreadable": self.unreadable})
+
+
+def list_inputs(settings: Corpus, roots: Mapping[str, str], stat_cache: Path | None = None) -> Listing:
+    """List the files of all sources with their digests; `roots` gives the path (file, folder or glob) of each source.
+
+    Raises `InputError` for a source whose path is missing, can't be listed, or holds no file that the recipe includes.
+    """
+    found = [(source, Path(roots[source.name]), _find(source, roots[source.name])) for source in settings.sources]
+    known = _StatCache(stat_cache)
+    files: list[InputFile] = []
+    empty: list[tuple[str, str]] = []
+    unreadable: list[tuple[str, str, str]] = []
+    for source, path, entries in found:
+        folder = root_folder(path)
+        for uri, problem in sorted(entries.items()):
+            try:
+                if problem is not None:
+                    raise OSError(errno.EIO, problem)
+                size, digest = known.digest(folder / uri)
+            except OSError as error:
+                unreadable.append((source.name, uri.encode("utf-8", "backslashreplace").decode(), error.strerror or str(error)))
+                continue
+            if size == 0:
+                empty.append((source.name, uri))
+            else:
+                files.append(InputFile(source.name, uri, size, digest))
+    known.save()
+    return Listing(tuple(files), tuple(empty), tuple(unreadable))
+
+
+def plan_splits(listing: Listing, settings: Corpus) -> list[dict[str, Any]]:
+    """Pack the files, in canonical order, into splits of about `settings.split_bytes` bytes as stored.
+
+    A split is ``{ordinal, bytes, pieces: [{source, uri, start, end, size, digest}], empty, unreadable}``; `size` and
+    `digest` are the whole file's. Uncompressed files of lines are cut where a split is full; others are never cut.
+    Inputs that hold nothing to read stand in the first split, so that a ledger can count them.
+    """
+    lines = {source.name for source in settings.sources if source.format == "jsonl" or (source.format == "txt" and source.unit == "line")}
+    packs: list[list[dict[str, Any]]] = [[]]
+    room = settings.split_bytes
+    for file in listing.files:
+        cuttable = file.source in lines and not file.uri.endswith(COMPRESSED)
+        start = 0
+        while start < file.bytes:
+            left = file.bytes - start
+            if packs[-1] and (room <= 0 or (not cuttable and left > room)):
+                packs.append([])
+                room = settings.split_bytes
+            end = start + min(left, room) if cuttable else file.bytes
+            piece = {"source": file.source, "uri": file.uri, "start": start, "end": end, "size": file.bytes, "digest": file.digest}
+            packs[-1].append(piece)
+            room -= end - start
+            start = end
+    splits: list[dict[str, Any]] = []
+    for ordinal, pieces in enumerate(packs):
+        total = sum(piece["end"] - piece["start"] for piece in pieces)
+        splits.append({"ordinal": ordinal, "bytes": total, "pieces": pieces, "empty": [], "unreadable": []})
+    splits[0]["empty"] = [list(entry) for entry in listing.empty]
+    splits[0]["unreadable"] = [list(entry) for entry in listing.unreadable]
+    return splits
+
+
+def root_folder(path: Path) -> Path:
+    """The folder that URIs of a source are relative to: the path itself, a file's folder, or a glob's fixed beginning."""
+    if path.is_dir():
+        return path
+    fixed = path
+    while any(glob.has_magic(part) for part in fixed.parts) and not fixed.exists():
+        fixed = fixed.parent
+    return fixed if fixed != path else path.parent
+
+
+def _find(source: Source, root: str) -> dict[str, str | None]:
+    """Relative POSIX path of each input of a source, and why it can't be read (None: it can)."""
+    path = Path(root)
+    try:
+        if path.is_dir():
+            os.listdir(path)
+            entries = dict(_below(path, source))
+        elif path.exists():
+            entries = {path.name: _refusal(path, path.parent.resolve())}
+        elif glob.has_magic(root):
+            entries = dict(_matches(path, source))
+        else:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), root)
+    except OSError as error:
+        raise InputError(
+            f"source {source.name!r}: {root}: {error.strerror}. Correct corpus.sources[].path in the recipe, or put the data there"
+        ) from error
+    if not entries:
+        wanted = f"include {list(source.include)}" + (f", exclude {list(source.exclude)}" if source.exclude else "")
+        raise InputError(f"source {source.name!r}: no file at {root} matches ({wanted}). Correct its path, include or exclude")
+    return entries
+
+
+def _below(folder: Path, source: Source) -> Iterator[tuple[str, str | None]]:
+    refused: list[OSError] = []
+    inside = folder.resolve()
+    for parent, folders, names in os.walk(folder, onerror=refused.append):
+        relative = os.path.relpath(parent, folder)
+        prefix = "" if relative == "." else Path(relative).as_posix() + "/"
+        folders[:] = [name for name in folders if not _excluded(prefix + name, source)]
+        for name in folders:  # os.walk does not go through links; one that leads out is worth a word
+            if os.path.islink(os.path.join(parent, name)) and (problem := _refusal(Path(parent, name), inside)):
+                yield prefix + name, problem
+        for name in names:
+            if any(fnmatch.fnmatchcase(name, pattern) for pattern in source.include) and not _excluded(prefix + name, source):
+                yield prefix + name, _refusal(Path(parent, name), inside)
+    for error in refused:
+        yield Path(os.path.relpath(error.filename, folder)).as_posix(), error.strerror or str(error)
+
+
+def _matches(pattern: Path, source: Source) -> Iterator[tuple[str, str | None]]:
+    folder = root_folder(pattern)
+    for match in glob.glob(str(pattern), recursive=True):
+        uri = Path(os.path.relpath(match, folder)).as_posix()
+        if not os.path.isdir(match) and not _excluded(uri, source):
+            yield uri, _refusal(Path(match), folder.resolve())
+
+
+def _excluded(uri: str, source: Source) -> bool:
+    return any(fnmatch.fnmatchcase(uri, pattern) for pattern in source.exclude)
+
+
+def _refusal(path: Path, inside: Path) -> str | None:
+    """Why a file is not read, if it isn't: names that no shard can hold, links out of the root, pipes and devices."""
+    try:
+        path.name.encode()
+        real = path.resolve(strict=True)
+        if path.is_symlink() and not real.is_relative_to(inside):
+            return "a symbolic link that leads out of the source's folder"
+        if path.is_symlink() or real.is_dir() or stat.S_ISREG(real.stat().st_mode):
+            return None
+        return "not a regular file"
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    except (OSError, RuntimeError) as error:
+        return getattr(error, "strerror", None) or str(error)
+
+
+class _StatCache:
+    """Digests by absolute path, size and modification time; without a path it remembers nothing."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._before: dict[str, list[Any]] = read_json(path) if path is not None and path.is_file() else {}
+        self._now: dict[str, list[Any]] = {}
+
+    def digest(self, path: Path) -> tuple[int, str]:
+        """Size in bytes and xxh3-128 in hex. Raises `OSError`."""
+        status = path.stat()
+        key, stamp = str(path.absolute()), [status.st_size, status.st_mtime_ns]
+        entry = self._before.get(key)
+        if entry is None or entry[:2] != stamp:
+            entry = [*stamp, digest_file(path)]
+        if time.time_ns() - status.st_mtime_ns > _UNSETTLED:
+            self._now[key] = entry
+        return status.st_size, entry[2]
+
+    def save(self) -> None:
+        """Keep what other runs noted, too: one cache serves all recipes of a store."""
+        merged = {**self._before, **self._now}
+        if self._path is not None and merged != self._before:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            replace(self._path, canonical_json(merged))

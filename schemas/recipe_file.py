@@ -1,0 +1,104 @@
+"""The model: a *problem* of a recipe file has a line, a dotted key and a message; `load_recipe` finds all of them at once.
+
+YAML is parsed twice: to values for pydantic, and to nodes, which know their lines.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from schemas.errors import RequestError
+from schemas.recipe import Recipe
+
+Location = Sequence[int | str]
+
+
+class RecipeError(RequestError):
+    """A recipe file cannot be used; the message has one line a problem, `file:line: key: what is wrong`."""
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read and validate a recipe. Raises `RecipeError` naming file, line, key and the nearest known key."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"not UTF-8 text ({error.reason} at byte {error.start})"
+        raise RecipeError(f"{path}: cannot be read: {reason}") from error
+    try:
+        value = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        raise RecipeError(f"{path}:{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(value, dict):
+        raise RecipeError(f"{path}:1: a recipe is a mapping of sections (name, corpus, tokenizer, ...)")
+    try:
+        return Recipe.model_validate(value)
+    except ValidationError as error:
+        problems = [_describe(path, root, e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors()]
+        raise RecipeError("\n".join(problems)) from error
+
+
+def _describe(path: Path, root: yaml.Node | None, location: Location, kind: str, message: str, given: Any) -> str:
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".") or "recipe"
+    if kind == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+        message = f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(sorted(known))}"
+    elif kind == "missing":
+        message = "is required"
+    else:
+        message = f"{message.removeprefix('Value error, ')}" + (f", not {given!r}" if isinstance(given, (str, int, float)) else "")
+    return f"{path}:{_line(root, location)}: {key}: {message}"
+
+
+def _line(node: yaml.Node | None, location: Location) -> int:
+    """Line of the key at `location`, or of the deepest ancestor that is in the file."""
+    line = 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def _known_keys(location: Location) -> list[str]:
+    """Keys of the section at `location`, found by walking the models' annotations."""
+    types_here: list[Any] = [Recipe]
+    for part in location:
+        found: list[Any] = []
+        for kind in types_here:
+            if isinstance(part, str) and isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
+                found += _inner(kind.model_fields[part].annotation)
+            elif typing.get_origin(kind) in (tuple, dict):
+                found += [t for argument in typing.get_args(kind) for t in _inner(argument)]
+        types_here = found
+    return [k for kind in types_here if isinstance(kind, type) and issubclass(kind, BaseModel) for k in kind.model_fields]
+
+
+def _inner(annotation: Any) -> Iterator[Any]:
+    """The alternatives of a union, each of them itself if it is none."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        for argument in typing.get_args(annotation):
+            yield from _inner(argument)
+    elif typing.get_origin(annotation) is typing.Annotated:
+        yield from _inner(typing.get_args(annotation)[0])
+    else:
+        yield annotation

@@ -1,0 +1,103 @@
+"""The model: a *store* is the folder where artifacts live, as `{kind}/{name}/{UTC time}-{first 8 of the fingerprint}`.
+
+A folder there with a manifest is an artifact; one with a plan alone is a *draft* that some run left unfinished.
+A *reference* is `kind/name[@version]`; without a version it means the latest one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from schemas.artifact import KINDS, MANIFEST, Artifact, Damaged
+from schemas.draft import PLAN, Draft
+from schemas.errors import RequestError
+from schemas.fingerprint import Identity
+
+
+class NotFound(RequestError):
+    """A reference that names no artifact; the message says what there is."""
+
+
+class Store:
+    """A store in a local folder. Other places need a create that fails if the object exists, and are refused."""
+
+    def __init__(self, location: str | Path) -> None:
+        text = str(location)
+        scheme, separator, rest = text.partition("://")
+        if separator and scheme != "file":
+            raise RequestError(
+                f"store {text!r}: only a local folder is supported; {scheme!r} has no atomic create here, and without it two "
+                "runs can both commit"
+            )
+        self.root = Path(rest if separator else text)
+
+    def versions(self, kind: str, name: str) -> list[Path]:
+        """Folders of a name, artifacts and drafts, oldest first."""
+        folder = self.root / kind / name
+        return sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+    def artifacts(self, kind: str | None = None, name: str | None = None) -> Iterator[Artifact]:
+        """Committed artifacts with a sound manifest, oldest first within a name; `damaged` names the others."""
+        for path in self._committed(kind, name):
+            with contextlib.suppress(Damaged):
+                yield Artifact.open(path)
+
+    def damaged(self) -> list[str]:
+        """What is wrong with the manifests that cannot be trusted."""
+        findings = []
+        for path in self._committed(None, None):
+            try:
+                Artifact.open(path)
+            except Damaged as error:
+                findings.append(str(error))
+        return findings
+
+    def _committed(self, kind: str | None, name: str | None) -> Iterator[Path]:
+        for k in KINDS if kind is None else (kind,):
+            folder = self.root / k
+            names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+            for n in names if name is None else (name,):
+                yield from (p for p in self.versions(k, n) if (p / MANIFEST).is_file())
+
+    def committed(self, kind: str, name: str, fingerprint: str) -> Artifact | None:
+        """The newest artifact with this fingerprint whose manifest is sound."""
+        for path in self._with(kind, name, fingerprint):
+            if (path / MANIFEST).is_file():
+                with contextlib.suppress(Damaged):
+                    return Artifact.open(path)
+        return None
+
+    def unfinished(self, kind: str, name: str, fingerprint: str) -> Draft | None:
+        """The newest draft with this fingerprint."""
+        for path in self._with(kind, name, fingerprint):
+            if (path / PLAN).is_file() and not (path / MANIFEST).is_file():
+                return Draft.open(path)
+        return None
+
+    def _with(self, kind: str, name: str, fingerprint: str) -> list[Path]:
+        found = [p for p in self.versions(kind, name) if p.name.endswith(f"-{fingerprint[:8]}")]
+        return [p for p in reversed(found) if (p / PLAN).is_file() and Draft.open(p).plan["fingerprint"] == fingerprint]
+
+    def start(self, kind: str, name: str, identity: Identity, splits: Sequence[Mapping[str, Any]] = ()) -> Draft:
+        """Start a draft under a new version."""
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%fZ")
+        return Draft.start(self.root / kind / name / f"{now}-{identity.fingerprint[:8]}", kind, name, identity, splits)
+
+    def find(self, reference: str) -> Artifact:
+        """The artifact that `kind/name[@version]` names: the latest that matches. A version may be shortened to its start or its fingerprint."""
+        name_part, _, version = reference.partition("@")
+        kind, _, name = name_part.partition("/")
+        if kind not in KINDS or not name or "/" in name or ".." in name:
+            raise NotFound(f"{reference!r} is not kind/name[@version]; kinds are {', '.join(KINDS)}")
+        paths = [p for p in self.versions(kind, name) if (p / MANIFEST).is_file()]
+        if not paths:
+            known = sorted({f"{a.kind}/{a.name}" for a in self.artifacts()})
+            raise NotFound(f"{reference!r} is not in {self.root}; there is {', '.join(known) or 'nothing yet'}")
+        matches = [p for p in paths if not version or p.name.startswith(version) or p.name.endswith(f"-{version}")]
+        if not matches:
+            raise NotFound(f"{reference!r}: no such version of {kind}/{name}; there is {', '.join(p.name for p in paths)}")
+        return Artifact.open(matches[-1])
