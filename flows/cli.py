@@ -71,17 +71,19 @@ def run(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store:
 
 
 def _run(recipe: Recipe, until: str | None, as_json: bool) -> None:
+    from flows.planning import plan as make_plan
     from flows.server import embedded_server
-    from flows.steps import wanted_steps
     from schemas.store import Store
 
-    root = Store(recipe.run.store).root
-    names = ", ".join(step.name for step in wanted_steps(recipe, until))
-    print(f"run {recipe.name}: {names}; store {root}", file=sys.stderr, flush=True)
-    with embedded_server(root.parent / "prefect"):
-        from flows.run import run_flow
+    store = Store(recipe.run.store)
+    decisions = make_plan(recipe, store, until)  # finds a missing input before anything is spent
+    steps = ", ".join(f"{d.step} ({d.action})" for d in decisions)
+    print(f"run {recipe.name}: {steps}", file=sys.stderr)
+    print(f"  {'tracking':<10} starting the embedded Prefect server", file=sys.stderr, flush=True)
+    with embedded_server(store.root.parent / "prefect"):
+        from flows.run import run as run_steps
 
-        outcomes = run_flow(recipe.name, recipe.model_dump(mode="json"), str(root), until)
+        outcomes = run_steps(recipe, store, until)
     if as_json:
         _print_json(outcomes)
     else:

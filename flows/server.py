@@ -26,7 +26,7 @@ def quiet_defaults(home: Path) -> None:
     """Settings for Prefect that keep it inside `home`, silent and offline; what the user has set stands. Call before importing it."""
     for key, value in {
         "PREFECT_HOME": str(home.resolve()),
-        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",

@@ -138,7 +138,8 @@ def _find(source: Source, root: str) -> dict[str, str | None]:
             os.listdir(path)
             entries = dict(_below(path, source))
         elif path.exists():
-            entries = {path.name: _refusal(path, path.parent.resolve())}
+            real = path.resolve()  # a link that the recipe names itself is meant
+            entries = {path.name: _refusal(real, real.parent)}
         elif glob.has_magic(root):
             entries = dict(_matches(path, source))
         else:

@@ -1,0 +1,212 @@
+"""The model: *report facts* are all figures that a report page shows, as frozen, JSON-able values.
+
+A *cell* counts the documents of one source, language and subset: every table of the corpus is a sum of cells. A
+*profile* is what one language's texts look like: lengths, parts of speech, frequent words. A *curve* is a measure over
+training steps. A *node* is an artifact in the lineage. Optional facts are None where a run has not come that far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from schemas.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Kept documents of one source, language and subset. Bytes and characters are of the clean UTF-8 text."""
+
+    source: str
+    lang: str
+    subset: str
+    documents: int
+    bytes: int
+    characters: int
+    words: int
+    sentences: int
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long documents are, in characters."""
+
+    bins: tuple[int, ...]
+    """Documents by length: bin i counts lengths in [2**i, 2**(i + 1)), bin 0 also the empty ones."""
+    tenth: int
+    median: int
+    ninetieth: int
+    longest: int
+
+
+@dataclass(frozen=True)
+class WordCount:
+    word: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What the texts of one language look like."""
+
+    lang: str
+    lengths: Lengths
+    pos: tuple[int, ...]
+    """Words by UPOS code, in the order of `schemas.arrow.UPOS`; all zero if no document has tags."""
+    untagged_documents: int
+    """Documents whose `pos` is null."""
+    frequent: tuple[WordCount, ...]
+    """The most frequent words that have a letter; lower-cased except in source code."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A reject to look at."""
+
+    reason: str
+    stage: str
+    source: str
+    uri: str
+    record: int
+    record_bytes: int
+    detail: str
+    text: str | None
+    """The beginning of it; None if the reject shard holds no text."""
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class Node:
+    """An artifact, its identity and its content."""
+
+    role: str
+    """What it is in this run: documents, tokenizer, tokens, pretrain, finetune or evaluation."""
+    kind: str
+    name: str
+    version: str
+    step: str
+    step_version: int
+    fingerprint: str
+    content_digest: str
+    inputs: Mapping[str, str]
+    """Content digest by role."""
+    settings: Mapping[str, Any]
+    engines: Mapping[str, str]
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TokenizerFacts:
+    vocab_size: int
+    special_tokens: Mapping[str, int]
+    bytes_per_token: Mapping[str, float]
+    """By language, on the sample it was trained on."""
+
+
+@dataclass(frozen=True)
+class TokenCount:
+    """Tokens of one language and subset, and the bytes of text that they stand for."""
+
+    lang: str
+    subset: str
+    tokens: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A measure over steps, averaged over equal ranges of steps so that long runs stay small. Equal lengths."""
+
+    steps: tuple[float, ...] = ()
+    means: tuple[float, ...] = ()
+    lows: tuple[float, ...] = ()
+    highs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Training:
+    """The course of a pretrain or finetune step."""
+
+    last_step: int
+    loss: Curve
+    """Nats a token (pretrain) or a document (finetune)."""
+    learning_rate: Curve
+    gradient_norm: Curve
+    validation: Mapping[str, Curve]
+    """Measures on the validation subset: bits per byte by language, or a classifier's scores by name."""
+
+
+@dataclass(frozen=True)
+class LanguageScore:
+    """Language modelling on one slice of the held-out text, beside the n-gram baselines on the same tokens."""
+
+    by: str
+    """`language` or `source`."""
+    name: str
+    tokens: int
+    bytes: int
+    perplexity: float
+    """Per token."""
+    bits_per_byte: float
+    interval: tuple[float, float] | None
+    """95 % interval of the bits per byte."""
+    baselines: Mapping[str, float]
+    """Bits per byte of interpolated Kneser-Ney by order."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier on held-out documents: ours, or a baseline."""
+
+    name: str
+    accuracy: float
+    standard_error: float | None
+    macro_f1: float | None
+
+
+@dataclass(frozen=True)
+class Classification:
+    source: str
+    documents: int
+    classifiers: tuple[Classifier, ...]
+    """The fine-tuned model first, then its baselines."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    subset: str
+    language_modelling: tuple[LanguageScore, ...]
+    classification: Classification | None
+    samples: tuple[Sample, ...]
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """All that a report page shows."""
+
+    name: str
+    lineage: tuple[Node, ...]
+    """In order of making."""
+    ledgers: Mapping[str, Ledger]
+    """By source."""
+    cells: tuple[Cell, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    examples: tuple[Example, ...] = ()
+    tokenizer: TokenizerFacts | None = None
+    tokens: tuple[TokenCount, ...] = ()
+    pretrain: Training | None = None
+    finetune: Training | None = None
+    evaluation: Evaluation | None = None
+    notes: tuple[str, ...] = field(default=())
+    """What a reader should know about these figures."""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)

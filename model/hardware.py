@@ -1,0 +1,56 @@
+"""The model: the *environment* is what decides bits beside data and settings: torch, precision, compiled or not, ranks,
+threads, CPU. A run resumes only in the environment that it began in.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sysconfig
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_TRIAL = "#include <Python.h>\n#include <omp.h>\nint main() { return omp_get_max_threads() < 1; }\n"
+
+
+def compiler_problem() -> str | None:
+    """Why torch.compile can't work here, in one line; None if a tiny trial of the C++ compiler succeeds."""
+    compiler = next((found for name in (os.environ.get("CXX"), "g++", "clang++") if name and (found := shutil.which(name))), None)
+    if compiler is None:
+        return "no C++ compiler (g++ or clang++) is installed"
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "trial.cpp")
+        source.write_text(_TRIAL)
+        include = sysconfig.get_paths()["include"]
+        command = [compiler, "-fopenmp", "-fPIC", "-shared", f"-I{include}", str(source), "-o", str(Path(folder, "trial.so"))]
+        result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        lines = [line for line in result.stderr.splitlines() if "error" in line]
+        return f"{Path(compiler).name} does not compile a trial: {lines[0].strip() if lines else f'exit {result.returncode}'}"
+    return None
+
+
+def environment(precision: str, compiled: bool, ranks: int) -> dict[str, Any]:
+    """The environment of this process, as JSON."""
+    return {
+        "torch": torch.__version__,
+        "precision": precision,
+        "compiled": compiled,
+        "ranks": ranks,
+        "threads": torch.get_num_threads(),
+        "cpu": f"{_cpu_name()} ({torch.backends.cpu.get_cpu_capability()})",
+    }
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

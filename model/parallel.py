@@ -1,0 +1,106 @@
+"""The model: a *rank* is one process of a training. Ranks hold equal weights, take equal shares of each batch, and meet in
+two all-reduces a step: of gradients, inside DDP, and of a small *verdict* that says whether all may go on.
+
+Modules know nothing of this. One process without torchrun is a group of one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from schemas.process import die_with_parent
+
+BUCKET_MIB = 1 << 16
+
+
+class Stopped(Exception):
+    """Some rank was asked to stop (SIGTERM)."""
+
+
+class NotFinite(Exception):
+    """The loss or the gradient norm of some rank is infinite or not a number."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What all ranks agree on after a backward pass."""
+
+    loss: float
+    """Mean over ranks, nats a token."""
+    finite: bool
+    stop: bool
+
+
+class Ranks:
+    """The group of processes of a training, this one's number in it, and its stop flag."""
+
+    def __init__(self, rank: int, count: int) -> None:
+        self.rank, self.count = rank, count
+        self.stop_asked = False
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def agree(self, loss: Tensor, norm: Tensor) -> Verdict:
+        """All-reduce this rank's loss, whether loss and gradient norm are finite, and its stop flag."""
+        value = float(loss.detach())
+        bad = not (torch.isfinite(loss.detach()) and torch.isfinite(norm))
+        message = torch.tensor([0.0 if bad else value, float(bad), float(self.stop_asked)], dtype=torch.float64)
+        dist.all_reduce(message)
+        total, bad_ranks, stops = message.tolist()
+        return Verdict(total / self.count, bad_ranks == 0, stops > 0)
+
+    def add(self, values: Tensor) -> Tensor:
+        """Sum of a tensor over the ranks."""
+        dist.all_reduce(values)
+        return values
+
+    def first_decides(self, choice: bool) -> bool:
+        """Rank 0's choice, on all ranks."""
+        box = torch.tensor([int(choice)])
+        dist.broadcast(box, src=0)
+        return bool(box.item())
+
+    def wait(self) -> None:
+        """Return when all ranks got here."""
+        dist.barrier()
+
+    def replicate(self, module: nn.Module) -> DistributedDataParallel:
+        """The module as a replica: gradients are averaged over ranks in one bucket at the end of each backward pass."""
+        return DistributedDataParallel(module, bucket_cap_mb=BUCKET_MIB, gradient_as_bucket_view=True)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.stop_asked = True
+
+
+@contextmanager
+def ranks(threads: int) -> Iterator[Ranks]:
+    """Join the group that torchrun made (or be a group of one), with ``threads`` threads and deterministic algorithms.
+
+    SIGTERM sets the stop flag. Under torchrun a rank dies with its launcher.
+    """
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        die_with_parent()
+        dist.init_process_group("gloo")
+    else:
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    group = Ranks(dist.get_rank(), dist.get_world_size())
+    before = signal.signal(signal.SIGTERM, group._ask)
+    try:
+        yield group
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        dist.destroy_process_group()

@@ -1,0 +1,51 @@
+"""The model: one JSON object a line (jsonlines.org). One key holds the text; the others are *extra*, as canonical JSON.
+
+A record owns its line. What it hands on as raw bytes is the text alone, in UTF-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import orjson
+
+from pipelines.clean.decode import Undecodable, decode
+from pipelines.sources.lines import read_lines
+from pipelines.sources.records import Record
+from pipelines.sources.streams import StoredFile
+from pipelines.sources.txt import is_blank
+from schemas.recipe import Source
+
+
+def read(file: StoredFile, source: Source, limit: int) -> Iterator[Record]:
+    """One record a line; a line without a text has a fault: `undecodable`, `invalid_json` or `missing_text`.
+
+    JSON is UTF-8 (RFC 8259) unless the source declares an encoding or the file's bytes are wider units.
+    """
+    encoding = "utf-8" if source.encoding is None and len(file.newline) == 1 else file.encoding
+    for line in read_lines(file, limit):
+        if line.fault:
+            yield line
+        elif not is_blank(line.raw, file):
+            yield _parsed(line, encoding, source.text_field)
+
+
+def _parsed(line: Record, encoding: str, text_field: str) -> Record:
+    try:
+        value = orjson.loads(line.raw if encoding == "utf-8" else decode(line.raw, encoding))
+    except orjson.JSONDecodeError as error:
+        try:
+            decode(line.raw, encoding)
+        except Undecodable as undecodable:
+            return line._replace(fault=("undecodable", undecodable.detail))
+        return line._replace(fault=("invalid_json", f"{error.msg} at column {error.colno}"))
+    except Undecodable as error:
+        return line._replace(fault=("undecodable", error.detail))
+    if not isinstance(value, dict):
+        return line._replace(fault=("invalid_json", f"a {type(value).__name__} and not an object"))
+    text = value.pop(text_field, None)
+    extra = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value else None
+    if not isinstance(text, str):
+        what = "is missing" if text is None else f"is a {type(text).__name__} and not a string"
+        return line._replace(extra=extra, fault=("missing_text", f"{text_field!r} {what}"))
+    return line._replace(raw=text.encode(), extra=extra)

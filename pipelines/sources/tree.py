@@ -1,0 +1,38 @@
+"""The model: a tree of source code; one file is one document. *Extra* says its path, its language by its name's
+extension, and its *module*: the top-level package or module that it belongs to (`json` for `json/decoder.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipelines.sources.records import Record
+from pipelines.sources.streams import StoredFile
+from pipelines.sources.txt import read_whole
+from pipelines.splits import COMPRESSED
+from schemas.fingerprint import canonical_json
+from schemas.recipe import Source
+
+LANGUAGES = {
+    "c": "c", "h": "c", "cc": "c++", "cpp": "c++", "hpp": "c++", "cs": "c#", "css": "css", "go": "go", "html": "html",
+    "java": "java", "js": "javascript", "jl": "julia", "json": "json", "kt": "kotlin", "lua": "lua", "md": "markdown",
+    "php": "php", "pl": "perl", "py": "python", "pyi": "python", "r": "r", "rb": "ruby", "rs": "rust", "scala": "scala",
+    "sh": "shell", "sql": "sql", "swift": "swift", "tex": "tex", "toml": "toml", "ts": "typescript", "xml": "xml",
+    "yaml": "yaml", "yml": "yaml",
+}  # fmt: skip
+"""Language by extension, in lower case."""
+
+
+def read(file: StoredFile, source: Source, limit: int) -> Iterator[Record]:
+    """The file as one record, with ``{"language", "module", "path"}`` as extra; language is null if the extension is unknown."""
+    path = next((file.uri.removesuffix(suffix) for suffix in COMPRESSED if file.uri.endswith(suffix)), file.uri)
+    stem, dot, extension = path.rpartition("/")[2].rpartition(".")
+    language = LANGUAGES.get(extension.lower()) if dot and stem else None
+    extra = canonical_json({"language": language, "module": module_of(path), "path": path}).decode()
+    yield from (record._replace(extra=extra) for record in read_whole(file, limit))
+
+
+def module_of(path: str) -> str:
+    """The first folder of a relative path, or the name of a file at the top without its extension."""
+    first, slash, _ = path.partition("/")
+    return first if slash else first.rpartition(".")[0] or first
