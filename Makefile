@@ -16,7 +16,7 @@ export MPLCONFIGDIR := $(STATE)/cache/matplotlib
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help demo test soak bench lint format types imports check wheel set-up clean clean-all
+.PHONY: help demo test soak bench lint format types imports check schema wheel set-up clean clean-all
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ imports: .venv/.ready-dev ## The rules of the house: who may import whom
 	@$(BIN)/lint-imports
 
 check: lint types imports ## Style, types and imports
+
+schema: .venv/.ready-dev ## Write schemas/recipe.schema.json, which editors read, from the models
+	@$(BIN)/python -c 'import json, schemas.recipe; print(json.dumps(schemas.recipe.json_schema(), indent=1, ensure_ascii=False))' > schemas/recipe.schema.json
 
 wheel: .venv/.ready-dev ## A wheel in dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .

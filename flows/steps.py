@@ -120,7 +120,7 @@ def _torchrun(module: str) -> Callable[[Path, Run], list[str]]:
 
 STEPS = (
     Step(
-        "documents", "documents", "corpus", (), ("prepare", "duplicates", "finish"), _documents,
+        "documents", "documents", "corpus", (), ("prepare", "finish"), _documents,
         _python("pipelines.corpus"), parts_as_progress=("prepare", "finish"),
     ),
     Step("tokenizer", "tokenizer", "tokenizer", ("documents",), ("tokenizer",), _tokenizer, _python("pipelines.tokenizer")),

@@ -24,8 +24,16 @@ from schemas.artifact import Artifact
 class Stream:
     """The documents of one language and subset as one long sequence of token ids, addressable at any position."""
 
-    def __init__(self, pieces: list[NDArray[Any]], piece: NDArray[np.int64], start: NDArray[np.int64], length: NDArray[np.int64],
-                 n_bytes: NDArray[np.int64], bos: int, eos: int) -> None:  # fmt: skip
+    def __init__(
+        self,
+        pieces: list[NDArray[Any]],
+        piece: NDArray[np.int64],
+        start: NDArray[np.int64],
+        length: NDArray[np.int64],
+        n_bytes: NDArray[np.int64],
+        bos: int,
+        eos: int,
+    ) -> None:
         """Document d is ``pieces[piece[d]][start[d] : start[d] + length[d]]``; ``n_bytes`` are its bytes of UTF-8 text."""
         self.n_bytes = n_bytes
         self._pieces, self._piece, self._start = pieces, piece, start
@@ -81,8 +89,11 @@ def open_streams(shards: Iterable[Path], subset: str, bos: int, eos: int) -> dic
                 rows = np.flatnonzero((langs == lang) & (subsets == subset))
                 piece = np.full(len(rows), len(pieces) - 1, dtype=np.int64)
                 found.setdefault(lang, []).append((piece, offsets[rows], offsets[rows + 1] - offsets[rows], n_bytes[rows]))
-    columns = {lang: [np.concatenate(column) for column in zip(*found[lang], strict=True)] for lang in sorted(found)}
-    return {lang: Stream(pieces, *parts, bos, eos) for lang, parts in columns.items()}
+    streams = {}
+    for lang in sorted(found):
+        piece, start, length, n_bytes = (np.concatenate(column) for column in zip(*found[lang], strict=True))
+        streams[lang] = Stream(pieces, piece, start, length, n_bytes, bos, eos)
+    return streams
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -104,7 +115,9 @@ class Batches:
         for lang in mix:
             if mix[lang] > 0 and not blocks.get(lang):
                 have = ", ".join(f"{name} {count:,}" for name, count in blocks.items()) or "none"
-                raise ValueError(f"mix: {lang!r} has no block of {context + 1} tokens to train on (blocks: {have}): change mix or the corpus")
+                raise ValueError(
+                    f"mix: {lang!r} has no block of {context + 1} tokens to train on (blocks: {have}): change mix or the corpus"
+                )
         weights = integer_weights(mix or {lang: count for lang, count in blocks.items() if count})
         self.languages = sorted(weights)
         self._streams = [streams[lang] for lang in self.languages]

@@ -90,6 +90,7 @@ def ranks(threads: int) -> Iterator[Ranks]:
 
     SIGTERM sets the stop flag. Under torchrun a rank dies with its launcher.
     """
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     if "TORCHELASTIC_RUN_ID" in os.environ:
@@ -98,9 +99,11 @@ def ranks(threads: int) -> Iterator[Ranks]:
     else:
         dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     group = Ranks(dist.get_rank(), dist.get_world_size())
-    before = signal.signal(signal.SIGTERM, group._ask)
+    handler = signal.signal(signal.SIGTERM, group._ask)
     try:
         yield group
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, handler)
         dist.destroy_process_group()
+        torch.set_num_threads(before[0])
+        torch.use_deterministic_algorithms(before[1])

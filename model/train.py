@@ -43,16 +43,16 @@ class Trainer:
 
     def __init__(self, draft: Draft, settings: Pretrain, group: Ranks) -> None:
         self.draft, self.settings, self.group = draft, settings, group
-        tokens, special = draft.input("tokens"), draft.input("tokenizer").facts("tokenizer")["special_tokens"]
-        self.special: dict[str, int] = special
-        context, bos, eos = settings.model.context, special["bos"], special["eos"]
+        tokens, vocabulary = draft.input("tokens"), draft.input("tokenizer").facts("tokenizer")
+        self.special: dict[str, int] = vocabulary["special_tokens"]
+        context, bos, eos = settings.model.context, self.special["bos"], self.special["eos"]
         self.batches = training_batches(tokens, settings.mix, context, settings.seed, bos, eos)
         self.batches.batch_at(0, group.rank, group.count, settings.batch)
         held_out = validation_streams(tokens, bos, eos)
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
         self.validation = Validation(held_out, settings.validate_tokens, context, key, group)
         torch.manual_seed(settings.seed)
-        self.model = DecoderModel(settings.model, draft.input("tokenizer").facts("tokenizer")["vocab_size"])
+        self.model = DecoderModel(settings.model, vocabulary["vocab_size"])
         self.optimizer = build_optimizer(self.model, settings.optimizer)
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self.checkpoints = Checkpoints(draft.scratch() / "checkpoints", settings.keep_checkpoints, group)
@@ -68,26 +68,16 @@ class Trainer:
 
     def run(self) -> None:
         """Train from the newest durable checkpoint, or from the start, to the last step. Raises Stopped, NotFinite, Mismatch."""
-        step = self._resume()
-        self.objective = NextToken(self.model)
-        if self.compiled:
-            torch._dynamo.config.optimize_ddp = False  # one graph: there is one bucket, so nothing to overlap by cutting it
-            self.objective.compile()
-        self.replica = self.group.replicate(self.objective)
-        self.record.progress(step, "compiling" if self.compiled else "starting", force=True)
-        for _ in range(DRY_PASSES):
-            # DDP orders its buckets anew after the first backward passes; the sum's bits must not depend on when a run began.
-            self._backward(self._batch(step))
-            self.optimizer.zero_grad()
-        last = self.settings.steps
+        step, last = self._resume(), self.settings.steps
+        if step < last:
+            self._warm_up(step)
         while step < last:
-            loss, norm, lr = self._step(step)
+            row, stop = self._step(step)
             step += 1
-            row: dict[str, Any] = {"step": step, "loss": loss, "lr": lr, "grad_norm": norm, "tokens": self._tokens(step)}
             if step % self.settings.validate_every == 0 or step == last:
                 row["bits_per_byte"] = self.validation.bits_per_byte(self.model, self.dtype)
             self.record.add(row)
-            stop = self.stop_agreed and step < last
+            stop = stop and step < last
             if step % self.settings.checkpoint_every == 0 or stop or step == last:
                 self._save(step)
             if stop:
@@ -99,8 +89,17 @@ class Trainer:
     def _batch(self, step: int) -> Tensor:
         return self.batches.batch_at(step, self.group.rank, self.group.count, self.settings.batch)
 
-    def _tokens(self, step: int) -> int:
-        return step * self.settings.batch * self.settings.model.context
+    def _warm_up(self, step: int) -> None:
+        objective = NextToken(self.model)
+        if self.compiled:
+            torch._dynamo.config.optimize_ddp = False  # one graph: there is one bucket, so nothing to overlap by cutting it
+            objective.compile()
+        self.replica = self.group.replicate(objective)
+        self.record.progress(step, "compiling" if self.compiled else "starting", force=True)
+        for _ in range(DRY_PASSES):
+            # DDP orders its buckets anew after the first backward passes; the sum's bits must not depend on when a run began.
+            self._backward(self._batch(step))
+            self.optimizer.zero_grad()
 
     def _backward(self, blocks: Tensor) -> Tensor:
         with torch.autocast("cpu", dtype=self.dtype, enabled=self.dtype != torch.float32):
@@ -108,8 +107,8 @@ class Trainer:
         loss.backward()
         return loss
 
-    def _step(self, step: int) -> tuple[float, float, float]:
-        """Take step ``step`` (from 0); return the mean loss (nats a token), the gradient norm, and the learning rate."""
+    def _step(self, step: int) -> tuple[dict[str, Any], bool]:
+        """Take step ``step`` (from 0); return its metrics (loss: mean nats a token) and whether some rank was asked to stop."""
         loss = self._backward(self._batch(step))
         parameters = list(self.model.parameters())
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -119,12 +118,13 @@ class Trainer:
                 f"step {step + 1}: the loss or the gradient norm is not finite, so no update was made; "
                 "lower the learning rate (optimizer.lr, optimizer.muon_lr) or lengthen schedule.warmup"
             )
-        self.stop_agreed = verdict.stop
         clip_grads_with_norm_(parameters, self.settings.optimizer.clip, norm)
         scale = lr_scale(step, self.settings.steps, self.settings.schedule)
         self.optimizer.step(scale)
         self.optimizer.zero_grad()
-        return verdict.loss, float(norm), self.settings.optimizer.lr * scale
+        tokens = (step + 1) * self.settings.batch * self.settings.model.context
+        lr = self.settings.optimizer.lr * scale
+        return {"step": step + 1, "loss": verdict.loss, "lr": lr, "grad_norm": float(norm), "tokens": tokens}, verdict.stop
 
     def _tensors(self) -> dict[str, Tensor]:
         """All tensors that a checkpoint holds, alive: weights, moments, and this rank's random state."""
@@ -191,10 +191,14 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m model.train DRAFT", file=sys.stderr)
         return 2
-    draft = Draft.open(arguments[0])
-    if draft.part(STAGE, "model"):
-        return 0
-    settings = Pretrain.model_validate(draft.settings)
+    try:
+        draft = Draft.open(arguments[0])
+        if draft.part(STAGE, "model"):
+            return 0
+        settings = Pretrain.model_validate(draft.settings)
+    except (Damaged, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     # Kernels are kept with the draft: a resumed run needs no second compilation, and nothing is left in the home folder.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(draft.scratch() / "kernels")
     with ranks(int(draft.task["run"].get("threads_per_rank", 1))) as group:

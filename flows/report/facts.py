@@ -130,6 +130,8 @@ class Training:
     """The course of a pretrain or finetune step."""
 
     last_step: int
+    summary: Mapping[str, Any]
+    """What the step recorded about itself: parameters, tokens seen, environment, ..."""
     loss: Curve
     """Nats a token (pretrain) or a document (finetune)."""
     learning_rate: Curve
@@ -139,21 +141,32 @@ class Training:
 
 
 @dataclass(frozen=True)
-class LanguageScore:
-    """Language modelling on one slice of the held-out text, beside the n-gram baselines on the same tokens."""
+class System:
+    """A language model on one group of held-out texts: ours, or an n-gram baseline on the same tokens."""
+
+    name: str
+    bits_per_byte: float
+    interval: tuple[float, float]
+    """95 % interval of the bits per byte."""
+    perplexity: float
+    """Per token."""
+    relative: float | None = None
+    """Of a baseline: our bits per byte over its, less 1; below 0 ours is better."""
+    relative_interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Held-out texts of one language or of one source, as every system models them."""
 
     by: str
     """`language` or `source`."""
     name: str
+    documents: int
     tokens: int
     bytes: int
-    perplexity: float
-    """Per token."""
-    bits_per_byte: float
-    interval: tuple[float, float] | None
-    """95 % interval of the bits per byte."""
-    baselines: Mapping[str, float]
-    """Bits per byte of interpolated Kneser-Ney by order."""
+    ours: System
+    baselines: tuple[System, ...]
 
 
 @dataclass(frozen=True)
@@ -183,7 +196,7 @@ class Sample:
 @dataclass(frozen=True)
 class Evaluation:
     subset: str
-    language_modelling: tuple[LanguageScore, ...]
+    groups: tuple[Group, ...]
     classification: Classification | None
     samples: tuple[Sample, ...]
 

@@ -24,6 +24,7 @@ _GROWTH = 16 * BLOCK
 _ZSTD_STEP = 1 << 10
 """Compressed bytes for one step of zstd, whose output can't be bounded otherwise: four bytes can stand for 128 KiB."""
 
+
 class BadStream(Exception):
     """A compressed stream ended badly, after `reason`: `truncated_input` or `corrupt_input`."""
 
@@ -103,7 +104,9 @@ class StoredFile:
         return head[:HEAD_BYTES]
 
     def _changed(self) -> InputChanged:
-        return InputChanged(f"{self.path}: is not the file that this run planned to read (it was changed or removed). Run again to plan anew")
+        return InputChanged(
+            f"{self.path}: is not the file that this run planned to read (it was changed or removed). Run again to plan anew"
+        )
 
 
 def _stored(path: Path, start: int) -> Iterator[bytes]:

@@ -1,0 +1,100 @@
+"""The model: the facts of a report are gathered from committed artifacts alone: manifests, shards, `metrics.jsonl` and
+`results.json`. No clock, host or path enters them, so equal artifacts give an equal page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flows.report.evaluation import read_evaluation
+from flows.report.facts import Node, ReportFacts, TokenCount, TokenizerFacts, Training
+from flows.report.rejects import read_examples
+from flows.report.texts import read_texts
+from flows.report.training import read_training
+from schemas.artifact import Artifact
+
+
+def gather(
+    documents: Artifact,
+    tokenizer: Artifact | None = None,
+    tokens: Artifact | None = None,
+    pretrain: Artifact | None = None,
+    finetune: Artifact | None = None,
+    evaluation: Artifact | None = None,
+) -> ReportFacts:
+    """Gather the facts of a run as far as it has come; artifacts that are None leave their figures out.
+
+    Reads every document and reject shard once, in bounded memory. Raises `ValueError` naming the file if one does not
+    hold what its schema or layout says.
+    """
+    made = {
+        "documents": documents,
+        "tokenizer": tokenizer,
+        "tokens": tokens,
+        "pretrain": pretrain,
+        "finetune": finetune,
+        "evaluation": evaluation,
+    }
+    cells, profiles = read_texts(documents.paths("documents"))
+    return ReportFacts(
+        name=documents.name,
+        lineage=tuple(node(role, artifact) for role, artifact in made.items() if artifact),
+        ledgers=documents.manifest.ledgers,
+        cells=cells,
+        profiles=profiles,
+        examples=read_examples(documents.paths("rejects")),
+        tokenizer=_tokenizer(tokenizer) if tokenizer else None,
+        tokens=tuple(_token_counts(tokens)) if tokens else (),
+        pretrain=_training(pretrain, "pretrain") if pretrain else None,
+        finetune=_training(finetune, "finetune") if finetune else None,
+        evaluation=read_evaluation(evaluation) if evaluation else None,
+    )
+
+
+def node(role: str, artifact: Artifact) -> Node:
+    """An artifact as the lineage shows it."""
+    manifest, identity = artifact.manifest, artifact.manifest.identity
+    return Node(
+        role=role,
+        kind=artifact.kind,
+        name=artifact.name,
+        version=artifact.version,
+        step=identity.step,
+        step_version=identity.version,
+        fingerprint=manifest.fingerprint,
+        content_digest=manifest.content_digest,
+        inputs=identity.inputs,
+        settings=identity.settings,
+        engines=identity.engines,
+        files=len(manifest.files()),
+        bytes=sum(file.bytes for file in manifest.files()),
+    )
+
+
+def _tokenizer(artifact: Artifact) -> TokenizerFacts:
+    facts = artifact.facts("tokenizer")
+    return TokenizerFacts(facts["vocab_size"], facts["special_tokens"], facts.get("bytes_per_token", {}))
+
+
+def _token_counts(artifact: Artifact) -> Iterator[TokenCount]:
+    """Add up the facts of the parts: tokens and bytes by language and subset."""
+    totals: dict[tuple[str, str], list[int]] = {}
+    for part in artifact.manifest.parts:
+        for place, measure in enumerate(("tokens", "bytes")):
+            for lang, subset, n in _leaves(part.facts.get(measure, {})):
+                totals.setdefault((lang, subset), [0, 0])[place] += n
+    for (lang, subset), (tokens, size) in sorted(totals.items()):
+        yield TokenCount(lang, subset, tokens, size)
+
+
+def _leaves(by_language: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, str, int]]:
+    for lang, by_subset in by_language.items():
+        for subset, n in by_subset.items():
+            yield lang, subset, n
+
+
+def _training(artifact: Artifact, stage: str) -> Training:
+    (metrics,) = artifact.paths("metrics")
+    facts: Mapping[str, Any] = artifact.facts(stage)
+    return read_training(metrics, facts)

@@ -1,0 +1,150 @@
+"""The model: the *evaluate* step makes an evaluation artifact: one `results.json` of *tasks*, each a versioned comparison
+of systems on held-out text with a declared metric, and samples to read.
+
+    python -m model.evaluate DRAFT
+
+    {"subset", "language_modelling": {task, version, metric, better, context, fitted_on, languages, sources},
+     "classification": {task, version, metric, better, n, systems} or null, "samples": [{prompt, text}]}
+
+Floats are rounded to 6 significant digits, so that equal inputs, threads and torch give equal bytes. Exit 0: the part is
+recorded. Exit 1: an error, in one line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from tokenizers import Tokenizer
+
+from model.checkpoint import Mismatch, load_model
+from model.decoder import DecoderModel
+from model.evaluate.classification import classification
+from model.evaluate.held_out import draw, read_texts
+from model.evaluate.language_modelling import MODEL, Frame, language_modelling
+from model.evaluate.samples import samples
+from model.finetune.labelled import classes, read_labelled
+from schemas.artifact import Artifact, Damaged
+from schemas.draft import Draft
+from schemas.errors import RequestError
+from schemas.recipe import Evaluate
+
+STAGE, KEY = "evaluate", "results"
+PROGRESS_SECONDS = 0.5
+
+
+class Progress:
+    """Tells `work/progress.jsonl` how many tokens were scored, over all systems."""
+
+    def __init__(self, path: Path, total: int) -> None:
+        self._path, self._total = path, total
+        self._done = 0
+        self._shown = float("-inf")
+
+    def advance(self, tokens: int, note: str) -> None:
+        """Count tokens; write a line at most twice a second."""
+        self._done += tokens
+        if time.monotonic() - self._shown >= PROGRESS_SECONDS or not tokens:
+            self._shown = time.monotonic()
+            line = {"done": self._done, "total": self._total, "unit": "tokens", "note": note}
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+
+
+def evaluate(draft: Draft, settings: Evaluate) -> None:
+    """Do the step's work and record its part. Raises RequestError, Damaged or Mismatch."""
+    tokenizer = draft.input("tokenizer").facts("tokenizer")
+    special = tokenizer["special_tokens"]
+    around = Frame(special["bos"], special["eos"], tokenizer["vocab_size"])
+    decoder, _ = load_model(draft.input("pretrain").path)
+    if decoder.vocab_size != around.vocab_size:
+        raise Damaged(f"{draft.input('pretrain').path}: has a vocabulary of {decoder.vocab_size} ids, its tokenizer {around.vocab_size}")
+    results: dict[str, Any] = {"subset": settings.subset}
+    results["language_modelling"] = _language_modelling(draft, settings, decoder, around)
+    results["classification"] = _classification(draft, settings) if draft.has_input("finetune") else None
+    encoder = Tokenizer.from_file(str(draft.input("tokenizer").paths("tokenizer")[0]))
+    results["samples"] = samples(
+        decoder, encoder, settings.prompts, settings.sample_tokens, settings.temperature, settings.seed, around.bos, around.eos
+    )
+    results = rounded(results)
+    written = draft.scratch() / "results.json"
+    written.write_text(json.dumps(results, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+    draft.add_part(STAGE, KEY, [draft.adopt_as(written, "results.json", "results")], facts=headlines(results))
+
+
+def _language_modelling(draft: Draft, settings: Evaluate, decoder: DecoderModel, around: Frame) -> dict[str, Any]:
+    shards = draft.input("tokens").paths("tokens")
+    train = read_texts(shards, "train")
+    validation = draw(read_texts(shards, "validation"), settings.max_tokens)
+    held_out = draw(read_texts(shards, settings.subset), settings.max_tokens)
+    if not train:
+        raise RequestError(f"{draft.input('tokens').path}: has no training text for the n-gram baselines")
+    if not held_out:
+        raise RequestError(
+            f"{draft.input('tokens').path}: no text of the {settings.subset} subset fits evaluate.max_tokens {settings.max_tokens}: "
+            f"raise it, or corpus.held_out.{settings.subset}"
+        )
+    scored = sum(text.predicted for text in held_out)
+    progress = Progress(draft.scratch() / "progress.jsonl", scored * (1 + len(settings.ngram_orders)))
+    progress.advance(0, "counting n-grams" if settings.ngram_orders else MODEL)
+    result = language_modelling(decoder, train, validation, held_out, settings.ngram_orders, around, settings.seed, progress.advance)
+    progress.advance(0, "classification and samples")
+    return result
+
+
+def _classification(draft: Draft, settings: Evaluate) -> dict[str, Any]:
+    finetuned: Artifact = draft.input("finetune")
+    learned = finetuned.manifest.identity.settings
+    subsets = read_labelled(draft.input("documents"), draft.input("tokens"), learned["source"], learned["label_field"])
+    classes(subsets)
+    return classification(finetuned.path, subsets, settings.subset)
+
+
+def rounded(value: Any) -> Any:
+    """The same JSON with every float rounded to 6 significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    return [rounded(item) for item in value] if isinstance(value, list) else value
+
+
+def headlines(results: dict[str, Any]) -> dict[str, Any]:
+    """The few figures that matter: bits per byte by language and system, accuracy by system."""
+    facts: dict[str, Any] = {"bits_per_byte": {}, "relative_to_order_2": {}}
+    for lang, group in results["language_modelling"]["languages"].items():
+        facts["bits_per_byte"][lang] = {name: figures["bits_per_byte"] for name, figures in group["systems"].items()}
+        if "relative_to_order_2" in group:
+            facts["relative_to_order_2"][lang] = group["relative_to_order_2"]
+    if results["classification"]:
+        for figure in ("accuracy", "accuracy_standard_error"):
+            facts[figure] = {name: figures[figure] for name, figures in results["classification"]["systems"].items()}
+    return facts
+
+
+def main(arguments: list[str]) -> int:
+    """Run the step on the draft at `arguments[0]`; return the exit code."""
+    if len(arguments) != 1:
+        print("usage: python -m model.evaluate DRAFT", file=sys.stderr)
+        return 2
+    try:
+        draft = Draft.open(arguments[0])
+        if draft.part(STAGE, KEY):
+            return 0
+        run = draft.task["run"]
+        torch.set_num_threads(int(run.get("ranks", 1)) * int(run.get("threads_per_rank", 1)))
+        torch.use_deterministic_algorithms(True)
+        evaluate(draft, Evaluate.model_validate(draft.settings))
+    except (RequestError, Damaged, Mismatch, ValidationError) as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

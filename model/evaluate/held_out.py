@@ -1,0 +1,78 @@
+"""The model: a *text* is a document as token shards know it: where it comes from, its bytes and its token ids. *Held-out*
+texts are drawn from a subset that no model was trained on, whole, by a rule that knows nothing of models: in the order
+of their ids (which are hashes), each language up to an equal share of the tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.arrow import read_shard
+
+
+@dataclass(frozen=True)
+class Text:
+    """A document's row of a token shard."""
+
+    doc_id: bytes
+    source: str
+    lang: str
+    n_bytes: int
+    tokens: npt.NDArray[Any]
+    """[t] ids without special tokens, a view of the mapped shard."""
+
+    @property
+    def predicted(self) -> int:
+        """Tokens that a language model predicts: all, and the eos."""
+        return len(self.tokens) + 1
+
+
+def read_texts(shards: Iterable[Path], subset: str) -> list[Text]:
+    """The texts of a subset, in the order of the shards."""
+    texts: list[Text] = []
+    for path in shards:
+        table = read_shard(path).select(["doc_id", "source", "lang", "subset", "n_bytes", "tokens"])
+        for batch in table.to_batches():
+            tokens = batch.column("tokens")
+            offsets, ids = tokens.offsets.to_numpy(), tokens.values.to_numpy()
+            names = ("doc_id", "source", "lang", "n_bytes", "subset")
+            columns = (batch.column(name).to_pylist() for name in names)
+            for row, (doc_id, source, lang, n_bytes, found) in enumerate(zip(*columns, strict=True)):
+                if found == subset:
+                    texts.append(Text(doc_id, source, lang, n_bytes, ids[offsets[row] : offsets[row + 1]]))
+    return texts
+
+
+def draw(texts: Sequence[Text], max_tokens: int) -> list[Text]:
+    """Texts with together at most `max_tokens` predicted tokens, languages in sorted order and each with an equal share.
+
+    A language takes its texts in the order of their ids, passing over those that no longer fit. What a language leaves of
+    its share goes to the languages with more text. Texts of no bytes are left out: they have no bits per byte.
+    """
+    by_language: dict[str, list[Text]] = {}
+    for text in sorted(texts, key=lambda text: text.doc_id):
+        if text.n_bytes:
+            by_language.setdefault(text.lang, []).append(text)
+    sizes = {lang: sum(text.predicted for text in found) for lang, found in by_language.items()}
+    chosen: dict[str, list[Text]] = {}
+    left = max_tokens
+    for done, lang in enumerate(sorted(sizes, key=lambda lang: (sizes[lang], lang))):
+        room = left // (len(sizes) - done)
+        chosen[lang] = []
+        for text in by_language[lang]:
+            if text.predicted <= room:
+                chosen[lang].append(text)
+                room -= text.predicted
+                left -= text.predicted
+    return [text for lang in sorted(chosen) for text in chosen[lang]]
+
+
+def bytes_of(texts: Sequence[Text]) -> npt.NDArray[np.int64]:
+    """[texts] bytes of UTF-8."""
+    return np.array([text.n_bytes for text in texts], dtype=np.int64)

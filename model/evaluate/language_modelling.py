@@ -1,0 +1,133 @@
+"""The model: the *language modelling* task compares *systems* by bits per byte on the same held-out texts: the decoder,
+and an interpolated Kneser-Ney model of each order asked for, over the same training tokens in the same frame.
+
+An n-gram model is fitted on all training text and, again, on each language's own; the validation subset chooses for each
+language, so the baseline is the stronger of the two. Intervals are the 2.5 and 97.5 percentiles of a bootstrap over
+documents (Efron and Tibshirani 1993), every system on the same draws. All tokens count, the eos too; a text's bytes are
+those of its UTF-8. Perplexity is per token, so it compares only under one tokenizer; bits per byte always do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model.decoder import DecoderModel
+from model.evaluate.held_out import Text, bytes_of
+from model.evaluate.scoring import Floats, decoder_nats, ngram_nats
+from model.ngram import KneserNey, frame
+
+TASK = {"task": "language_modelling", "version": 1, "metric": "bits_per_byte", "better": "lower"}
+MODEL = "model"
+DRAWS = 1000
+"""Bootstrap samples."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The ids that stand around every text, and the size of the vocabulary they belong to."""
+
+    bos: int
+    eos: int
+    vocab_size: int
+
+
+def kneser_ney(order: int) -> str:
+    """Name of the baseline system of an order."""
+    return f"kneser_ney_{order}"
+
+
+def language_modelling(
+    model: DecoderModel,
+    train: Sequence[Text],
+    validation: Sequence[Text],
+    held_out: Sequence[Text],
+    orders: Sequence[int],
+    around: Frame,
+    seed: int,
+    advance: Callable[[int, str], None],
+) -> dict[str, Any]:
+    """Results by language and by source; `advance` hears of tokens scored and by whom. Languages without text are absent."""
+    nats: dict[str, Floats] = {}
+    fitted_on: dict[str, dict[str, str]] = {}
+    for order in orders:
+        name = kneser_ney(order)
+        nats[name], fitted_on[name] = _strongest_ngram(order, train, validation, held_out, around)
+        advance(sum(text.predicted for text in held_out), name)
+    nats[MODEL] = decoder_nats(model, held_out, around.bos, around.eos, lambda tokens: advance(tokens, MODEL))
+    groups = {}
+    for grouping, of in (("languages", lambda text: text.lang), ("sources", lambda text: text.source)):
+        names = np.array([of(text) for text in held_out], dtype=object)
+        groups[grouping] = {}
+        for name in sorted(set(names)):
+            rows = np.flatnonzero(names == name)
+            texts = [held_out[row] for row in rows]
+            groups[grouping][name] = compare({system: values[rows] for system, values in nats.items()}, texts, orders, seed)
+    return {**TASK, "context": model.config.context, "fitted_on": fitted_on, **groups}
+
+
+def _strongest_ngram(
+    order: int, train: Sequence[Text], validation: Sequence[Text], held_out: Sequence[Text], around: Frame
+) -> tuple[Floats, dict[str, str]]:
+    """[held_out] nats of the baseline, and what it was fitted on by language: `all` training text or the `language`'s."""
+
+    def fit(texts: Sequence[Text]) -> KneserNey:
+        return KneserNey(frame([text.tokens for text in texts], around.bos, around.eos), order, around.vocab_size)
+
+    def score(model: KneserNey, texts: Sequence[Text]) -> Floats:
+        return ngram_nats(model, texts, around.bos, around.eos)
+
+    nats, chosen = np.zeros(len(held_out)), {}
+    joint = fit(train)
+    for lang in sorted({text.lang for text in held_out}):
+        rows = [row for row, text in enumerate(held_out) if text.lang == lang]
+        texts = [held_out[row] for row in rows]
+        own = [text for text in train if text.lang == lang]
+        judge = [text for text in validation if text.lang == lang]
+        nats[rows], chosen[lang] = score(joint, texts), "all"
+        if own:
+            single = fit(own)
+            if score(single, judge).sum() <= score(joint, judge).sum():
+                nats[rows], chosen[lang] = score(single, texts), "language"
+    return nats, chosen
+
+
+def compare(nats: Mapping[str, Floats], texts: Sequence[Text], orders: Sequence[int], seed: int) -> dict[str, Any]:
+    """One group of texts: its size, each system's figures, and how far the model is from each baseline.
+
+    `relative_to_order_N` is bits per byte of the model over the baseline's, less 1: below 0, the model is better.
+    """
+    sizes = bytes_of(texts)
+    tokens = sum(text.predicted for text in texts)
+    draws = _bootstrap(len(texts), seed)
+    bits = {system: values / math.log(2) for system, values in nats.items()}
+    drawn = {system: (draws @ values) / (draws @ sizes) for system, values in bits.items()}
+    group: dict[str, Any] = {"documents": len(texts), "tokens": tokens, "bytes": int(sizes.sum()), "systems": {}}
+    for system, values in bits.items():
+        group["systems"][system] = {
+            "bits_per_byte": float(values.sum() / sizes.sum()),
+            "bits_per_byte_interval": _interval(drawn[system]),
+            "perplexity": math.exp(nats[system].sum() / tokens),
+        }
+    for order in orders:
+        base = kneser_ney(order)
+        group[f"relative_to_order_{order}"] = float(bits[MODEL].sum() / bits[base].sum() - 1)
+        group[f"relative_to_order_{order}_interval"] = _interval(drawn[MODEL] / drawn[base] - 1)
+    return group
+
+
+def _bootstrap(documents: int, seed: int) -> npt.NDArray[np.float64]:
+    """[DRAWS, documents] how often each document stands in each draw with replacement."""
+    generator = np.random.Generator(np.random.Philox(seed % (1 << 64)))
+    counts = [np.bincount(generator.integers(documents, size=documents), minlength=documents) for _ in range(DRAWS)]
+    return np.array(counts, dtype=np.float64)
+
+
+def _interval(values: Floats) -> list[float]:
+    low, high = np.percentile(values, (2.5, 97.5))
+    return [float(low), float(high)]

@@ -1,0 +1,137 @@
+"""The model: the documents step, from raw files to document shards:
+
+    list_inputs, plan_splits     what there is to read, cut into splits          pipelines/splits.py, pipelines/sources/
+    prepare                      decode, clean, judge; sorted digests            pipelines/prepare.py
+    duplicates, shared lines     merge digests by partition; keep-first          pipelines/dedup/
+    finish                       drop losers, segment, tag, write the shards     pipelines/finish.py
+    run                          all of it by Beam, on the processes of a run    pipelines/transforms.py, pipelines/runners.py
+
+`python -m pipelines.corpus DRAFT` works on a draft and goes on where an earlier process stopped. Exit codes: 0, all
+parts are recorded; 75, a worker died, try again; 1, the plan can't be carried out, and what stands on stderr says why.
+
+Planning imports this module, so what only the work needs (Beam above all) is imported where it is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pipelines.clean
+import pipelines.language
+import pipelines.rules
+from pipelines.annotate import engine_version
+from pipelines.splits import InputError, Listing, list_inputs, plan_splits
+from schemas.recipe import Annotator, Corpus
+
+if TYPE_CHECKING:
+    from pipelines.job import Job
+
+__all__ = ["STEP_VERSION", "InputError", "Listing", "engines", "identity_settings", "list_inputs", "plan_splits", "run"]
+
+STEP_VERSION = 1
+"""Raised by hand when the step's output changes for the same input."""
+
+
+def identity_settings(settings: Corpus) -> dict[str, Any]:
+    """The section as JSON, without the paths of the sources: where text lies doesn't decide what comes out."""
+    value = settings.model_dump(mode="json")
+    return {**value, "sources": [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]}
+
+
+def engines(settings: Corpus) -> dict[str, str]:
+    """Versions of all that decides the output beside our own code."""
+    found = {"pyarrow": version("pyarrow"), **pipelines.clean.engines(), **pipelines.rules.engines()}
+    if any(source.lang is None for source in settings.sources):
+        found |= pipelines.language.engines()
+    annotators = {"default": Annotator(engine="plain"), **settings.annotate}
+    return found | {f"annotator {lang}": engine_version(annotator) for lang, annotator in annotators.items()}
+
+
+def run(job: Job) -> None:
+    """Do all that the draft has no part record of. Raises `SplitsFailed` if a split kills its process time and again."""
+    from pipelines.runners import run_on_beam
+
+    _try_alone(job, "prepare")
+    _try_alone(job, "finish")
+    run_on_beam(job)
+
+
+class SplitsFailed(Exception):
+    """Splits that kill whatever process works on them; the message names their files."""
+
+
+def _try_alone(job: Job, stage: str) -> None:
+    """Work on each split that was started three times and never finished in a process of its own; count it failed if that dies."""
+    from pipelines import finish, prepare
+    from pipelines.dedup.lines import finish_handles
+    from pipelines.job import MAX_ATTEMPTS
+
+    failed = []
+    for key, attempts in sorted(job.attempts(stage).items()):
+        if attempts < MAX_ATTEMPTS or job.draft.part(stage, key) is not None:
+            continue
+        command = [sys.executable, "-m", "pipelines.corpus", str(job.draft.path), "--alone", stage, key]
+        code = subprocess.run([sys.executable, "-m", "schemas.process", str(os.getpid()), *command], check=False).returncode
+        if code == 0:
+            continue
+        ordinal = int(key)
+        names = ", ".join(f"{piece['source']}/{piece['uri']}" for piece in job.splits[ordinal]["pieces"][:3])
+        why = f"{stage} ended with exit code {code} when it was tried alone, after {attempts} starts without an end"
+        failed.append(f"split {ordinal} ({names}, ...): {why}")
+        if job.settings.allow_failed_splits:
+            if stage == "prepare":
+                prepare.record_failed(job, ordinal, f"{stage}: exit code {code}")
+            else:
+                finish.record_failed(job, ordinal, finish_handles(job)[ordinal], f"{stage}: exit code {code}")
+    if failed and not job.settings.allow_failed_splits:
+        raise SplitsFailed(
+            "\n".join(failed)
+            + "\nTake the files out (corpus.sources[].exclude), or set corpus.allow_failed_splits to count their records as failed"
+        )
+
+
+def _work_alone(job: Job, stage: str, ordinal: int) -> None:
+    from pipelines.dedup.lines import finish_handles
+    from pipelines.finish import Annotators, finish_split
+    from pipelines.prepare import prepare_split
+
+    if stage == "prepare":
+        prepare_split(job, ordinal)
+    else:
+        finish_split(job, ordinal, finish_handles(job)[ordinal], Annotators(job.settings))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.corpus", description="Make the documents of a draft.")
+    parser.add_argument("draft", type=Path)
+    parser.add_argument("--alone", nargs=2, metavar=("STAGE", "KEY"), help="work on one split in this process (the job calls itself so)")
+    options = parser.parse_args(arguments)
+    from pipelines.job import Job
+
+    job = Job.open(options.draft)
+    job.forget_refusal()
+    try:
+        if options.alone:
+            _work_alone(job, options.alone[0], int(options.alone[1]))
+        else:
+            run(job)
+    except SplitsFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    except Exception:
+        if (refusal := job.refusal()) is None:
+            raise
+        print(refusal, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

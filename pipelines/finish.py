@@ -1,0 +1,197 @@
+"""The model: *finishing* a split drops the losers among its prepared documents, cuts lines that training text shares
+with held-out text, annotates what is left, and writes the document shard and the reject shard in canonical order.
+
+Documents are annotated a batch at a time, by language. An engine treats every text for itself, so what shares a batch
+with it never shows in the bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.annotate import AnnotatorEngine, engine_version, open_annotator
+from pipelines.dedup.lines import cut_lines
+from pipelines.job import Handle, Job, key_of
+from pipelines.rules.signals import measure
+from pipelines.stages import Sifted, Verdict, guarded, rejected_ledger, sift, with_columns
+from schemas.arrow import DOCUMENTS, REJECTS, read_shard, write_shard
+from schemas.artifact import Part
+from schemas.fingerprint import canonical_json
+from schemas.ledger import Ledger
+from schemas.recipe import Annotator, Corpus
+
+STAGE = "finish"
+SHARED_LINES = "shared_lines"
+"""The kind under which the bytes of lines cut from held-out documents are counted."""
+
+_REJECTED_ROWS = 1 << 16
+
+
+class Annotators:
+    """The engines of one process, opened when the first text of their language comes."""
+
+    def __init__(self, settings: Corpus) -> None:
+        self._settings = settings
+        self._open: dict[Annotator, AnnotatorEngine] = {}
+
+    def engine(self, lang: str) -> AnnotatorEngine:
+        wanted = annotator_of(self._settings, lang)
+        if wanted not in self._open:
+            self._open[wanted] = open_annotator(wanted)
+        return self._open[wanted]
+
+
+def annotator_of(settings: Corpus, lang: str) -> Annotator:
+    """What the recipe says for a language, for the others, or plain rules."""
+    return settings.annotate.get(lang) or settings.annotate.get("default") or Annotator(engine="plain")
+
+
+def annotator_versions(settings: Corpus) -> dict[str, str]:
+    """Version of each language's engine; `default` is that of all others."""
+    langs = sorted({*settings.annotate, "default"})
+    return {lang: engine_version(annotator_of(settings, lang)) for lang in langs}
+
+
+def finish_split(job: Job, ordinal: int, handles: Sequence[Handle], annotators: Annotators) -> str:
+    """Finish a split, unless a part record says that it is done; return its key. `handles` are its losers and shared lines."""
+    key = key_of(ordinal)
+    if job.draft.part(STAGE, key) is None:
+        with job.attempt(STAGE, key):
+            _finish(job, ordinal, handles, annotators, {})
+    return key
+
+
+def record_failed(job: Job, ordinal: int, handles: Sequence[Handle], why: str) -> Part:
+    """Record that a split could not be finished: documents that would have been annotated count as failed."""
+    return _finish(job, ordinal, handles, None, {"failed": why})
+
+
+def _finish(job: Job, ordinal: int, handles: Sequence[Handle], annotators: Annotators | None, facts: dict[str, Any]) -> Part:
+    stem = key_of(ordinal)
+    prepared = job.draft.part("prepare", stem)
+    if prepared is None:
+        raise RuntimeError(f"{job.draft.path}: split {ordinal} has no prepared part; run the step again")
+    shards = {file.path.split("/")[1]: job.draft.path / file.path for file in prepared.files if file.role == "work"}
+    rejects = [read_shard(shards["rejects"])]
+    ledgers = {name: replace(Ledger.from_json(value), rejected={}, bytes_rejected={}) for name, value in prepared.facts["read"].items()}
+
+    def documents() -> Iterator[pa.RecordBatch]:
+        for batch in _left_over(job, read_shard(shards["prepared"]), handles, rejects):
+            source = batch.column("source")[0].as_py()
+            if annotators is None:
+                size = pc.sum(batch.column("record_bytes")).as_py()
+                ledgers[source] += Ledger(records_failed=batch.num_rows, bytes_failed=size)
+                continue
+            for kept, rejected in guarded("annotate", partial(_annotate, annotators=annotators), batch, keep_raw=job.settings.keep_raw):
+                rejects.append(pa.Table.from_batches([rejected]))
+                if kept.num_rows:
+                    ledgers[source] += _kept_ledger(kept)
+                    yield pa.RecordBatch.from_arrays([kept.column(name) for name in schema.names], schema=schema)
+
+    versions = annotator_versions(job.settings)
+    schema = DOCUMENTS.with_metadata({**(DOCUMENTS.metadata or {}), b"annotators": canonical_json(versions)})
+    path = job.temporary(f"documents-{stem}")
+    rows = write_shard(path, schema, documents(), compress=True)
+    files = [job.draft.adopt(path, folder="documents", stem=stem, suffix=".arrow", role="documents", rows=rows)]
+    rejected = pa.concat_tables(rejects).sort_by("seq")
+    path = job.temporary(f"rejects-{stem}")
+    batches = rejected.select(REJECTS.names).combine_chunks().to_batches(max_chunksize=_REJECTED_ROWS)
+    rows = write_shard(path, REJECTS, batches, compress=True)
+    files.append(job.draft.adopt(path, folder="rejects", stem=stem, suffix=".arrow", role="rejects", rows=rows))
+    ledgers = {source: ledger + rejected_ledger(rejected, source) for source, ledger in ledgers.items()}
+    return job.draft.add_part(STAGE, stem, files, ledgers, {**prepared_failure(prepared), **facts, "annotators": versions})
+
+
+def prepared_failure(prepared: Part) -> dict[str, Any]:
+    """What a split's first stage says of its failure, if it failed."""
+    return {"failed": prepared.facts["failed"]} if "failed" in prepared.facts else {}
+
+
+def _kept_ledger(batch: pa.RecordBatch) -> Ledger:
+    cleaned: Counter[str] = Counter()
+    for kinds in batch.column("cleaned").drop_null().to_pylist():
+        cleaned.update(orjson.loads(kinds))
+    size = pc.sum(batch.column("record_bytes")).as_py()
+    return Ledger(records_kept=batch.num_rows, bytes_kept=size, cleaned=dict(sorted(cleaned.items())))
+
+
+def _left_over(job: Job, prepared: pa.Table, handles: Sequence[Handle], rejects: list[pa.Table]) -> Iterator[pa.RecordBatch]:
+    """The prepared batches without losers and shared lines; what goes is appended to `rejects`."""
+    losers = [job.read(handle) for handle in handles if handle.kind == "losers"]
+    reasons: dict[int, Verdict] = {}
+    for row, first, conflict in chain.from_iterable(_columns(table, "row", "first", "conflict") for table in losers):
+        reasons[row] = ("label_conflict", conflict) if conflict else ("exact_duplicate", f"of {first.hex()}")
+    shared = frozenset(chain.from_iterable(job.read(handle)["line"].to_pylist() for handle in handles if handle.kind == "shared"))
+    start = 0
+    for batch in prepared.to_batches():
+        numbers = range(start, start + batch.num_rows)
+        start += batch.num_rows
+        batch, dropped = sift(batch, "duplicates", [reasons.get(row) for row in numbers], keep_raw=job.settings.keep_raw)
+        rejects.append(pa.Table.from_batches([dropped]))
+        if shared and batch.num_rows:
+            batch, dropped = _cut_shared(batch, shared, job.settings)
+            rejects.append(pa.Table.from_batches([dropped]))
+        if batch.num_rows:
+            yield batch
+
+
+def _cut_shared(batch: pa.RecordBatch, shared: frozenset[int], settings: Corpus) -> Sifted:
+    """Cut shared lines from held-out documents; one of which nothing is left is rejected."""
+    longer_than = settings.held_out.cut_shared_lines_over
+    assert longer_than is not None, "shared lines are only looked for if the recipe asks for it"
+    texts, langs, subsets, cleaned = (batch.column(name).to_pylist() for name in ("text", "lang", "subset", "cleaned"))
+    changed = np.zeros(len(texts), np.bool_)
+    for row, text in enumerate(texts):
+        if subsets[row] == "train" or (rest := cut_lines(text, shared, longer_than)) == text:
+            continue
+        texts[row], changed[row] = rest, True
+        kinds = orjson.loads(cleaned[row]) if cleaned[row] else {}
+        gone = len(text.encode()) - len(rest.encode())
+        cleaned[row] = canonical_json({**kinds, SHARED_LINES: gone}).decode()
+    if not changed.any():
+        return sift(batch, "held_out", [None] * len(texts), keep_raw=settings.keep_raw)
+    verdicts: list[Verdict] = [None if text.strip() else ("held_out_overlap", "training documents hold all of its lines") for text in texts]
+    at = np.flatnonzero(changed)
+    anew = measure([texts[row] for row in at], [langs[row] for row in at])
+    order = np.arange(len(texts))
+    order[at] = len(texts) + np.arange(len(at))
+    cut = with_columns(
+        batch,
+        text=pa.array(texts, pa.string()),
+        cleaned=pa.array(cleaned, pa.string()),
+        clean_is_identity=pc.and_(batch.column("clean_is_identity"), pa.array(~changed)),
+        signals=pa.concat_arrays([batch.column("signals"), anew]).take(pa.array(order)),
+    )
+    return sift(cut, "held_out", verdicts, keep_raw=settings.keep_raw)
+
+
+def _annotate(batch: pa.RecordBatch, annotators: Annotators) -> Sifted:
+    """Add sentence ends, words and parts of speech, in the batch's order whatever its languages."""
+    langs = np.array(batch.column("lang").to_pylist(), dtype=object)
+    texts = batch.column("text").to_pylist()
+    made, order = [], []
+    for lang in sorted(set(langs)):
+        rows = np.flatnonzero(langs == lang)
+        made.append(annotators.engine(lang).annotate([texts[row] for row in rows]))
+        order.append(rows)
+    back = pa.array(np.argsort(np.concatenate(order)))
+    names = ("sentence_ends", "word_starts", "word_ends", "pos")
+    columns = {
+        name: pa.concat_arrays([getattr(annotations, name).cast(DOCUMENTS.field(name).type) for annotations in made]).take(back)
+        for name in names
+    }
+    return sift(with_columns(batch, **columns), "annotate", [None] * len(texts), keep_raw=False)
+
+
+def _columns(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:
+    return zip(*(table[name].to_pylist() for name in names), strict=True)

@@ -1,0 +1,136 @@
+"""The model: a *job* is the documents step at work on a draft: plan, settings, roots and part records. Every process
+opens its own from the draft's path; nothing else is shared.
+
+A *handle* says where a sorted run of rows lies: handles are all that crosses from stage to stage. An *attempt* is a
+start of a piece of work, noted on disk before it, so that a piece which kills its process can be found out.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from pipelines.sources import InputChanged
+from pipelines.splits import COMPRESSED
+from schemas.arrow import read_shard
+from schemas.draft import Draft
+from schemas.files import replace
+from schemas.recipe import Corpus, Source
+
+MAX_ATTEMPTS = 3
+"""A piece that was started so often and never finished is tried alone."""
+
+_MERGED_ENTRY = 192
+"""Bytes that one digest takes while a partition is merged: its columns, their sorted copies and the order."""
+_SHORTEST_RECORD = 64
+"""Bytes; a corpus of records that are shorter on average goes over `dedup.memory`."""
+_INFLATION = 4
+"""Bytes of text for a byte of compressed input."""
+
+
+class Handle(NamedTuple):
+    """Rows `offset` to `offset + rows` of the shard at `path` (relative to the draft), whose digest is `digest`."""
+
+    kind: str
+    """digests, lines, losers or shared."""
+    split: int
+    """Ordinal of the split that the rows come from or are meant for."""
+    path: str
+    offset: int
+    rows: int
+    digest: str
+
+
+class Job:
+    """The documents step on one draft."""
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.splits: list[dict[str, Any]] = draft.plan["splits"]
+        self.roots: dict[str, str] = draft.task["roots"]
+        self.workers: int = draft.task["run"]["workers"]
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Job:
+        return cls(Draft.open(path))
+
+    @cached_property
+    def settings(self) -> Corpus:
+        """The recipe's section; where sources lie is no part of it."""
+        settings = self.draft.settings
+        return Corpus.model_validate({**settings, "sources": [{**source, "path": ""} for source in settings["sources"]]})
+
+    @cached_property
+    def sources(self) -> dict[str, Source]:
+        return {source.name: source for source in self.settings.sources}
+
+    @cached_property
+    def partitions(self) -> int:
+        """Hash partitions of the digests, so many that merging one keeps within `dedup.memory`: a function of the plan alone."""
+        text = sum(weighed_bytes(split) for split in self.splits)
+        return min(1 << 12, -(-text // _SHORTEST_RECORD * _MERGED_ENTRY // self.settings.dedup.memory) or 1)
+
+    @cached_property
+    def cuts_lines(self) -> bool:
+        return self.settings.held_out.cut_shared_lines_over is not None
+
+    def read(self, handle: Handle) -> pa.Table:
+        """The rows that a handle points to, memory-mapped."""
+        return read_shard(self.draft.path / handle.path).slice(handle.offset, handle.rows)
+
+    def temporary(self, name: str) -> Path:
+        """A path in the scratch folder that no other attempt writes to."""
+        return self.draft.scratch() / f"{name}-{uuid.uuid4().hex}"
+
+    @contextmanager
+    def attempt(self, stage: str, key: str) -> Iterator[None]:
+        """Note a start on disk before the work, and take the notes away when it is done.
+
+        `InputChanged` is told to whoever runs the job (see `refusal`): a runner would bury it in its own traceback.
+        """
+        folder = self.draft.scratch() / "attempts" / stage
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{key}-{uuid.uuid4().hex}").touch(exist_ok=False)
+        try:
+            yield
+        except InputChanged as error:
+            replace(self._refusal, str(error).encode())
+            raise
+        for note in folder.glob(f"{key}-*"):
+            note.unlink(missing_ok=True)
+
+    def refusal(self) -> str | None:
+        """Why the plan can't be carried out, if a piece of work found that out."""
+        return self._refusal.read_text() if self._refusal.exists() else None
+
+    def forget_refusal(self) -> None:
+        self._refusal.unlink(missing_ok=True)
+
+    @property
+    def _refusal(self) -> Path:
+        return self.draft.scratch() / "refusal.txt"
+
+    def attempts(self, stage: str) -> dict[str, int]:
+        """Starts without an end, by key, of a stage's pieces."""
+        counts: dict[str, int] = {}
+        for note in (self.draft.scratch() / "attempts" / stage).glob("*-*"):
+            key = note.name.partition("-")[0]
+            counts[key] = counts.get(key, 0) + 1
+        return counts
+
+
+def key_of(number: int) -> str:
+    """The key of a split's or partition's part records."""
+    return f"{number:05d}"
+
+
+def weighed_bytes(split: dict[str, Any]) -> int:
+    """Bytes of text that a split is expected to hold."""
+    return sum((p["end"] - p["start"]) * (_INFLATION if p["uri"].endswith(COMPRESSED) else 1) for p in split["pieces"])

@@ -1,0 +1,266 @@
+"""The model: *preparing* a split reads its records, decodes, cleans and judges them. What is kept goes to a work file,
+with the digests that duplicates are found by; what isn't goes to rejects. Only handles come out.
+
+Text never leaves the process but to disk, and memory is bounded by the batch (and by the split for its rejects).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import xxhash
+
+from pipelines.clean.decode import Undecodable, decode
+from pipelines.clean.text import clean_text
+from pipelines.dedup.runs import DigestRun, LineRun
+from pipelines.job import Handle, Job, key_of
+from pipelines.language import identify
+from pipelines.origin import doc_ids, origin_groups, subset_of
+from pipelines.rules.judge import judge
+from pipelines.rules.signals import measure
+from pipelines.sources import open_piece, read_records
+from pipelines.stages import (
+    BATCH_BYTES,
+    BATCH_ROWS,
+    PREPARED,
+    PREPARED_REJECTS,
+    RAW,
+    Sifted,
+    Stage,
+    Verdict,
+    guarded,
+    rejected_ledger,
+    sift,
+    with_columns,
+)  # fmt: skip
+from schemas.arrow import write_shard
+from schemas.artifact import Part
+from schemas.ledger import Ledger
+from schemas.recipe import Corpus, Source
+
+STAGE = "prepare"
+
+
+def prepare_split(job: Job, ordinal: int) -> list[tuple[int, Handle]]:
+    """Prepare a split, unless a part record says that it is done; return (partition, handle) of its runs."""
+    part = job.draft.part(STAGE, key_of(ordinal))
+    if part is None:
+        with job.attempt(STAGE, key_of(ordinal)):
+            part = _prepare(job, ordinal)
+    return run_handles(part, ordinal)
+
+
+def run_handles(part: Part, ordinal: int) -> list[tuple[int, Handle]]:
+    """(partition, handle) of each run that a part of this stage wrote, empty ones too: every partition leaves a part record."""
+    handles = []
+    for kind, offsets in part.facts["offsets"].items():
+        file = next(f for f in part.files if f.path.startswith(f"{kind}/"))
+        for partition, (start, end) in enumerate(pairwise(offsets)):
+            handles.append((partition, Handle(kind, ordinal, file.path, start, end - start, file.digest)))
+    return handles
+
+
+def _prepare(job: Job, ordinal: int) -> Part:
+    ledgers = inputs_ledger(job.splits[ordinal])
+    rejects: list[pa.RecordBatch] = []
+    runs = _open_runs(job)
+
+    def prepared() -> Iterator[pa.RecordBatch]:
+        for batch in read_batches(job, job.splits[ordinal], ledgers):
+            source = job.sources[batch.column("source")[0].as_py()]
+            for sifted in run_stages(batch, source, job.settings):
+                rejects.append(sifted.rejects)
+                if sifted.kept.num_rows:
+                    for run in runs:
+                        run.add(sifted.kept)
+                    yield sifted.kept
+
+    return _record(job, ordinal, prepared(), rejects, runs, ledgers, {})
+
+
+def record_failed(job: Job, ordinal: int, why: str) -> Part:
+    """Record that a split could not be prepared: each of its pieces counts as one failed record, with its bytes as stored."""
+    split = job.splits[ordinal]
+    ledgers = inputs_ledger(split)
+    for piece in split["pieces"]:
+        size = piece["end"] - piece["start"]
+        ledgers[piece["source"]] += Ledger(records_read=1, records_failed=1, bytes_read=size, bytes_failed=size)
+    return _record(job, ordinal, iter(()), [], _open_runs(job), ledgers, {"failed": why})
+
+
+def _open_runs(job: Job) -> list[DigestRun | LineRun]:
+    longer_than = job.settings.held_out.cut_shared_lines_over
+    runs: list[DigestRun | LineRun] = [DigestRun(job.settings.dedup.conflict_field)]
+    return runs if longer_than is None else [*runs, LineRun(longer_than)]
+
+
+def _record(
+    job: Job,
+    ordinal: int,
+    prepared: Iterator[pa.RecordBatch],
+    rejects: list[pa.RecordBatch],
+    runs: list[DigestRun | LineRun],
+    ledgers: dict[str, Ledger],
+    facts: dict[str, Any],
+) -> Part:
+    """Write all files of a part, and its record. `rejects`, `runs` and `ledgers` fill while `prepared` is drawn."""
+    stem = key_of(ordinal)
+    path = job.temporary(f"prepared-{stem}")
+    rows = write_shard(path, PREPARED, prepared, compress=True)
+    files = [job.draft.adopt(path, folder="work/prepared", stem=stem, suffix=".arrow", role="work", rows=rows)]
+    table = pa.Table.from_batches([batch for batch in rejects if batch.num_rows], PREPARED_REJECTS)
+    path = job.temporary(f"rejects-{stem}")
+    rows = write_shard(path, PREPARED_REJECTS, table.to_batches(), compress=True)
+    files.append(job.draft.adopt(path, folder="work/rejects", stem=stem, suffix=".arrow", role="work", rows=rows))
+    offsets = {}
+    for run in runs:
+        path = job.temporary(f"{run.kind}-{stem}")
+        offsets[run.kind] = run.write(path, job.partitions)
+        files.append(job.draft.adopt(path, folder=run.kind, stem=stem, suffix=".arrow", role="digests", rows=offsets[run.kind][-1]))
+    read = {source: ledger + rejected_ledger(table, source) for source, ledger in ledgers.items()}
+    facts |= {
+        "partitions": job.partitions,
+        "offsets": offsets,
+        "read": {source: ledger.as_json() for source, ledger in sorted(read.items())},
+        "unreadable": job.splits[ordinal]["unreadable"],
+    }
+    return job.draft.add_part(STAGE, stem, files, facts=facts)
+
+
+def inputs_ledger(split: dict[str, Any]) -> dict[str, Ledger]:
+    """Inputs of a split by source: a file that ranges cut counts where it begins."""
+    read: Counter[str] = Counter(piece["source"] for piece in split["pieces"] if piece["start"] == 0)
+    empty: Counter[str] = Counter(source for source, _ in split["empty"])
+    unreadable: Counter[str] = Counter(source for source, _, _ in split["unreadable"])
+    names = {piece["source"] for piece in split["pieces"]} | empty.keys() | unreadable.keys()
+    return {n: Ledger(read[n] + empty[n] + unreadable[n], read[n], empty[n], unreadable[n]) for n in sorted(names)}
+
+
+def read_batches(job: Job, split: dict[str, Any], ledgers: dict[str, Ledger]) -> Iterator[pa.RecordBatch]:
+    """The records of a split as batches of schema RAW, each of one source; counts what is read into `ledgers`."""
+    rows: list[tuple[Any, ...]] = []
+    size, seq, name = 0, 0, ""
+    for piece in split["pieces"]:
+        if piece["source"] != name and rows:
+            yield _raw_batch(rows, name)
+            rows, size = [], 0
+        name = piece["source"]
+        source = job.sources[name]
+        file = open_piece(piece, source, job.roots[name])
+        encoding = "utf-8" if source.format == "jsonl" else file.encoding
+        records = owned = 0
+        for record in read_records(file, source, job.settings.clean.max_document_bytes):
+            rows.append((seq, file.uri, encoding, record))
+            seq, records, owned, size = seq + 1, records + 1, owned + record.size, size + len(record.raw)
+            if size >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
+                yield _raw_batch(rows, name)
+                rows, size = [], 0
+        ledgers[name] += Ledger(records_read=records, bytes_read=file.owned, bytes_framing=file.owned - owned)
+    if rows:
+        yield _raw_batch(rows, name)
+
+
+def _raw_batch(rows: list[tuple[Any, ...]], source: str) -> pa.RecordBatch:
+    seqs, uris, encodings, records = zip(*rows, strict=True)
+    offsets, sizes, digests, raws, extras, faults = zip(*records, strict=True)
+    columns = {
+        "seq": seqs,
+        "doc_id": doc_ids(source, uris, offsets, digests),
+        "source": [source] * len(rows),
+        "uri": uris,
+        "record": offsets,
+        "record_bytes": sizes,
+        "digest": digests,
+        "raw": raws,
+        "encoding": encodings,
+        "extra": extras,
+        "reason": [fault and fault[0] for fault in faults],
+        "detail": [fault and fault[1] for fault in faults],
+    }
+    return pa.RecordBatch.from_arrays([pa.array(columns[field.name], field.type) for field in RAW], schema=RAW)
+
+
+def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Iterator[Sifted]:
+    """All stages over one batch. What is kept comes out in order, of schema PREPARED (an empty batch may be of another)."""
+    stages: tuple[tuple[str, Stage], ...] = (
+        ("decode", partial(_decode, settings=settings)),
+        ("clean", partial(_clean, settings=settings)),
+        ("language", partial(_language, source=source)),
+        ("rules", partial(_rules, settings=settings)),
+        ("subset", partial(_subset, source=source, settings=settings)),
+    )
+    yield from _run(batch, stages, settings.keep_raw)
+
+
+def _run(batch: pa.RecordBatch, stages: tuple[tuple[str, Stage], ...], keep_raw: bool) -> Iterator[Sifted]:
+    (name, stage), rest = stages[0], stages[1:]
+    for kept, rejects in guarded(name, stage, batch, keep_raw=keep_raw):
+        if not rest:
+            yield Sifted(kept, rejects)
+            continue
+        yield Sifted(kept.slice(0, 0), rejects)
+        if kept.num_rows:
+            yield from _run(kept, rest, keep_raw)
+
+
+def _decode(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
+    texts: list[str] = []
+    verdicts: list[Verdict] = []
+    columns = (batch.column(name).to_pylist() for name in ("raw", "encoding", "reason", "detail"))
+    for raw, encoding, reason, detail in zip(*columns, strict=True):
+        text, verdict = "", (reason, detail) if reason else None
+        if verdict is None:
+            try:
+                text = decode(raw, encoding)
+            except Undecodable as error:
+                verdict = ("undecodable", error.detail)
+        texts.append(text)
+        verdicts.append(verdict)
+    decoded = with_columns(batch, text=pa.array(texts, pa.string()))
+    return sift(decoded, "decode", verdicts, keep_raw=settings.keep_raw)
+
+
+def _clean(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
+    pairs = [clean_text(text, settings.clean) for text in batch.column("text").to_pylist()]
+    verdicts: list[Verdict] = [None if text.strip() else ("empty", "nothing but white space is left") for text, _ in pairs]
+    cleaned = with_columns(
+        batch,
+        text=pa.array([text for text, _ in pairs], pa.string()),
+        cleaned=pa.array([orjson.dumps(kinds, option=orjson.OPT_SORT_KEYS).decode() if kinds else None for _, kinds in pairs], pa.string()),
+    )
+    return sift(cleaned, "clean", verdicts, keep_raw=settings.keep_raw)
+
+
+def _language(batch: pa.RecordBatch, source: Source) -> Sifted:
+    rows = batch.num_rows
+    langs, scores = ([source.lang] * rows, [1.0] * rows) if source.lang else identify(batch.column("text").to_pylist())
+    named = with_columns(batch, lang=pa.array(langs, pa.string()), lang_score=pa.array(scores, pa.float32()))
+    return sift(named, "language", [None] * rows, keep_raw=False)
+
+
+def _rules(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
+    langs = batch.column("lang").to_pylist()
+    signals = measure(batch.column("text").to_pylist(), langs)
+    verdicts = judge(signals, langs, batch.column("lang_score").to_pylist(), settings.rules)
+    return sift(with_columns(batch, signals=signals), "rules", verdicts, keep_raw=settings.keep_raw)
+
+
+def _subset(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:
+    """Draw the subset by origin group, and say whether the text is byte for byte what the record owns."""
+    texts = batch.column("text").to_pylist()
+    groups = origin_groups(source.origin, texts, batch.column("uri").to_pylist(), batch.column("extra").to_pylist())
+    identity = [xxhash.xxh3_128_digest(text) == digest for text, digest in zip(texts, batch.column("digest").to_pylist(), strict=True)]
+    marked = with_columns(
+        batch,
+        origin_group=pa.array(groups, pa.uint64()),
+        subset=pa.array([subset_of(group, settings.held_out) for group in groups], pa.string()),
+        clean_is_identity=pa.array(identity, pa.bool_()),
+    )
+    columns = [marked.column(field.name) for field in PREPARED]
+    return sift(pa.RecordBatch.from_arrays(columns, schema=PREPARED), "subset", [None] * len(texts), keep_raw=False)

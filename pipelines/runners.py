@@ -1,0 +1,157 @@
+"""The model: a *runner* takes the stages of the corpus job through their barriers. The local one is Beam's FnApiRunner,
+in process for one worker, with worker processes for more. The *bare* one is the same without Beam: a pool of processes
+and a loop, to measure Beam against.
+
+Stages are cut once by position, and nobody steals work: so splits are *placed*, each round of heaviest ones dealt with
+the heaviest to the worker that has least. When a worker dies, Beam may notice a stage later or never; we end at once,
+with exit code 75 (try again): what has a part record is not redone.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+
+from pipelines.dedup.exact import find_duplicates
+from pipelines.dedup.lines import find_shared_lines
+from pipelines.finish import Annotators, annotator_of, finish_split
+from pipelines.job import Handle, Job, key_of, weighed_bytes
+from pipelines.prepare import prepare_split
+from pipelines.workers import become_worker
+
+TRY_AGAIN = 75
+"""EX_TEMPFAIL of sysexits.h: a worker died, and the same command goes on from what is done."""
+
+_ANNOTATION_COST = {"plain": 1, "rjieba": 2, "spacy": 40}
+"""Seconds of annotating against those of reading back and writing, roughly."""
+
+
+def run_on_beam(job: Job) -> None:
+    """Run the job by FnApiRunner on `job.workers` processes; ends this process with exit code 75 if one of them dies."""
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+    from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+    from pipelines.transforms import corpus
+
+    environment = None
+    if job.workers > 1:
+        # What running mode multi_processing does, but the worker binds itself to us before anything else; exec: no shell between.
+        command = f"exec {sys.executable} -m pipelines.workers {os.getpid()}"
+        environment = SubprocessSDKEnvironment.from_command_string(command)
+        logging.getLogger("apache_beam.runners.portability.fn_api_runner.fn_runner").setLevel(logging.ERROR)
+        threading.excepthook = _end_with_worker
+    options = PipelineOptions(flags=[], direct_num_workers=job.workers, save_main_session=False)
+    pipeline = beam.Pipeline(runner=FnApiRunner(default_environment=environment), options=options)
+    prepare, finish = placements(job)
+    corpus(pipeline, str(job.draft.path), prepare=prepare, finish=finish, cut_lines=job.cuts_lines)
+    try:
+        pipeline.run().wait_until_finish()
+    finally:
+        threading.excepthook = threading.__excepthook__
+
+
+def _end_with_worker(failure: threading.ExceptHookArgs) -> None:
+    """The thread that waits for a worker process raises when that ended with an error: take everything down, now.
+
+    Exiting is enough: the other workers have asked the kernel to die with this process.
+    """
+    if failure.thread is not None and failure.thread.name == "run_worker":
+        _end(f"a worker process ended unexpectedly ({failure.exc_value}); the same command goes on from what is done")
+    threading.__excepthook__(failure)
+
+
+def _end(message: str) -> NoReturn:
+    print(message, file=sys.stderr, flush=True)
+    os._exit(TRY_AGAIN)
+
+
+def placements(job: Job) -> tuple[list[int], list[int]]:
+    """The orders in which to deal all splits for preparing and for finishing; what is done costs nothing."""
+    prepare, finish = {}, {}
+    for split in job.splits:
+        ordinal, size = split["ordinal"], weighed_bytes(split)
+        prepare[ordinal] = 0 if job.draft.part("prepare", key_of(ordinal)) else size
+        finish[ordinal] = 0 if job.draft.part("finish", key_of(ordinal)) else size * _finish_cost(job, split)
+    return place(prepare, job.workers), place(finish, job.workers)
+
+
+def _finish_cost(job: Job, split: Mapping[str, list[dict[str, str]]]) -> int:
+    langs = {job.sources[piece["source"]].lang for piece in split["pieces"]}
+    settings = job.settings
+    engines = [annotator_of(settings, lang) for lang in langs if lang] + [a for a in settings.annotate.values() if None in langs]
+    return 1 + max((_ANNOTATION_COST[annotator.engine] for annotator in engines), default=1)
+
+
+def place(costs: Mapping[int, int], workers: int) -> list[int]:
+    """Order pieces so that dealing them round robin gives every worker about the same cost, and as many pieces.
+
+    Greedy: heaviest first, in rounds of one piece a worker; of each round, the heaviest goes to the worker with least.
+    """
+    heaviest = sorted(costs, key=lambda piece: (-costs[piece], piece))
+    loads = [0] * workers
+    order: list[int] = []
+    for start in range(0, len(heaviest), workers):
+        taken = heaviest[start : start + workers]
+        least = sorted(range(len(taken)), key=lambda worker: (loads[worker], worker))
+        dealt = dict(zip(least, taken, strict=True))
+        for worker, piece in dealt.items():
+            loads[worker] += costs[piece]
+        order += [dealt[worker] for worker in range(len(taken))]
+    return order
+
+
+def run_bare(job: Job) -> None:
+    """The same stages, barriers and number of processes, without Beam."""
+    prepare, finish = placements(job)
+    draft = str(job.draft.path)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(job.workers, mp_context=context, initializer=become_worker, initargs=(os.getpid(),)) as pool:
+        runs: dict[int, list[Handle]] = {}
+        for found in pool.map(_prepare, [draft] * len(prepare), prepare):
+            _gather(runs, found)
+        losers: dict[int, list[Handle]] = {}
+        for found in pool.map(_duplicates, [draft] * len(runs), runs.keys(), runs.values()):
+            _gather(losers, found)
+        drops = {split: list(handles) for split, handles in losers.items()}
+        if job.cuts_lines:
+            for found in pool.map(_lines, [draft] * len(runs), runs.keys(), runs.values(), [losers] * len(runs)):
+                _gather(drops, found)
+        for _ in pool.map(_finish, [draft] * len(finish), finish, [drops.get(ordinal, []) for ordinal in finish]):
+            pass
+
+
+def _gather(groups: dict[int, list[Handle]], found: Sequence[tuple[int, Handle]]) -> None:
+    for key, handle in found:
+        groups.setdefault(key, []).append(handle)
+
+
+@cache
+def _opened(draft: str) -> tuple[Job, Annotators]:
+    job = Job.open(Path(draft))
+    return job, Annotators(job.settings)
+
+
+def _prepare(draft: str, ordinal: int) -> list[tuple[int, Handle]]:
+    return prepare_split(_opened(draft)[0], ordinal)
+
+
+def _duplicates(draft: str, partition: int, runs: list[Handle]) -> list[tuple[int, Handle]]:
+    return find_duplicates(_opened(draft)[0], partition, [run for run in runs if run.kind == "digests"])
+
+
+def _lines(draft: str, partition: int, runs: list[Handle], losers: dict[int, list[Handle]]) -> list[tuple[int, Handle]]:
+    return find_shared_lines(_opened(draft)[0], partition, [run for run in runs if run.kind == "lines"], losers)
+
+
+def _finish(draft: str, ordinal: int, handles: list[Handle]) -> str:
+    return finish_split(_opened(draft)[0], ordinal, handles, _opened(draft)[1])

@@ -1,0 +1,75 @@
+"""The model: what makes a decoder a decoder: causality, its names, its padding, its first weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model.decoder import DecoderModel, NextToken
+from schemas import recipe
+
+SMALL = recipe.Decoder(layers=2, width=32, heads=4, kv_heads=2, ffn=48, context=16)
+
+
+def small(vocab_size: int = 100, **changes: object) -> DecoderModel:
+    torch.manual_seed(1)
+    return DecoderModel(SMALL.model_copy(update=changes), vocab_size)
+
+
+@pytest.mark.parametrize("changed", [1, 7, 15])
+def test_a_later_token_changes_nothing_before_it(changed: int) -> None:
+    model, ids = small(), torch.randint(0, 100, (2, 16))
+    other = ids.clone()
+    other[:, changed] = (other[:, changed] + 1) % 100
+    before, after = model(ids), model(other)
+    assert torch.equal(before[:, :changed], after[:, :changed])
+    assert not torch.equal(before[:, changed:], after[:, changed:])
+
+
+def test_logits_have_the_real_vocabulary_and_states_the_width() -> None:
+    model, ids = small(), torch.zeros(3, 5, dtype=torch.int64)
+    assert model(ids).shape == (3, 5, 100)
+    assert model.hidden(ids).shape == (3, 5, 32)
+    assert model.model.embed_tokens.weight.shape == (128, 32)
+
+
+def test_padded_rows_get_no_gradient() -> None:
+    model = small()
+    NextToken(model)(torch.randint(0, 100, (2, 17))).backward()
+    gradient = model.model.embed_tokens.weight.grad
+    assert gradient is not None
+    assert gradient[100:].abs().max() == 0
+    assert gradient[:100].abs().max() > 0
+
+
+def test_names_are_those_of_hugging_face() -> None:
+    names = set(small(tie_embeddings=False).state_dict())
+    expected = {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
+    for i in range(2):
+        for part in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            expected.add(f"model.layers.{i}.self_attn.{part}.weight")
+        for part in ("gate_proj", "up_proj", "down_proj"):
+            expected.add(f"model.layers.{i}.mlp.{part}.weight")
+        expected |= {f"model.layers.{i}.input_layernorm.weight", f"model.layers.{i}.post_attention_layernorm.weight"}
+    assert names == expected
+
+
+def test_first_weights() -> None:
+    torch.manual_seed(0)
+    model = DecoderModel(recipe.Decoder(layers=2, width=256, heads=4, kv_heads=4, ffn=688), 4000)
+    deviations = {name: float(p.detach().std()) for name, p in model.named_parameters() if p.ndim == 2}
+    for name, deviation in deviations.items():
+        residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+        rows = 4000 / 4032 if "embed" in name else 1
+        assert deviation == pytest.approx((0.01 if residual else 0.02) * rows**0.5, rel=0.03), name
+    assert all(torch.equal(p, torch.ones_like(p)) for p in model.parameters() if p.ndim == 1)
+
+
+def test_a_new_model_finds_all_tokens_equally_likely() -> None:
+    loss = NextToken(small())(torch.randint(0, 100, (8, 17)))
+    assert float(loss) == pytest.approx(torch.tensor(100.0).log().item(), abs=0.05)
+
+
+def test_past_the_context_is_an_error() -> None:
+    with pytest.raises(ValueError, match="17 positions do not fit the model's context of 16"):
+        small()(torch.zeros(1, 17, dtype=torch.int64))

@@ -1,0 +1,105 @@
+"""The model: which weight is in whose hands, what decays, and the learning rate over the steps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.decoder import DecoderModel, NextToken
+from model.optim import WeightOptimizer, build_optimizer
+from model.schedule import lr_scale
+from schemas import recipe
+
+
+def small(tie: bool = True) -> DecoderModel:
+    torch.manual_seed(0)
+    return DecoderModel(recipe.Decoder(layers=1, width=16, heads=2, kv_heads=1, ffn=24, context=8, tie_embeddings=tie), 64)
+
+
+def placed(model: DecoderModel, optimizer: WeightOptimizer) -> dict[str, tuple[str, float]]:
+    names = {id(p): name for name, p in model.named_parameters()}
+    return {
+        names[id(p)]: (type(part).__name__, group["weight_decay"])
+        for part in optimizer.parts
+        for group in part.param_groups
+        for p in group["params"]
+    }
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_muon_takes_hidden_matrices_and_adamw_the_rest(tie: bool) -> None:
+    model = small(tie)
+    for name, (kind, decay) in placed(model, build_optimizer(model, recipe.Optimizer(name="muon", weight_decay=0.1))).items():
+        hidden = "_proj" in name
+        assert kind == ("Muon" if hidden else "AdamW"), name
+        assert decay == (0.1 if hidden or name == "lm_head.weight" else 0.0), name
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+@pytest.mark.parametrize("tie", [True, False])
+def test_every_parameter_has_one_optimizer(name: str, tie: bool) -> None:
+    model = small(tie)
+    optimizer = build_optimizer(model, recipe.Optimizer(name=name))
+    assert set(placed(model, optimizer)) == {n for n, _ in model.named_parameters()}
+    groups = [group["params"] for part in optimizer.parts for group in part.param_groups]
+    assert sum(map(len, groups)) == len(list(model.parameters()))
+
+
+def test_frozen_parameters_are_left_alone() -> None:
+    model = small()
+    model.model.embed_tokens.weight.requires_grad_(False)
+    assert "model.embed_tokens.weight" not in placed(model, build_optimizer(model, recipe.Optimizer()))
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_state_moves_to_a_new_optimizer_bit_for_bit(name: str) -> None:
+    def steps(model: DecoderModel, optimizer: WeightOptimizer, numbers: range) -> None:
+        for i in numbers:
+            blocks = torch.randint(0, 64, (4, 9), generator=torch.Generator().manual_seed(i))
+            NextToken(model)(blocks).backward()
+            optimizer.step(1 / (i + 1))
+            optimizer.zero_grad()
+
+    whole = small()
+    steps(whole, build_optimizer(whole, recipe.Optimizer(name=name)), range(4))
+    first, second = small(), small()
+    before = build_optimizer(first, recipe.Optimizer(name=name))
+    steps(first, before, range(2))
+    second.load_state_dict(first.state_dict())
+    after = build_optimizer(second, recipe.Optimizer(name=name))
+    for key, tensor in after.state().items():
+        tensor.copy_(before.state()[key])
+    after.set_steps(2)
+    steps(second, after, range(2, 4))
+    for one, other in zip(whole.parameters(), second.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_muon_moves_a_matrix_by_an_orthogonal_step() -> None:
+    model = small()
+    weight = model.model.layers[0].mlp.up_proj.weight
+    before = weight.detach().clone()
+    NextToken(model)(torch.randint(0, 64, (4, 9))).backward()
+    build_optimizer(model, recipe.Optimizer(name="muon", muon_lr=0.01, weight_decay=0.0)).step(1.0)
+    singular = torch.linalg.svdvals(weight.detach() - before) / (0.01 * 0.2 * 24**0.5)
+    assert float(singular.min()) > 0.5 and float(singular.max()) < 1.4
+
+
+def test_the_schedule_warms_up_holds_and_decays() -> None:
+    schedule = recipe.Schedule(warmup=0.1, decay=0.4, final=0.1)
+    scale = [lr_scale(step, 100, schedule) for step in range(101)]
+    assert scale[0] == pytest.approx(0.1)
+    assert scale[9:61] == pytest.approx([1.0] * 52)
+    assert scale[80] == pytest.approx(0.55)
+    assert scale[100] == pytest.approx(0.1)
+
+
+@given(st.integers(1, 500), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_the_schedule_stays_in_range_and_rises_then_falls(steps: int, warmup: float, decay: float, final: float) -> None:
+    scale = [lr_scale(step, steps, recipe.Schedule(warmup=warmup, decay=decay, final=final)) for step in range(steps)]
+    assert all(0 <= value <= 1 for value in scale)
+    top = scale.index(max(scale))
+    assert scale[: top + 1] == sorted(scale[: top + 1])
+    assert scale[top:] == sorted(scale[top:], reverse=True)

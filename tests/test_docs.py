@@ -1,0 +1,75 @@
+"""The model: what the README and docs/ show works as shown: recipes parse, commands exist, links and pictures are there."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from flows.cli import app
+from schemas.recipe import Recipe
+from schemas.recipe_file import load_recipe
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_recipe_is_whole(tmp_path: Path) -> None:
+    (recipe,) = blocks("README.md", "yaml")
+    (tmp_path / "mine.yaml").write_text(recipe, encoding="utf-8")
+    loaded = load_recipe(tmp_path / "mine.yaml")
+    assert [source.name for source in loaded.corpus.sources] == ["books", "reviews"]
+    assert loaded.pretrain is None
+
+
+def test_the_first_recipe_grows_into_a_model(tmp_path: Path) -> None:
+    (recipe,) = blocks("README.md", "yaml")
+    (model,) = blocks("docs/first-recipe.md", "yaml")
+    (tmp_path / "mine.yaml").write_text(recipe + "\n" + model, encoding="utf-8")
+    loaded = load_recipe(tmp_path / "mine.yaml")
+    assert loaded.finetune is not None and loaded.finetune.source == "reviews"
+    assert loaded.evaluate is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_commands_options_and_recipe_keys_exist(page: Path) -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    text = page.read_text(encoding="utf-8")
+    for name, rest in re.findall(r"(?:\$ |`)gristmill ([a-z]+)\b([^`\n#]*)", text):
+        assert name in commands, f"gristmill {name}"
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        assert set(re.findall(r"--[a-z-]+", rest)) <= known | {"--help"}, f"gristmill {name}{rest}"
+    for target in re.findall(r"(?:\$ |`)make ([a-z-]+)", text):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"make {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("picture", ["flow.svg", "house.svg"])
+def test_pictures_are_self_contained_and_suit_light_and_dark(picture: str) -> None:
+    text = (ROOT / "docs" / picture).read_text(encoding="utf-8")
+    root = ET.fromstring(text)
+    names = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert {"title", "desc"} <= names
+    assert not {"script", "image", "foreignObject"} & names
+    assert "prefers-color-scheme: dark" in text
+    assert not re.search(r"(?:href|url)\s*[=(]\s*[\"']?(?:https?:)?//", text)
+
+
+def test_the_demo_recipe_is_the_whole_job_with_honest_splits() -> None:
+    recipe: Recipe = load_recipe(ROOT / "flows" / "recipes" / "demo.yaml")
+    assert [source.name for source in recipe.corpus.sources] == ["pydoc", "docstrings", "code", "reviews"]
+    assert recipe.corpus.dedup.conflict_field == "label"
+    assert recipe.corpus.held_out.cut_shared_lines_over == 20
+    assert recipe.pretrain is not None and recipe.finetune is not None and recipe.evaluate is not None
