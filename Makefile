@@ -53,6 +53,7 @@ schema: .venv/.ready-dev ## Write schemas/recipe.schema.json, which editors read
 	@$(BIN)/python -c 'import json, schemas.recipe; print(json.dumps(schemas.recipe.json_schema(), indent=1, ensure_ascii=False))' > schemas/recipe.schema.json
 
 wheel: .venv/.ready-dev ## A wheel in dist/
+	@rm -rf build  # an older build would leave its modules in the wheel
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
 set-up: .venv/.ready-dev ## The environment alone

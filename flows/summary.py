@@ -48,7 +48,20 @@ def _figures(artifacts: Mapping[str, Artifact]) -> list[str]:
 
 def evaluation_lines(results: Mapping[str, Any]) -> list[str]:
     """Bits per byte beside the n-gram baselines by language, then the classifier beside its own."""
-    raise NotImplementedError
+    lines = []
+    for lang, group in results["language_modelling"]["languages"].items():
+        systems = {name: figures["bits_per_byte"] for name, figures in group["systems"].items()}
+        baselines = [
+            f"{name.replace('kneser_ney_', 'Kneser-Ney order ')} {bits:.3f} ({systems['model'] / bits - 1:+.1%})"
+            for name, bits in systems.items()
+            if name != "model"
+        ]
+        lines.append(f"{lang:<10} {systems['model']:.3f} bits per byte; {', '.join(baselines)}")
+    if results["classification"]:
+        systems = results["classification"]["systems"]
+        accuracies = [f"{name.replace('_', ' ')} {f['accuracy']:.3f} ± {f['accuracy_standard_error']:.3f}" for name, f in systems.items()]
+        lines.append(f"{'labels':<10} accuracy of {', '.join(accuracies)} (n = {results['classification']['n']:,})")
+    return lines
 
 
 def describe(artifact: Artifact) -> str:

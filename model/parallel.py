@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -65,6 +65,17 @@ class Ranks:
         """Sum of a tensor over the ranks."""
         dist.all_reduce(values)
         return values
+
+    @torch.no_grad()
+    def hand_round(self, tensors: Sequence[Tensor], owner: int) -> None:
+        """Give every rank the values that rank ``owner`` has in these tensors, in one message."""
+        if self.count == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.detach().flatten() for tensor in tensors])
+        dist.broadcast(flat, src=owner)
+        if self.rank != owner:
+            for tensor, values in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+                tensor.copy_(values.view_as(tensor))
 
     def first_decides(self, choice: bool) -> bool:
         """Rank 0's choice, on all ranks."""

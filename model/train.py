@@ -53,7 +53,7 @@ class Trainer:
         self.validation = Validation(held_out, settings.validate_tokens, context, key, group)
         torch.manual_seed(settings.seed)
         self.model = DecoderModel(settings.model, vocabulary["vocab_size"])
-        self.optimizer = build_optimizer(self.model, settings.optimizer)
+        self.optimizer = build_optimizer(self.model, settings.optimizer, group)
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self.checkpoints = Checkpoints(draft.scratch() / "checkpoints", settings.keep_checkpoints, group)
         self.record = Record(draft.scratch(), settings.steps, group.first)

@@ -15,6 +15,7 @@ Planning imports this module, so what only the work needs (Beam above all) is im
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import subprocess
 import sys
@@ -92,7 +93,7 @@ def _try_alone(job: Job, stage: str) -> None:
     if failed and not job.settings.allow_failed_splits:
         raise SplitsFailed(
             "\n".join(failed)
-            + "\nTake the files out (corpus.sources[].exclude), or set corpus.allow_failed_splits to count their records as failed"
+            + "\nLeave the files out (corpus.sources[].exclude), or count their records as failed (corpus.allow_failed_splits)"
         )
 
 
@@ -115,6 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     from pipelines.job import Job
 
+    logging.disable(logging.ERROR)  # Beam talks at length; errors come back as exceptions all the same
     job = Job.open(options.draft)
     job.forget_refusal()
     try:

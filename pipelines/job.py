@@ -8,6 +8,7 @@ start of a piece of work, noted on disk before it, so that a piece which kills i
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from pipelines.splits import COMPRESSED
 from schemas.arrow import read_shard
 from schemas.draft import Draft
 from schemas.files import replace
+from schemas.fingerprint import canonical_json
 from schemas.recipe import Corpus, Source
 
 MAX_ATTEMPTS = 3
@@ -93,11 +95,13 @@ class Job:
     def attempt(self, stage: str, key: str) -> Iterator[None]:
         """Note a start on disk before the work, and take the notes away when it is done.
 
+        Beside that, `work/speed.jsonl` gets a line with the seconds that it took and the process that did it.
         `InputChanged` is told to whoever runs the job (see `refusal`): a runner would bury it in its own traceback.
         """
         folder = self.draft.scratch() / "attempts" / stage
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{key}-{uuid.uuid4().hex}").touch(exist_ok=False)
+        started = time.monotonic()
         try:
             yield
         except InputChanged as error:
@@ -105,6 +109,9 @@ class Job:
             raise
         for note in folder.glob(f"{key}-*"):
             note.unlink(missing_ok=True)
+        line = {"stage": stage, "key": key, "seconds": round(time.monotonic() - started, 3), "process": os.getpid()}
+        with open(self.draft.scratch() / "speed.jsonl", "ab") as speed:
+            speed.write(canonical_json(line) + b"\n")
 
     def refusal(self) -> str | None:
         """Why the plan can't be carried out, if a piece of work found that out."""

@@ -40,7 +40,7 @@ def origin_groups(origin: str, texts: Sequence[str], uris: Sequence[str], extras
     else:
         name = origin.removeprefix("extra.")
         keys = [_value(extra, name) or uri for extra, uri in zip(extras, uris, strict=True)]
-    return [xxhash.xxh3_64_intdigest(key) for key in keys]
+    return [xxhash.xxh3_64_intdigest(key.encode()) for key in keys]
 
 
 def subset_of(group: int, held_out: HeldOut) -> str:

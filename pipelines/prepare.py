@@ -14,11 +14,10 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-import xxhash
 
 from pipelines.clean.decode import Undecodable, decode
 from pipelines.clean.text import clean_text
-from pipelines.dedup.runs import DigestRun, LineRun
+from pipelines.dedup.runs import DigestRun, LineRun, text_digests
 from pipelines.job import Handle, Job, key_of
 from pipelines.language import identify
 from pipelines.origin import doc_ids, origin_groups, subset_of
@@ -255,7 +254,7 @@ def _subset(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:
     """Draw the subset by origin group, and say whether the text is byte for byte what the record owns."""
     texts = batch.column("text").to_pylist()
     groups = origin_groups(source.origin, texts, batch.column("uri").to_pylist(), batch.column("extra").to_pylist())
-    identity = [xxhash.xxh3_128_digest(text) == digest for text, digest in zip(texts, batch.column("digest").to_pylist(), strict=True)]
+    identity = [own == digest for own, digest in zip(text_digests(batch), batch.column("digest").to_pylist(), strict=True)]
     marked = with_columns(
         batch,
         origin_group=pa.array(groups, pa.uint64()),

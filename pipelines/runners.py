@@ -9,16 +9,16 @@ with exit code 75 (try again): what has a part record is not redone.
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from itertools import chain, repeat
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pipelines.dedup.exact import find_duplicates
 from pipelines.dedup.lines import find_shared_lines
@@ -48,7 +48,6 @@ def run_on_beam(job: Job) -> None:
         # What running mode multi_processing does, but the worker binds itself to us before anything else; exec: no shell between.
         command = f"exec {sys.executable} -m pipelines.workers {os.getpid()}"
         environment = SubprocessSDKEnvironment.from_command_string(command)
-        logging.getLogger("apache_beam.runners.portability.fn_api_runner.fn_runner").setLevel(logging.ERROR)
         threading.excepthook = _end_with_worker
     options = PipelineOptions(flags=[], direct_num_workers=job.workers, save_main_session=False)
     pipeline = beam.Pipeline(runner=FnApiRunner(default_environment=environment), options=options)
@@ -112,27 +111,34 @@ def place(costs: Mapping[int, int], workers: int) -> list[int]:
 
 def run_bare(job: Job) -> None:
     """The same stages, barriers and number of processes, without Beam."""
-    prepare, finish = placements(job)
-    draft = str(job.draft.path)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(job.workers, mp_context=context, initializer=become_worker, initargs=(os.getpid(),)) as pool:
-        runs: dict[int, list[Handle]] = {}
-        for found in pool.map(_prepare, [draft] * len(prepare), prepare):
-            _gather(runs, found)
-        losers: dict[int, list[Handle]] = {}
-        for found in pool.map(_duplicates, [draft] * len(runs), runs.keys(), runs.values()):
-            _gather(losers, found)
-        drops = {split: list(handles) for split, handles in losers.items()}
-        if job.cuts_lines:
-            for found in pool.map(_lines, [draft] * len(runs), runs.keys(), runs.values(), [losers] * len(runs)):
-                _gather(drops, found)
-        for _ in pool.map(_finish, [draft] * len(finish), finish, [drops.get(ordinal, []) for ordinal in finish]):
-            pass
+        _run_stages(job, pool.map)
 
 
-def _gather(groups: dict[int, list[Handle]], found: Sequence[tuple[int, Handle]]) -> None:
-    for key, handle in found:
+def run_in_process(job: Job) -> None:
+    """The same stages one piece after the other in this process, for tests and notebooks."""
+    _run_stages(job, map)
+
+
+def _run_stages(job: Job, each: Callable[..., Iterable[Any]]) -> None:
+    """Every stage over all its pieces by `each`, a `map` over processes or not; a stage waits for the one before."""
+    prepare, finish = placements(job)
+    draft = repeat(str(job.draft.path))
+    runs = _grouped(each(_prepare, draft, prepare))
+    losers = _grouped(each(_duplicates, draft, runs.keys(), runs.values()))
+    drops = dict(losers)
+    if job.cuts_lines:
+        for split, handles in _grouped(each(_lines, draft, runs.keys(), runs.values(), repeat(losers))).items():
+            drops[split] = [*drops.get(split, []), *handles]
+    list(each(_finish, draft, finish, [drops.get(ordinal, []) for ordinal in finish]))
+
+
+def _grouped(found: Iterable[list[tuple[int, Handle]]]) -> dict[int, list[Handle]]:
+    groups: dict[int, list[Handle]] = {}
+    for key, handle in chain.from_iterable(found):
         groups.setdefault(key, []).append(handle)
+    return groups
 
 
 @cache

@@ -24,6 +24,10 @@ Keyed: TypeAlias = tuple[int, HandleFields]
 Grouped: TypeAlias = tuple[int, Iterable[HandleFields]]
 
 
+def _fields(handle: Handle) -> HandleFields:
+    return (handle.kind, handle.split, handle.path, handle.offset, handle.rows, handle.digest)
+
+
 class _OnDraft(beam.DoFn):
     """A stage that opens the job of a draft, once a process."""
 
@@ -41,7 +45,7 @@ class PrepareSplit(_OnDraft):
 
     def process(self, ordinal: int) -> Iterator[Keyed]:
         for partition, handle in prepare_split(self._job, ordinal):
-            yield partition, tuple(handle)
+            yield partition, _fields(handle)
 
 
 @beam.typehints.with_input_types(Grouped)
@@ -53,22 +57,22 @@ class FindDuplicates(_OnDraft):
         partition, handles = group
         runs = [run for run in map(Handle._make, handles) if run.kind == "digests"]
         for split, handle in find_duplicates(self._job, partition, runs):
-            yield split, tuple(handle)
+            yield split, _fields(handle)
 
 
-@beam.typehints.with_input_types(Grouped)
+@beam.typehints.with_input_types(Grouped, Iterable[Keyed])
 @beam.typehints.with_output_types(Keyed)
 class FindSharedLines(_OnDraft):
     """(Partition, handles of runs), with all losers beside -> (split, handle) of lines to cut."""
 
-    def process(self, group: Grouped, losers: list[Keyed]) -> Iterator[Keyed]:
+    def process(self, group: Grouped, losers: Iterable[Keyed]) -> Iterator[Keyed]:
         partition, handles = group
         runs = [run for run in map(Handle._make, handles) if run.kind == "lines"]
         by_split: dict[int, list[Handle]] = {}
         for split, handle in losers:
             by_split.setdefault(split, []).append(Handle._make(handle))
         for split, found in find_shared_lines(self._job, partition, runs, by_split):
-            yield split, tuple(found)
+            yield split, _fields(found)
 
 
 @beam.typehints.with_input_types(Grouped)
@@ -87,7 +91,7 @@ class FinishSplit(_OnDraft):
 
 def no_handle(ordinal: int) -> Keyed:
     """A split with nothing to drop still has to be finished: an empty handle brings it to its group."""
-    return ordinal, tuple(Handle("none", ordinal, "", 0, 0, ""))
+    return ordinal, _fields(Handle("none", ordinal, "", 0, 0, ""))
 
 
 def corpus(pipeline: beam.Pipeline, draft: str, *, prepare: list[int], finish: list[int], cut_lines: bool) -> beam.PCollection[str]:

@@ -6,6 +6,7 @@ moment on, and computes on one thread, so that workers don't fight over cores.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -26,6 +27,7 @@ def become_worker(parent: int) -> None:
 
 if __name__ == "__main__":
     become_worker(int(sys.argv[1]))
+    logging.disable(logging.ERROR)  # Beam talks at length; errors come back as exceptions all the same
     from apache_beam.runners.worker import sdk_worker_main
 
     sdk_worker_main.main(sys.argv)

@@ -73,3 +73,12 @@ def test_the_demo_recipe_is_the_whole_job_with_honest_splits() -> None:
     assert recipe.corpus.dedup.conflict_field == "label"
     assert recipe.corpus.held_out.cut_shared_lines_over == 20
     assert recipe.pretrain is not None and recipe.finetune is not None and recipe.evaluate is not None
+
+
+def test_the_reasons_of_rejects_that_are_explained_exist() -> None:
+    text = (ROOT / "docs" / "ledger-and-report.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", text, re.MULTILINE)
+    reasons = {reason for cell in table for reason in re.findall(r"`([a-z_]+)`", cell)}
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "pipelines").rglob("*.py"))
+    assert len(reasons) > 5
+    assert {reason for reason in reasons if f'"{reason}"' not in sources} == set()

@@ -36,22 +36,35 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Words:
+    """Name of a column of words or drawings, set to the left; other columns hold numbers and are set to the right."""
+
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
-    """`columns` name the cells of each row, the row's own header first; a name that starts with `|` is of text, not numbers."""
+    """`columns` are the heads over each row's cells, the one over the row's own header first."""
 
     caption: str
-    columns: Sequence[str]
+    columns: Sequence[str | Words]
     rows: Sequence[Row]
     note: str = ""
     kind: str = "table"
 
+    @property
+    def heads(self) -> list[tuple[str, bool]]:
+        """Name of each column, and whether it holds words."""
+        return [(c.name, True) if isinstance(c, Words) else (c, False) for c in self.columns]
+
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with its caption."""
+    """A chart below its caption, and what a reader needs to know about it."""
 
     caption: str
     chart: Markup
+    note: str = ""
     kind: str = "figure"
 
 
@@ -84,6 +97,12 @@ class Heading:
 
 
 @dataclass(frozen=True)
+class Note:
+    text: str
+    kind: str = "note"
+
+
+@dataclass(frozen=True)
 class Disclosure:
     """Preformatted text that opens on demand."""
 
@@ -92,7 +111,7 @@ class Disclosure:
     kind: str = "disclosure"
 
 
-Block = Balance | Table | Figure | Excerpt | Grid | Heading | Disclosure
+Block = Balance | Table | Figure | Excerpt | Grid | Heading | Note | Disclosure
 
 
 @dataclass(frozen=True)
@@ -109,4 +128,5 @@ class Tile:
 
     name: str
     value: str
+    unit: str
     notes: Sequence[str]

@@ -8,7 +8,7 @@ training steps. A *node* is an artifact in the lineage. Optional facts are None 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from schemas.ledger import Ledger
@@ -137,7 +137,9 @@ class Training:
     learning_rate: Curve
     gradient_norm: Curve
     validation: Mapping[str, Curve]
-    """Measures on the validation subset: bits per byte by language, or a classifier's scores by name."""
+    """Bits per byte on the validation subset, by language (pretrain)."""
+    validation_accuracy: Curve
+    """On the validation subset, after each epoch (finetune)."""
 
 
 @dataclass(frozen=True)
@@ -175,8 +177,8 @@ class Classifier:
 
     name: str
     accuracy: float
-    standard_error: float | None
-    macro_f1: float | None
+    standard_error: float
+    macro_f1: float
 
 
 @dataclass(frozen=True)
@@ -218,8 +220,6 @@ class ReportFacts:
     pretrain: Training | None = None
     finetune: Training | None = None
     evaluation: Evaluation | None = None
-    notes: tuple[str, ...] = field(default=())
-    """What a reader should know about these figures."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

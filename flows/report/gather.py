@@ -48,7 +48,7 @@ def gather(
         tokens=tuple(_token_counts(tokens)) if tokens else (),
         pretrain=_training(pretrain, "pretrain") if pretrain else None,
         finetune=_training(finetune, "finetune") if finetune else None,
-        evaluation=read_evaluation(evaluation) if evaluation else None,
+        evaluation=read_evaluation(evaluation, _labelled_source(finetune)) if evaluation else None,
     )
 
 
@@ -70,6 +70,10 @@ def node(role: str, artifact: Artifact) -> Node:
         files=len(manifest.files()),
         bytes=sum(file.bytes for file in manifest.files()),
     )
+
+
+def _labelled_source(finetune: Artifact | None) -> str:
+    return str(finetune.manifest.identity.settings["source"]) if finetune else "labelled documents"
 
 
 def _tokenizer(artifact: Artifact) -> TokenizerFacts:

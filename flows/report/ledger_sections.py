@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from flows.report.blocks import Balance, Block, Excerpt, Grid, Heading, Row, Section, Table, Text
+from flows.report.blocks import Balance, Block, Excerpt, Grid, Heading, Row, Section, Table, Text, Words
 from flows.report.charts import bar
 from flows.report.facts import ReportFacts
-from flows.report.wording import count, percent, size, words
+from flows.report.wording import count, percent, plural, size, words
 from schemas.ledger import Ledger
 
 TOTAL = "all sources"
@@ -32,14 +32,14 @@ def funnel(facts: ReportFacts) -> Section:
     everything = total(facts.ledgers)
     problems = {source: ledger.imbalances() for source, ledger in facts.ledgers.items()}
     kept, read = everything.records_kept, everything.records_read
-    lead = f"Of {count(read)} records read, {count(kept)} were kept ({percent(kept / read if read else 0.0)})."
+    lead = f"Of {plural(read, 'record')} read, {count(kept)} were kept ({percent(kept / read if read else 0.0)})."
     if everything.rejected:
         first = reasons(everything)[0]
-        lead += f" The most frequent reason to reject one was {words(first)}, with {count(everything.rejected[first])} records."
+        lead += f" The most frequent reason to reject one was {words(first)}, with {plural(everything.rejected[first], 'record')}."
     blocks: list[Block] = [*_balances(everything, problems), _waterfall(everything)]
     if len(facts.ledgers) > 1:
         blocks += [_by_source(facts.ledgers, "records", count), _by_source(facts.ledgers, "bytes", size)]
-    blocks += [Grid([_inputs(facts.ledgers), *_cleaning(facts.ledgers)])]
+    blocks += [_inputs(facts.ledgers), *_cleaning(facts.ledgers)]
     return Section("funnel", "From raw to kept", lead, blocks)
 
 
@@ -80,7 +80,7 @@ def _waterfall(ledger: Ledger) -> Table:
     n_bytes = ledger.bytes_kept + sum(ledger.bytes_rejected.values()) + ledger.bytes_failed + ledger.bytes_framing
     cells = [_check(records, ledger.records_read, count), "", "", _check(n_bytes, ledger.bytes_read, size), ""]
     rows.append(Row("accounted for", cells, "check"))
-    columns = ["", "Records", "Share", "|Of the records read", "Bytes", "Share"]
+    columns: list[str | Words] = ["", "Records", "Share", Words("Of the records read"), "Bytes", "Share"]
     note = "Bytes are of the decoded stream. Framing is what lies between records and belongs to none."
     return Table("From read to kept, all sources", columns, rows, note)
 
@@ -151,11 +151,13 @@ def rejects(facts: ReportFacts) -> Section | None:
     blocks: list[Block] = []
     for reason in sorted({e.reason for e in facts.examples}, key=lambda r: (-everything.rejected.get(r, 0), r)):
         shown = [e for e in facts.examples if e.reason == reason]
-        blocks.append(Heading(f"{words(reason)}: {count(everything.rejected.get(reason, len(shown)))} records"))
+        blocks.append(Heading(f"{words(reason)}: {plural(everything.rejected.get(reason, len(shown)), 'record')}"))
         blocks.append(
             Grid(
                 [
-                    Excerpt("", (e.source, e.uri, f"record {e.record}", size(e.record_bytes)), _said(e.stage, e.detail), "", e.text, e.truncated)
+                    Excerpt(
+                        "", (e.source, e.uri, f"record {e.record}", size(e.record_bytes)), _said(e.stage, e.detail), "", e.text, e.truncated
+                    )
                     for e in shown
                 ],
                 wide=False,

@@ -5,22 +5,30 @@ that leads from one to the other.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from flows.report.blocks import Block, Disclosure, Excerpt, Figure, Grid, Row, Section, Table
+from flows.report.blocks import Block, Disclosure, Excerpt, Figure, Grid, Row, Section, Table, Words
 from flows.report.charts import Estimate, Series, intervals, lines
 from flows.report.corpus_sections import tones
 from flows.report.facts import Classification, Evaluation, Group, Node, ReportFacts, System, Training
 from flows.report.lineage import lineage
 from flows.report.svg import TONES
-from flows.report.wording import MINUS, accuracy, count, decimals, language, percent, short, signed_percent, size
+from flows.report.wording import accuracy, count, decimals, label, percent, plural, short, signed_percent, size, words
 from schemas.arrow import SUBSETS
+
+_NEUTRAL = 5
+"""Tone of what belongs to no language."""
+_CLASSIFIERS = {
+    "model": "fine-tuned model",
+    "bag_of_words": "bag of words (logistic regression on character n-grams)",
+    "majority": "majority label",
+}
 
 
 def system_name(name: str) -> str:
     """`kneser_ney_5` as people write it."""
     stem, _, order = name.rpartition("_")
-    return f"KN {order}" if stem == "kneser_ney" else name
+    return f"KN {order}" if stem == "kneser_ney" else words(name)
 
 
 def tokens(facts: ReportFacts) -> Section | None:
@@ -39,17 +47,17 @@ def tokens(facts: ReportFacts) -> Section | None:
 def _token_table(facts: ReportFacts) -> Table:
     if not facts.tokens:
         sampled = facts.tokenizer.bytes_per_token if facts.tokenizer else {}
-        rows = [Row(language(lang), [decimals(value, 2)]) for lang, value in sampled.items()]
+        rows = [Row(label(lang), [decimals(sampled[lang], 2)]) for lang in in_order(sampled, facts)]
         return Table("Bytes a token, on the tokenizer's sample", ["", "Bytes a token"], rows)
     subsets = [s for s in SUBSETS if any(t.subset == s for t in facts.tokens)]
-    languages = sorted({t.lang for t in facts.tokens}, key=lambda lang: (-sum(t.bytes for t in facts.tokens if t.lang == lang), lang))
+    languages = in_order({t.lang for t in facts.tokens}, facts)
     rows = []
     for lang in [*languages, None]:
         of = [t for t in facts.tokens if lang in (None, t.lang)]
         n, n_bytes = sum(t.tokens for t in of), sum(t.bytes for t in of)
         by_subset = [count(sum(t.tokens for t in of if t.subset == s)) for s in subsets]
         cells = [*by_subset, count(n), size(n_bytes), decimals(n_bytes / n, 2) if n else "–"]
-        rows.append(Row(language(lang) if lang else "all", cells, "" if lang else "total"))
+        rows.append(Row(label(lang) if lang else "all", cells, "" if lang else "total"))
     note = "Without special tokens. Bytes are of the UTF-8 text; more bytes a token means shorter sequences."
     return Table("Tokens by language", ["", *subsets, "All tokens", "Bytes", "Bytes a token"], rows, note)
 
@@ -69,33 +77,41 @@ def training(facts: ReportFacts) -> Section | None:
 
 def _course(name: str, run: Training, unit: str) -> str:
     parameters, seen = run.summary.get("parameters"), run.summary.get("tokens")
-    model = f" of a model of {short(parameters)} parameters" if parameters else ""
-    text = f", {short(seen)} tokens" if seen else ""
-    loss = f": the loss fell from {decimals(run.loss.means[0], 2)} to {decimals(run.loss.means[-1], 2)} {unit}" if run.loss.steps else ""
-    return f"{name}{model} took {count(run.last_step)} steps{text}{loss}."
+    said = f"{name}{f' a model of {short(parameters)} parameters' if parameters else ''} took {plural(run.last_step, 'step')}"
+    said += f" and {short(seen)} tokens" if seen else ""
+    if run.loss.steps:
+        smoothed = "smoothed " if run.loss.lows != run.loss.highs else ""
+        said += f"; the {smoothed}loss went from {decimals(run.loss.means[0], 2)} to {decimals(run.loss.means[-1], 2)} {unit}"
+    if run.validation_accuracy.steps:
+        said += f", the accuracy on the validation subset to {percent(run.validation_accuracy.means[-1])}"
+    return said + "."
 
 
 def _charts(key: str, name: str, run: Training, loss: str, facts: ReportFacts) -> list[Figure]:
-    colours = tones(facts)
-    charts = []
-    if run.loss.steps:
-        one = [Series("loss", 5, run.loss)]
-        said = "Line: mean over ranges of steps; band: lowest to highest." if run.loss.means != run.loss.highs else "Every step."
-        charts.append(Figure(f"{name} loss. {said}", lines(f"{key}-loss", f"{name} loss", one, loss, band=True, named=False)))
-    if run.validation:
-        many = [Series(language(lang), colours.get(lang, index), c) for index, (lang, c) in enumerate(run.validation.items())][:TONES]
-        charts.append(Figure(f"{name}: validation, bits per byte by language; lower is better.", lines(f"{key}-validation", f"{name} validation", many, "bits per byte")))
-    if run.learning_rate.steps:
-        one = [Series("learning rate", 5, run.learning_rate)]
-        charts.append(Figure(f"{name} learning rate.", lines(f"{key}-lr", f"{name} learning rate", one, "learning rate", write=_rate, from_zero=True, named=False, height=200.0)))
-    if run.gradient_norm.steps:
-        one = [Series("gradient norm", 5, run.gradient_norm)]
-        charts.append(Figure(f"{name} gradient norm before clipping.", lines(f"{key}-norm", f"{name} gradient norm", one, "gradient norm", from_zero=True, band=True, named=False, height=200.0)))
-    return charts
+    """Loss, validation, learning rate and gradient norm, as far as they were recorded."""
+    colours, figures = tones(facts), []
+
+    def add(measure: str, y_name: str, drawn: Sequence[Series], note: str = "", **how: bool) -> None:
+        if any(s.curve.steps for s in drawn):
+            figures.append(
+                Figure(f"{name}: {measure}", lines(f"{key}-{measure.replace(' ', '-')}", f"{name}: {measure}", drawn, y_name, **how), note)
+            )
+
+    banded = "Line: mean over equal ranges of steps; band: lowest to highest value there." if run.loss.lows != run.loss.highs else ""
+    add("loss", loss, [Series("loss", _NEUTRAL, run.loss)], banded, band=True, named=False)
+    by_language = [Series(label(lang), colours.get(lang, _NEUTRAL), run.validation[lang]) for lang in in_order(run.validation, facts)]
+    add("validation", "bits per byte", by_language[:TONES], "On held-out text of each language; lower is better.")
+    add("learning rate", "learning rate", [Series("learning rate", _NEUTRAL, run.learning_rate)], from_zero=True, named=False)
+    if key == "pretrain":
+        norm = [Series("gradient norm", _NEUTRAL, run.gradient_norm)]
+        add("gradient norm", "norm before clipping", norm, from_zero=True, band=True, named=False)
+    return figures
 
 
-def _rate(value: float) -> str:
-    return f"{value:.2g}".replace("-", MINUS) if value else "0"
+def in_order(languages: Iterable[str], facts: ReportFacts) -> list[str]:
+    """Languages in the order that the whole page has them in."""
+    place = {p.lang: index for index, p in enumerate(facts.profiles)}
+    return sorted(languages, key=lambda lang: (place.get(lang, len(place)), lang))
 
 
 def evaluation(facts: ReportFacts) -> Section | None:
@@ -104,76 +120,92 @@ def evaluation(facts: ReportFacts) -> Section | None:
         return None
     blocks: list[Block] = []
     if found.groups:
-        blocks += [Grid(_drawn(found, facts)), _scores(found)]
+        blocks += [Grid(_drawn(found, facts)), _scores(found, facts)]
     if found.classification:
         blocks.append(_classification(found.classification))
-    return Section("evaluation", "Evaluation", _judged(found), blocks)
+    return Section("evaluation", "Evaluation", _judged(found, facts), blocks)
 
 
-def _judged(found: Evaluation) -> str:
+def _judged(found: Evaluation, facts: ReportFacts) -> str:
     said = [f"Measured on the {found.subset} subset, which no step was trained on."]
-    for group in (g for g in found.groups if g.by == "language" and g.baselines):
-        near = min(group.baselines, key=lambda s: s.bits_per_byte)
-        if near.relative is not None:
-            how = "below" if near.relative < 0 else "above"
-            said.append(f"{language(group.name).capitalize()}: {percent(abs(near.relative))} {how} the best n-gram model.")
+    for group in grouped(found, "language", facts):
+        known = [(s.relative, s.name) for s in group.baselines if s.relative is not None]
+        if known:
+            share, name = max(known)
+            how = "below" if share < 0 else "above"
+            said.append(f"{_group_name(group)}: {percent(abs(share))} {how} the best n-gram model ({system_name(name)}).")
     return " ".join(said)
+
+
+def grouped(found: Evaluation, by: str, facts: ReportFacts) -> list[Group]:
+    """The groups by language or by source, in the page's order."""
+    groups = {group.name: group for group in found.groups if group.by == by}
+    return [groups[name] for name in (in_order(groups, facts) if by == "language" else sorted(groups))]
+
+
+def _group_name(group: Group) -> str:
+    return label(group.name) if group.by == "language" else group.name
 
 
 def _drawn(found: Evaluation, facts: ReportFacts) -> list[Figure]:
     colours, figures = tones(facts), []
-    largest = {c.source: c.lang for c in sorted(facts.cells, key=lambda c: c.bytes)}
+    main_language = {cell.source: cell.lang for cell in sorted(facts.cells, key=lambda cell: cell.bytes)}
     for by in ("language", "source"):
-        groups = [g for g in found.groups if g.by == by]
-        if not groups:
-            continue
         rows = [
             Estimate(
-                language(g.name) if by == "language" else g.name,
-                colours.get(g.name if by == "language" else largest.get(g.name, ""), 5),
+                _group_name(g),
+                colours.get(g.name if by == "language" else main_language.get(g.name, ""), _NEUTRAL),
                 g.ours.bits_per_byte,
                 g.ours.interval,
                 [(system_name(s.name), s.bits_per_byte) for s in g.baselines],
             )
-            for g in groups
+            for g in grouped(found, by, facts)
         ]
-        chart = intervals(f"bits-by-{by}", f"Bits per byte by {by}", rows, "bits per byte")
-        figures.append(Figure(f"Bits per byte by {by}, lower is better. Dot and line: our model and its 95 % interval; squares: Kneser–Ney.", chart))
+        if rows:
+            chart = intervals(f"bits-by-{by}", f"Bits per byte by {by}", rows, "bits per byte, lower is better")
+            figures.append(
+                Figure(f"Bits per byte by {by}", chart, "Dot and line: our model and its 95 % interval. Squares: n-gram models (KN).")
+            )
     return figures
 
 
-def _scores(found: Evaluation) -> Table:
-    orders = [s.name for s in found.groups[0].baselines]
+def _scores(found: Evaluation, facts: ReportFacts) -> Table:
     columns = ["", "Bytes", "Tokens", "Perplexity", "Bits per byte", "95 % interval"]
-    for name in orders:
-        columns += [system_name(name), "difference"]
+    for system in found.groups[0].baselines:
+        columns += [system_name(system.name), "difference"]
     rows: list[Row] = []
     for by in ("language", "source"):
-        groups = [g for g in found.groups if g.by == by]
-        if groups:
-            rows += [Row(f"by {by}", [], "group"), *(_score(g, language(g.name) if by == "language" else g.name) for g in groups)]
+        rows += [Row(f"by {by}", [], "group"), *(_score(group) for group in grouped(found, by, facts))]
     note = (
-        "KN: interpolated Kneser–Ney of that order on the same tokens, in bits per byte; difference: our bits per byte against it, "
-        "negative is better. Intervals: 95 % bootstrap over documents. Perplexity is per token and compares only under one tokenizer."
+        "KN: bits per byte of interpolated Kneser–Ney of that order on the same tokens, fitted on all training text or on the language's "
+        "own, whichever does better on validation text. Difference: our bits per byte against it; below zero ours is better. "
+        "Intervals: 95 %, bootstrap over documents. Perplexity, per token, compares under one tokenizer only."
     )
     return Table(f"Language modelling on the {found.subset} subset", columns, rows, note)
 
 
-def _score(group: Group, name: str) -> Row:
+def _score(group: Group) -> Row:
     ours = group.ours
     cells = [size(group.bytes), count(group.tokens), decimals(ours.perplexity, 1), decimals(ours.bits_per_byte, 3), _interval(ours)]
     for s in group.baselines:
         cells += [decimals(s.bits_per_byte, 3), signed_percent(s.relative) if s.relative is not None else "–"]
-    return Row(name, cells)
+    return Row(_group_name(group), cells)
 
 
 def _interval(system: System) -> str:
     return f"{decimals(system.interval[0], 3)} – {decimals(system.interval[1], 3)}"
 
 
+def classifier_name(name: str) -> str:
+    return _CLASSIFIERS.get(name, words(name))
+
+
 def _classification(found: Classification) -> Table:
-    rows = [Row(c.name, [accuracy(c), decimals(c.macro_f1, 3) if c.macro_f1 is not None else "–"], "total" if i == 0 else "") for i, c in enumerate(found.classifiers)]
-    caption = f"Classification of {found.source}, {count(found.documents)} held-out documents"
+    rows = [
+        Row(classifier_name(c.name), [accuracy(c), decimals(c.macro_f1, 3)], "" if index else "total")
+        for index, c in enumerate(found.classifiers)
+    ]
+    caption = f"Classification of {found.source}: {plural(found.documents, 'held-out document')}"
     return Table(caption, ["", "Accuracy ± standard error", "Macro F1"], rows)
 
 
@@ -187,16 +219,27 @@ def samples(facts: ReportFacts) -> Section | None:
 
 def artifacts(facts: ReportFacts) -> Section:
     rows = [
-        Row(n.role, [f"{n.kind}/{n.name}", n.version, f"{n.step} v{n.step_version}", n.fingerprint[:16], n.content_digest[:16], count(n.files), size(n.bytes)])
-        for n in facts.lineage
+        Row(
+            node.role,
+            [f"{node.kind}/{node.name}", node.version, f"{node.step} {node.step_version}", node.fingerprint[:12], node.content_digest[:12]],
+        )
+        for node in facts.lineage
     ]
-    columns = ["", "|Artifact", "|Version", "|Step", "|Fingerprint", "|Content digest", "Files", "Bytes"]
-    note = "Fingerprint: what decided the output (step, settings, inputs, engines). Content digest: what came out. First 16 digits of SHA-256."
+    columns: list[str | Words] = [
+        "",
+        Words("Artifact"),
+        Words("Version"),
+        Words("Step, version"),
+        Words("Fingerprint"),
+        Words("Content digest"),
+    ]
+    note = "Fingerprint: of what decided the output (step, settings, inputs, engines). Content digest: of what came out. First 12 digits."
     lead = "Every artifact is named by what decided it. Equal fingerprints mean equal content, byte for byte."
+    drawn = lineage("lineage-chart", "Lineage of artifacts", facts.lineage)
     blocks: list[Block] = [
-        Figure("An arc joins an artifact to every later one that was made from it.", lineage("lineage", "Lineage of artifacts", facts.lineage)),
+        Figure("What was made from what", drawn, "An arc joins an artifact to each later one that was made from it."),
         Table("Artifacts of this run", columns, rows, note),
-        Grid([_identity(n) for n in facts.lineage]),
+        Grid([_identity(node) for node in facts.lineage]),
     ]
     return Section("lineage", "Lineage", lead, blocks)
 
@@ -209,13 +252,6 @@ def _identity(node: Node) -> Disclosure:
         "engines": node.engines,
         "settings": node.settings,
     }
-    return Disclosure(f"Identity of {node.role}: settings, engines, inputs", json.dumps(identity, indent=2, ensure_ascii=False, sort_keys=True))
-
-
-def best_baselines(groups: Sequence[Group]) -> list[str]:
-    """Lines for the headline: bits per byte by language beside each baseline."""
-    return [
-        f"{language(g.name)} {decimals(g.ours.bits_per_byte, 3)}" + "".join(f", {system_name(s.name)} {decimals(s.bits_per_byte, 3)}" for s in g.baselines)
-        for g in groups
-        if g.by == "language"
-    ]
+    return Disclosure(
+        f"Identity of {node.role}: settings, engines, inputs", json.dumps(identity, indent=2, ensure_ascii=False, sort_keys=True)
+    )

@@ -15,10 +15,10 @@ from markupsafe import Markup
 
 from flows.report.blocks import Section, Tile
 from flows.report.corpus_sections import add_up, corpus, texts
-from flows.report.facts import ReportFacts
+from flows.report.facts import Evaluation, ReportFacts
 from flows.report.ledger_sections import funnel, rejects, total
-from flows.report.model_sections import artifacts, evaluation, samples, system_name, tokens, training
-from flows.report.wording import count, decimals, language, percent, plain, short, signed_percent, size
+from flows.report.model_sections import artifacts, evaluation, grouped, in_order, samples, system_name, tokens, training
+from flows.report.wording import THIN, count, decimals, label, percent, plain, plural, short, signed_percent, size, words
 from schemas.files import replace
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
@@ -43,7 +43,9 @@ def render(facts: ReportFacts) -> str:
     """The report page as HTML."""
     style = Markup(files("flows.report").joinpath("style.css").read_text(encoding="utf-8"))  # our own file, not escaped
     page = _TEMPLATES.get_template("page.html.j2")
-    return page.render(name=facts.name, policy=POLICY, style=style, tiles=tiles(facts), sections=sections(facts))
+    return page.render(
+        name=facts.name, policy=POLICY, style=style, tiles=tiles(facts), sections=sections(facts), measured=facts.evaluation is not None
+    )
 
 
 def write_report(path: Path, facts: ReportFacts) -> None:
@@ -61,32 +63,38 @@ def tiles(facts: ReportFacts) -> list[Tile]:
     """The headline figures that the run has come to."""
     ledger, kept = total(facts.ledgers), add_up(facts.cells)
     share = percent(ledger.records_kept / ledger.records_read if ledger.records_read else 0.0)
+    text = ["clean UTF-8", f"{short(kept.words)} words", f"{short(kept.characters)} characters"]
     found = [
-        Tile("documents kept", count(kept.documents), [f"{share} of {count(ledger.records_read)} records read"]),
-        Tile("text", size(kept.bytes), ["clean UTF-8", f"{short(kept.words)} words, {short(kept.characters)} characters"]),
+        Tile("documents kept", *_parted(short(kept.documents)), [f"{share} of", f"{plural(ledger.records_read, 'record')} read"]),
+        Tile("text", *_parted(size(kept.bytes)), text),
     ]
     if facts.tokens:
         n, n_bytes = sum(t.tokens for t in facts.tokens), sum(t.bytes for t in facts.tokens)
         vocabulary = [f"vocabulary {count(facts.tokenizer.vocab_size)}"] if facts.tokenizer else []
-        found.append(Tile("tokens", short(n), [f"{decimals(n_bytes / max(n, 1), 2)} bytes a token", *vocabulary]))
+        found.append(Tile("tokens", *_parted(short(n)), [f"{decimals(n_bytes / max(n, 1), 2)} bytes a token", *vocabulary]))
     if facts.evaluation:
-        found += _evaluated(facts)
-    elif facts.pretrain and facts.pretrain.validation:
-        for lang, curve in facts.pretrain.validation.items():
-            found.append(Tile(f"{language(lang)}, bits per byte", decimals(curve.means[-1], 3), ["validation, at the last step"]))
+        found += _evaluated(facts, facts.evaluation)
+    elif facts.pretrain:
+        for lang in in_order(facts.pretrain.validation, facts):
+            last = facts.pretrain.validation[lang].means[-1]
+            found.append(Tile(label(lang), decimals(last, 3), "bits/byte", ["validation subset", "at the last step"]))
     return found
 
 
-def _evaluated(facts: ReportFacts) -> list[Tile]:
-    assert facts.evaluation
+def _evaluated(facts: ReportFacts, evaluation: Evaluation) -> list[Tile]:
     found = []
-    for group in (g for g in facts.evaluation.groups if g.by == "language"):
-        against = [f"{signed_percent(s.relative)} against {system_name(s.name)}" for s in group.baselines if s.relative is not None]
-        found.append(Tile(f"{language(group.name)}, bits per byte", decimals(group.ours.bits_per_byte, 3), [facts.evaluation.subset, *against]))
-    classification = facts.evaluation.classification
-    if classification:
-        ours, *baselines = classification.classifiers
-        error = f"± {ours.standard_error * 100:.1f} points (standard error)" if ours.standard_error is not None else ""
-        beside = [f"{b.name} {percent(b.accuracy)}" for b in baselines]
-        found.append(Tile("sentiment accuracy", percent(ours.accuracy), [note for note in (error, *beside) if note]))
+    for group in grouped(evaluation, "language", facts):
+        against = [f"{signed_percent(s.relative)} vs {system_name(s.name)}" for s in group.baselines if s.relative is not None]
+        found.append(Tile(label(group.name), decimals(group.ours.bits_per_byte, 3), "bits/byte", [f"{evaluation.subset} subset", *against]))
+    if evaluation.classification:
+        ours, *baselines = evaluation.classification.classifiers
+        error = f"± {ours.standard_error * 100:.1f} standard error"
+        beside = [f"{words(b.name)} {percent(b.accuracy)}" for b in baselines]
+        found.append(Tile(f"accuracy on {evaluation.classification.source}", *_parted(percent(ours.accuracy)), [error, *beside]))
     return found
+
+
+def _parted(figure: str) -> tuple[str, str]:
+    """A figure and its unit."""
+    value, _, unit = figure.partition(THIN)
+    return value, unit

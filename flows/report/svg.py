@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from flows.report.wording import plain
+from flows.report.wording import decimals, plain
 
 TONES = 6
 """Colours that the style sheet knows."""
@@ -86,12 +86,14 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
     >>> ticks(0, 1150)
     [0.0, 200.0, 400.0, 600.0, 800.0, 1000.0]
+    >>> ticks(1.3, 2.1)
+    [1.4, 1.6, 1.8, 2.0]
     """
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return [low]
     rough = (high - low) / about
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    step = min((m * power for m in (1, 2, 5, 10)), key=lambda s: abs(math.log(s / rough)))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(i * step, 12) for i in range(first, last + 1)]
 
@@ -109,6 +111,17 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
         placed[i] = edge = min(placed[i], edge)
         edge -= gap
     return placed
+
+
+def tick_labels(values: Sequence[float]) -> Callable[[float], str]:
+    """A writer of axis labels with as many decimals as the step between ticks needs.
+
+    >>> [tick_labels([0, 0.5, 1])(v) for v in (0, 0.5, 1)], tick_labels([0, 2000])(2000)
+    (['0', '0.5', '1.0'], '2,000')
+    """
+    step = values[1] - values[0] if len(values) > 1 else abs(values[0]) or 1.0
+    digits = min(max(0, -math.floor(math.log10(step) + 1e-9)), 8)
+    return lambda value: decimals(value, digits) if value else "0"
 
 
 def x_axis(scale: Scale, y: float, values: Iterable[float], write: Callable[[float], str], name: str) -> list[Markup]:

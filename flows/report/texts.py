@@ -18,11 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.ipc
 
 from flows.report.facts import Cell, Lengths, Profile, WordCount
+from flows.report.wording import CODE
 from schemas.arrow import UPOS
 
 TOP_WORDS = 25
-CODE = "code"
-"""The language of source code, where case tells words apart."""
 
 _COLUMNS = ("source", "lang", "subset", "text", "sentence_ends", "word_starts", "word_ends", "pos")
 _COUNTS = ("documents", "bytes", "characters", "words", "sentences")
@@ -41,7 +40,8 @@ def read_batches(path: Path, columns: Iterable[str]) -> Iterator[pa.RecordBatch]
 
 
 def read_texts(shards: Iterable[Path]) -> tuple[tuple[Cell, ...], tuple[Profile, ...]]:
-    """Count all documents of the shards; cells by source, language and subset, profiles by falling size of the language.
+    """Count all documents of the shards; cells by source, language and subset, profiles by falling size of the language,
+    source code last.
 
     Raises `ValueError` naming the shard if a document's word offsets or tags are not what the schema says.
     """
@@ -57,11 +57,11 @@ def read_texts(shards: Iterable[Path]) -> tuple[tuple[Cell, ...], tuple[Profile,
                 except (ValueError, pa.ArrowInvalid) as error:
                     raise ValueError(f"{path}: documents in language {lang!r}: {error}; run `gristmill audit`") from error
     keys = sorted({key[:3] for key in cells})
-    found = tuple(Cell(*key, **{name: cells[(*key, name)] for name in _COUNTS}) for key in keys)
+    found = tuple(Cell(*key, *(cells[(*key, name)] for name in _COUNTS)) for key in keys)
     size = Counter[str]()
     for cell in found:
         size[cell.lang] += cell.bytes
-    return found, tuple(languages[lang].profile() for lang in sorted(languages, key=lambda lang: (-size[lang], lang)))
+    return found, tuple(languages[lang].profile() for lang in sorted(languages, key=lambda lang: (lang == CODE, -size[lang], lang)))
 
 
 def _count_cells(batch: pa.RecordBatch, cells: Counter[tuple[str, str, str, str]]) -> None:

@@ -1,5 +1,5 @@
 """The model: `metrics.jsonl` of a model has one JSON object a line: training rows (`step`, `loss`, `lr`, `grad_norm`)
-and validation rows (`step` and measures such as `bits_per_byte`, by language).
+and, where it was validated, `bits_per_byte` by language (pretrain) or `validation_accuracy` (finetune).
 
 A long run is drawn from at most `POINTS` equal ranges of steps: mean, lowest and highest value in each.
 """
@@ -16,15 +16,17 @@ import numpy as np
 
 from flows.report.facts import Curve, Training
 
-POINTS = 240
+POINTS = 120
 
+_MEASURES = ("loss", "lr", "grad_norm", "validation_accuracy")
 _Points = list[tuple[float, float]]
 
 
 def read_training(metrics: Path, summary: Mapping[str, Any]) -> Training:
-    """Read the curves of one training; `summary` is the facts of its step. Raises `ValueError` naming file and line if a line is not a JSON object with `step`.
+    """Read the curves of one training; `summary` is the facts of its step.
 
-    Values that are not finite are left out: JSON has none, and a chart can't place them.
+    Raises `ValueError` naming file and line if a line is not a JSON object with `step`. Values that are not finite
+    are left out: a chart can't place them.
     """
     measures: dict[str, _Points] = {}
     validation: dict[str, _Points] = {}
@@ -32,12 +34,13 @@ def read_training(metrics: Path, summary: Mapping[str, Any]) -> Training:
     for row in _rows(metrics):
         step = row["step"]
         last = max(last, int(step))
-        for name in ("loss", "lr", "grad_norm"):
+        for name in _MEASURES:
             _append(measures, name, step, row.get(name))
         for name, value in _validation(row):
             _append(validation, name, step, value)
-    loss, rate, norm = (curve(measures.get(name, [])) for name in ("loss", "lr", "grad_norm"))
-    return Training(last, dict(summary), loss, rate, norm, {name: curve(points) for name, points in sorted(validation.items())})
+    loss, rate, norm, accuracy = (curve(measures.get(name, [])) for name in _MEASURES)
+    by_language = {lang: curve(points) for lang, points in sorted(validation.items())}
+    return Training(last, dict(summary), loss, rate, norm, by_language, accuracy)
 
 
 def _rows(metrics: Path) -> Iterator[Mapping[str, Any]]:

@@ -12,7 +12,10 @@ THIN = "\u202f"
 """Narrow no-break space, between a number and its unit."""
 MINUS = "\u2212"
 
-LANGUAGES = {"en": "English", "zh": "Chinese", "code": "source code"}
+CODE = "code"
+"""The language of source code."""
+
+LANGUAGES = {"en": "English", "zh": "Chinese", CODE: "source code"}
 
 _SIZES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _CONTROL_PICTURES = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A)}
@@ -46,13 +49,13 @@ def count(value: float) -> str:
 def size(value: int) -> str:
     """Bytes with three digits at most, in powers of ten.
 
-    >>> size(3_400_000).replace(THIN, " "), size(999).replace(THIN, " ")
-    ('3.40 MB', '999 bytes')
+    >>> size(3_400_000).replace(THIN, " "), size(999).replace(THIN, " "), size(0)
+    ('3.40 MB', '999 B', '0')
     """
     for unit, name in _SIZES:
         if abs(value) >= unit * 0.9995:
             return f"{three_digits(value / unit)}{THIN}{name}"
-    return f"{value}{THIN}byte{'' if value == 1 else 's'}"
+    return f"{value}{THIN}B" if value else "0"
 
 
 def short(value: float) -> str:
@@ -111,7 +114,25 @@ def signed_percent(share: float) -> str:
 
 
 def language(lang: str) -> str:
+    """A language's name inside a sentence."""
     return LANGUAGES.get(lang, lang)
+
+
+def label(lang: str) -> str:
+    """A language's name at the start of a row or of a sentence.
+
+    >>> label("code"), label("fr")
+    ('Source code', 'fr')
+    """
+    return language(lang)[:1].upper() + language(lang)[1:] if lang in LANGUAGES else lang
+
+
+def plural(number: int, noun: str) -> str:
+    """
+    >>> plural(1, "record"), plural(2000, "record")
+    ('1 record', '2,000 records')
+    """
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def words(key: str) -> str:
@@ -120,6 +141,5 @@ def words(key: str) -> str:
 
 
 def accuracy(classifier: Classifier) -> str:
-    """Accuracy in per cent, with its standard error in points where it is known."""
-    error = f"{THIN}±{THIN}{classifier.standard_error * 100:.1f}" if classifier.standard_error is not None else ""
-    return f"{classifier.accuracy * 100:.1f}{error}{THIN}%"
+    """Accuracy in per cent, with its standard error in points."""
+    return f"{classifier.accuracy * 100:.1f}{THIN}±{THIN}{classifier.standard_error * 100:.1f}{THIN}%"

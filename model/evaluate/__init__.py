@@ -1,4 +1,4 @@
 """The model: *evaluation* measures models beside their baselines on held-out text.
 
-    python -m model.evaluate DRAFT
+python -m model.evaluate DRAFT
 """

@@ -3,8 +3,15 @@ of systems on held-out text with a declared metric, and samples to read.
 
     python -m model.evaluate DRAFT
 
-    {"subset", "language_modelling": {task, version, metric, better, context, fitted_on, languages, sources},
-     "classification": {task, version, metric, better, n, systems} or null, "samples": [{prompt, text}]}
+    {"subset": "test",
+     "language_modelling": {"task", "version", "metric", "better", "context", "languages", "sources",
+        "fitted_on": {"kneser_ney_2": {LANG: {"chosen": "language", "bits_per_byte": {"all", "language"}}}}},
+     "classification": {"task", "version", "metric", "better", "n", "systems"} or null,
+     "samples": [{"prompt", "text"}]}
+
+Languages and sources hold groups {"documents", "tokens", "bytes", "systems", "relative_to_order_2", ..._interval}; systems
+are `model` and its baselines by name: {"bits_per_byte", "bits_per_byte_interval", "perplexity"} in language modelling,
+{"accuracy", "accuracy_standard_error", "macro_f1", "classes": {LABEL: {"n", "precision", "recall", "f1"}}} in classification.
 
 Floats are rounded to 6 significant digits, so that equal inputs, threads and torch give equal bytes. Exit 0: the part is
 recorded. Exit 1: an error, in one line.

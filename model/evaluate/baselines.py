@@ -47,7 +47,7 @@ def count_features(texts: Sequence[str]) -> Counted:
     lengths = np.array([len(text) for text in folded], dtype=np.int64)
     row = np.repeat(np.arange(len(texts)), lengths)
     pairs = []
-    run = np.zeros(len(points), np.uint64)
+    run = np.full(len(points), HASH_FACTOR)  # not 0: a NUL character must not hash to itself
     for length in range(1, min(LONGEST_RUN, len(points)) + 1):
         run = (run[: len(points) - length + 1] ^ points[length - 1 :]) * HASH_FACTOR
         run ^= run >> np.uint64(29)

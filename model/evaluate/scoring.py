@@ -49,7 +49,7 @@ def windows(text: int, predictions: int, context: int) -> Iterator[Window]:
 def decoder_nats(
     model: DecoderModel, texts: Sequence[Text], bos: int, eos: int, advance: Callable[[int], None] = lambda tokens: None
 ) -> Floats:
-    """[texts] nats under a decoder, in float32. Which texts share a batch changes nothing but float noise.
+    """[texts] nats under a decoder, in float32, scoring only what counts. Which texts share a batch changes nothing but float noise.
 
     Padding stands at the end of a window, where a causal model never looks. `advance` hears of tokens scored.
     """
@@ -69,9 +69,11 @@ def decoder_nats(
             ids[row, :n] = framed[window.text][window.start : window.end]
             target[row, :n] = framed[window.text][window.start + 1 : window.end + 1]
             counts[row, window.count_from - window.start : n] = True
-        logits = model(torch.from_numpy(ids))
-        losses = F.cross_entropy(logits.flatten(0, 1), torch.from_numpy(target).flatten(), reduction="none").double().numpy()
-        np.add.at(nats, [window.text for window in batch], np.where(counts, losses.reshape(counts.shape), 0).sum(-1))
+        states = model.hidden(torch.from_numpy(ids))[torch.from_numpy(counts)]
+        logits = model.lm_head(states)[:, : model.vocab_size]
+        losses = F.cross_entropy(logits, torch.from_numpy(target[counts]), reduction="none")
+        which = np.repeat([window.text for window in batch], counts.sum(-1))
+        np.add.at(nats, which, losses.double().numpy())
         advance(int(counts.sum()))
     return nats
 

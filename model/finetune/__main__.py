@@ -66,13 +66,14 @@ def _start(draft: Draft, settings: Finetune, labels: list[str]) -> Classifier:
     """The classifier before its first step."""
     pretrained = draft.input("pretrain")
     decoder, _ = load_model(pretrained.path)
-    if settings.max_tokens > decoder.config.context or settings.max_tokens < 2:
+    longest = decoder.config.context
+    if not 2 <= settings.max_tokens <= longest:
         raise RequestError(
-            f"finetune.max_tokens {settings.max_tokens} is not from 2 to {decoder.config.context}, the context of {pretrained.reference}: change it"
+            f"finetune.max_tokens {settings.max_tokens} is not from 2 to {longest}, the context of {pretrained.reference}: change it"
         )
     tokenizer = draft.input("tokenizer").facts("tokenizer")
-    if tokenizer["vocab_size"] != decoder.vocab_size:
-        raise Damaged(f"{pretrained.path}: has a vocabulary of {decoder.vocab_size} ids, its tokenizer {tokenizer['vocab_size']}: pretrain again")
+    if (known := tokenizer["vocab_size"]) != decoder.vocab_size:
+        raise Damaged(f"{pretrained.path}: has a vocabulary of {decoder.vocab_size} ids, the tokenizer {known}: pretrain again")
     ids = tokenizer["special_tokens"]
     return Classifier(decoder, labels, Reading(ids["bos"], ids["eos"], ids["pad"], settings.max_tokens), DROPOUT)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy.typing as npt
@@ -82,4 +83,4 @@ def _label(row: Mapping[str, Any], field: str) -> str | None:
 
 def _each(chunk: Any) -> list[npt.NDArray[Any]]:
     offsets, ids = chunk.offsets.to_numpy(), chunk.values.to_numpy()
-    return [ids[begin:end] for begin, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [ids[begin:end] for begin, end in pairwise(offsets)]

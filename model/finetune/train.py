@@ -49,7 +49,7 @@ def standard_error(accuracy: float, n: int) -> float:
 
 def batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[list[int]]:
     """Numbers of texts, each once: batches of at most `size` texts of one padded length, in an order drawn from (seed, epoch)."""
-    draw = np.random.Generator(np.random.Philox(key=[seed % (1 << 64), epoch]))
+    draw = np.random.Generator(np.random.Philox(key=np.array([seed % (1 << 64), epoch], dtype=np.uint64)))
     order = draw.permutation(len(lengths)).tolist()
     by_length: dict[int, list[int]] = {}
     for number in order:
@@ -115,10 +115,10 @@ class Trainer:
         loss.backward()
         norm = clip_grad_norm_(self.classifier.parameters(), CLIP)
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
-            raise NotFinite(f"step {self._step + 1}: the loss or the gradient norm is not finite; lower finetune.lr or raise finetune.warmup")
+            raise NotFinite(f"step {self._step + 1}: the loss or the gradient norm is not finite: lower finetune.lr")
         scale = lr_scale(self._step, self.steps, self._schedule)
         self._optimizer.step(scale)
         self._optimizer.zero_grad()
         self._step += 1
         self._tokens += int(lengths.sum())
-        return {"step": self._step, "loss": float(loss), "lr": self.settings.lr * scale, "grad_norm": float(norm), "tokens": self._tokens}
+        return {"step": self._step, "loss": loss.item(), "lr": self.settings.lr * scale, "grad_norm": norm.item(), "tokens": self._tokens}

@@ -10,16 +10,13 @@ What an engine says of a text never depends on the texts beside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from pipelines.annotate.columns import Annotations
 from schemas.recipe import Annotator
 
-__all__ = ["PLAIN", "Annotations", "AnnotatorEngine", "engine_version", "engines", "open_annotator"]
-
-PLAIN = Annotator(engine="plain")
-"""Serves languages for which a recipe names no annotator."""
+__all__ = ["Annotations", "AnnotatorEngine", "engine_version", "open_annotator"]
 
 
 class AnnotatorEngine(Protocol):
@@ -63,11 +60,6 @@ def engine_version(settings: Annotator) -> str:
     from pipelines.annotate import plain_engine
 
     return plain_engine.VERSION
-
-
-def engines(settings: Mapping[str, Annotator]) -> dict[str, str]:
-    """Version of the annotator of each language in `settings` and of `default`, for fingerprints and shard metadata."""
-    return {f"annotate.{lang}": engine_version(annotator) for lang, annotator in {"default": PLAIN, **settings}.items()}
 
 
 def _model(settings: Annotator) -> str:

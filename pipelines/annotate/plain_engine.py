@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.annotate.columns import Annotations, columns_of
-from pipelines.characters import DIGIT, HAN, LETTER, MARK, SPACE, classes_of, codes_of, text_starts
+from pipelines.characters import DIGIT, LETTER, MARK, SPACE, classes_of, codes_of, text_starts
 
 VERSION = f"plain 1 (unicode {unicodedata.unidata_version})"
 

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, entry_points, version
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from pipelines.annotate.columns import Annotations, columns_of
+from pipelines.annotate.columns import Annotations, Ints, columns_of
+from pipelines.characters import text_starts
 from schemas.arrow import UPOS_CODE
 
-if TYPE_CHECKING:
-    from spacy.language import Language
-
 CHUNK_CHARS = 50_000
-"""Longest text that spaCy sees at once; its own limit is 1,000,000, at about 1 GB a 100,000 for the parser."""
+"""Longest text that spaCy sees at once; its own limit (`nlp.max_length`) is 1,000,000."""
 
 _BATCH = 128
+_SPACE = 255
 _NEEDED = ("tok2vec", "transformer", "tagger", "morphologizer", "attribute_ruler", "senter")
 
 
@@ -46,16 +45,62 @@ class SpacyEngine:
     def __init__(self, model: str) -> None:
         self.version = version_of(model)
         import spacy
-        from spacy.attrs import IDX, LENGTH, POS, SENT_START, SPACY
 
-        available = spacy.util.get_lang_class
-        del available, SPACY
-        nlp = spacy.load(model)
-        for name in nlp.component_names:
-            if name in _NEEDED:
-                nlp.enable_pipe(name)
-            else:
-                nlp.remove_pipe(name)
-        if "senter" not in nlp.pipe_names:
-            nlp.add_pipe("sentencizer")
-        self._nlp = nlp
+        self._nlp = spacy.load(model)
+        for name in self._nlp.component_names:
+            if name not in _NEEDED:
+                self._nlp.remove_pipe(name)
+            elif name not in self._nlp.pipe_names:
+                self._nlp.enable_pipe(name)
+        if "senter" not in self._nlp.pipe_names:
+            self._nlp.add_pipe("sentencizer")
+        self._code_by_pos = _code_by_pos()
+
+    def annotate(self, texts: Sequence[str]) -> Annotations:
+        tokens, chunk_starts = self._tokens(texts)
+        starts, lengths, pos, begins, chunk = tokens.T
+        starts = starts + chunk_starts[chunk]
+        kept = self._code_by_pos[pos] != _SPACE
+        sentence = np.cumsum(begins == 1)[kept]  # also counts one that begins at white space
+        starts = starts[kept]
+        text = np.searchsorted(text_starts(texts), starts, side="right")
+        first = np.flatnonzero((sentence[1:] != sentence[:-1]) & (text[1:] == text[:-1])) + 1
+        return columns_of(texts, starts, starts + lengths[kept], starts[first], self._code_by_pos[pos[kept]])
+
+    def _tokens(self, texts: Sequence[str]) -> tuple[Ints, Ints]:
+        """Start in its chunk, length, spaCy's POS, whether it begins a sentence (1) and chunk of each token; starts of the chunks."""
+        from spacy.attrs import IDX, LENGTH, POS, SENT_START
+
+        chunks = [
+            (start, chunk)
+            for base, text in zip(text_starts(texts)[:-1].tolist(), texts, strict=True)
+            for start, chunk in _chunks(text, base)
+        ]
+        rows = [
+            np.column_stack([doc.to_array([IDX, LENGTH, POS, SENT_START]).view(np.int64), np.full(len(doc), number)])
+            for number, doc in enumerate(self._nlp.pipe((chunk for _, chunk in chunks), batch_size=_BATCH))
+        ]
+        return np.concatenate([np.zeros((0, 5), np.int64), *rows]), np.array([start for start, _ in chunks], np.int64)
+
+
+def _chunks(text: str, base: int) -> Iterator[tuple[int, str]]:
+    """Pieces of `text` of at most `CHUNK_CHARS`, each with its start, counted from `base`."""
+    start = 0
+    while start < len(text):
+        end = start + CHUNK_CHARS
+        if end < len(text):
+            cut = text.rfind("\n", start, end) + 1 or text.rfind(" ", start, end) + 1
+            end = cut or end
+        yield base + start, text[start:end]
+        start = end
+
+
+def _code_by_pos() -> npt.NDArray[np.uint8]:
+    """Our code by spaCy's number of a tag; `X` for what spaCy left untagged."""
+    from spacy import symbols
+
+    codes = np.full(256, UPOS_CODE["X"], np.uint8)
+    for tag, code in UPOS_CODE.items():
+        codes[symbols.IDS[tag]] = code
+    codes[symbols.IDS["SPACE"]] = _SPACE
+    return codes

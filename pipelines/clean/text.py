@@ -85,7 +85,8 @@ def _fix_mojibake(text: str) -> tuple[str, int]:
         return text, 0
     from ftfy import fix_text
 
-    out, done, count = [], 0, 0
+    out: list[str] = []
+    done = count = 0
     while match is not None:
         start = text.rfind("\n", done, match.start()) + 1 or done
         end = text.find("\n", match.start()) + 1 or len(text)

@@ -38,15 +38,12 @@ def find_shared_lines(job: Job, partition: int, runs: Sequence[Handle], losers: 
 def shared(runs: Sequence[tuple[int, pa.Table]]) -> pa.Table:
     """The shared lines among runs of schema LINES, which come with their splits' ordinals: each once a split."""
     trained = _lines(runs, held_out=False)
-    columns: dict[str, list[npt.NDArray[np.uint64] | npt.NDArray[np.uint32]]] = {"split": [], "line": []}
+    splits, lines = [np.empty(0, np.uint32)], [np.empty(0, np.uint64)]
     for split, run in runs:
         cut = np.intersect1d(_lines([(split, run)], held_out=True), trained, assume_unique=True)
-        columns["split"].append(np.full(len(cut), split, np.uint32))
-        columns["line"].append(cut)
-    return pa.table(
-        [np.concatenate([np.empty(0, np.uint32), *columns["split"]]), np.concatenate([np.empty(0, np.uint64), *columns["line"]])],
-        schema=SHARED,
-    )
+        splits.append(np.full(len(cut), split, np.uint32))
+        lines.append(cut)
+    return pa.table([np.concatenate(splits), np.concatenate(lines)], schema=SHARED)
 
 
 def cut_lines(text: str, shared_lines: frozenset[int], longer_than: int) -> str:

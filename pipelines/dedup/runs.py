@@ -53,7 +53,7 @@ class DigestRun:
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Add a batch of schema PREPARED."""
-        self._digests.append(b"".join(xxhash.xxh3_128_digest(text) for text in batch.column("text").to_pylist()))
+        self._digests.append(b"".join(text_digests(batch)))
         self._ids.append(b"".join(batch.column("doc_id").to_pylist()))
         if self._label_field is not None:
             self._labels += [_label(extra, self._label_field) for extra in batch.column("extra").to_pylist()]
@@ -99,13 +99,18 @@ class LineRun:
         return partition_offsets(lines[order], partitions)
 
 
+def text_digests(batch: pa.RecordBatch) -> list[bytes]:
+    """xxh3-128 of each text, as UTF-8: equal digests are equal texts."""
+    return [xxhash.xxh3_128_digest(text) for text in batch.column("text").cast(pa.binary()).to_pylist()]
+
+
 def long_lines(text: str, longer_than: int) -> list[str]:
     """The lines of a text, stripped, that have more characters than `longer_than`."""
     return [line for line in map(str.strip, text.split("\n")) if len(line) > longer_than]
 
 
 def line_digest(line: str) -> int:
-    return xxhash.xxh3_64_intdigest(line)
+    return xxhash.xxh3_64_intdigest(line.encode())
 
 
 def partition_offsets(sorted_keys: npt.NDArray[np.uint64], partitions: int) -> list[int]:
@@ -136,7 +141,7 @@ def _label(extra: str | None, field: str) -> str | None:
     if value is None:
         return None
     text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
-    return text if len(text) <= _LONGEST_LABEL else f"xxh3:{xxhash.xxh3_128_hexdigest(text)}"
+    return text if len(text) <= _LONGEST_LABEL else f"xxh3:{xxhash.xxh3_128_hexdigest(text.encode())}"
 
 
 def concatenated(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:

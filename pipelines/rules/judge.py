@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.recipe import Rules
@@ -49,5 +48,3 @@ def judge(
 def _figure(value: np.float32) -> str:
     """Six significant digits, whole counts in full."""
     return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
-
-

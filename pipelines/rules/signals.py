@@ -193,9 +193,7 @@ def _runs(values: npt.NDArray[Any]) -> Ints:
     return np.concatenate(([0], np.flatnonzero(values[1:] != values[:-1]) + 1))
 
 
-def _lines(
-    joined: str, codes: npt.NDArray[np.uint32], inked: Mask, new_lines: Mask, per_text: Ints
-) -> tuple[Floats, Floats]:
+def _lines(joined: str, codes: npt.NDArray[np.uint32], inked: Mask, new_lines: Mask, per_text: Ints) -> tuple[Floats, Floats]:
     """Shares of non-blank lines that end in punctuation, and that repeat an earlier line of their text."""
     text_of_line = np.repeat(np.arange(per_text.size), per_text)
     position = np.flatnonzero(inked)

@@ -17,6 +17,17 @@ from pipelines.sources.txt import is_blank
 from schemas.recipe import Source
 
 
+_JSON_TYPES = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
 def read(file: StoredFile, source: Source, limit: int) -> Iterator[Record]:
     """One record a line; a line without a text has a fault: `undecodable`, `invalid_json` or `missing_text`.
 
@@ -42,10 +53,10 @@ def _parsed(line: Record, encoding: str, text_field: str) -> Record:
     except Undecodable as error:
         return line._replace(fault=("undecodable", error.detail))
     if not isinstance(value, dict):
-        return line._replace(fault=("invalid_json", f"a {type(value).__name__} and not an object"))
+        return line._replace(fault=("invalid_json", f"{_JSON_TYPES[type(value)]}, not an object"))
     text = value.pop(text_field, None)
     extra = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value else None
     if not isinstance(text, str):
-        what = "is missing" if text is None else f"is a {type(text).__name__} and not a string"
+        what = "is missing or null" if text is None else f"is {_JSON_TYPES[type(text)]}, not a string"
         return line._replace(extra=extra, fault=("missing_text", f"{text_field!r} {what}"))
     return line._replace(raw=text.encode(), extra=extra)

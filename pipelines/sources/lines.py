@@ -28,9 +28,10 @@ def read_lines(file: StoredFile, limit: int) -> Iterator[Record]:
     if file.cut_before:
         at += _skip_line(pieces, width)
     line = Gathering(at, limit)
+    first = None if file.cut_before else at  # its line starts at 0, a byte order mark before it or not
     try:
         for piece, ends in pieces:
-            if file.end is not None and line.offset >= file.end:
+            if file.end is not None and line.offset >= file.end and line.offset != first:
                 return
             if ends and not line.size and len(piece) <= limit:  # the usual case: a line in one piece
                 raw = piece.removesuffix(carriage_return)
@@ -47,7 +48,7 @@ def read_lines(file: StoredFile, limit: int) -> Iterator[Record]:
         file.owned += line.size
         yield line.record((damage.reason, damage.detail))
         return
-    if line.size and (file.end is None or line.offset < file.end):
+    if line.size and (file.end is None or line.offset < file.end or line.offset == first):
         file.owned += line.size
         yield _without(carriage_return, line.record())
 

@@ -104,9 +104,7 @@ class StoredFile:
         return head[:HEAD_BYTES]
 
     def _changed(self) -> InputChanged:
-        return InputChanged(
-            f"{self.path}: is not the file that this run planned to read (it was changed or removed). Run again to plan anew"
-        )
+        return InputChanged(f"{self.path}: is not the file that this run planned to read (changed or removed). Run again to plan anew")
 
 
 def _stored(path: Path, start: int) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 import xxhash
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -83,6 +84,12 @@ def commit_tokens(folder: Path, documents: list[Document], tokenizer: Artifact, 
         file = draft.adopt(path, folder="tokens", stem=f"{shard:05d}", suffix=".arrow", role="tokens", rows=len(rows))
         draft.add_part("tokens", f"{shard:05d}", [file])
     return draft.commit(["tokens"])
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Small tensors gain nothing from threads, and tests share the machine."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

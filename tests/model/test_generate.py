@@ -67,9 +67,9 @@ def test_top_k_and_nucleus_keep_what_they_should() -> None:
 def test_drawing_follows_the_distribution(model: DecoderModel) -> None:
     with torch.no_grad():
         expected = model(torch.tensor([[4]]))[0, -1].softmax(-1)
-    drawn = torch.tensor([generate(model, [4], 1, seed=s)[0] for s in range(600)])
-    share = torch.bincount(drawn, minlength=50) / 600
-    assert float((share - expected).abs().max()) < 0.07
+    drawn = torch.tensor([generate(model, [4], 1, seed=s)[0] for s in range(300)])
+    share = torch.bincount(drawn, minlength=50) / 300
+    assert float((share - expected).abs().max()) < 0.1
 
 
 @pytest.mark.parametrize("bad", [{"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}])

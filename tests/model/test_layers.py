@@ -9,8 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
-from model.layers import Attention, RMSNorm, SwiGLU, rotary_table, rotate
+from model.layers import Attention, RMSNorm, SwiGLU, fusible_attention, rotary_table, rotate
 
 
 def reference_attention(layer: Attention, x: Tensor) -> Tensor:
@@ -36,6 +37,14 @@ def test_attention_is_the_textbook_formula(heads: int, kv_heads: int) -> None:
     layer, x = Attention(32, heads, kv_heads).double(), torch.randn(2, 7, 32, dtype=torch.float64)
     still = torch.ones(7, 8, dtype=torch.float64), torch.zeros(7, 8, dtype=torch.float64)
     torch.testing.assert_close(layer(x, *still), reference_attention(layer, x))
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+def test_attention_for_the_compiler_is_the_same(kv_heads: int) -> None:
+    torch.manual_seed(0)
+    q, k, v = torch.randn(2, 4, 7, 8), torch.randn(2, kv_heads, 7, 8), torch.randn(2, kv_heads, 7, 8)
+    expected = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+    torch.testing.assert_close(fusible_attention(q, k, v), expected)
 
 
 def test_rotation_turns_pairs_counter_clockwise() -> None:

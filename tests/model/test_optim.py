@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.decoder import DecoderModel, NextToken
-from model.optim import WeightOptimizer, build_optimizer
+from model.optim import WeightOptimizer, build_optimizer, deal
 from model.schedule import lr_scale
 from schemas import recipe
 
@@ -85,6 +85,16 @@ def test_muon_moves_a_matrix_by_an_orthogonal_step() -> None:
     build_optimizer(model, recipe.Optimizer(name="muon", muon_lr=0.01, weight_decay=0.0)).step(1.0)
     singular = torch.linalg.svdvals(weight.detach() - before) / (0.01 * 0.2 * 24**0.5)
     assert float(singular.min()) > 0.5 and float(singular.max()) < 1.4
+
+
+@given(st.lists(st.tuples(st.integers(1, 90), st.integers(1, 90)), max_size=12), st.integers(1, 4))
+def test_matrices_are_dealt_once_and_evenly(shapes: list[tuple[int, int]], ranks: int) -> None:
+    matrices = [torch.empty(shape) for shape in shapes]
+    shares = deal(matrices, ranks)
+    assert sorted(id(m) for share in shares for m in share) == sorted(map(id, matrices))
+    cost = [sum(min(m.shape) ** 2 * max(m.shape) for m in share) for share in shares]
+    dearest = max((min(m.shape) ** 2 * max(m.shape) for m in matrices), default=0)
+    assert max(cost) - min(cost) <= dearest
 
 
 def test_the_schedule_warms_up_holds_and_decays() -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -117,9 +116,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(make_draft: MakeDraft, tmp_path
     assert draft.part("pretrain", "model") is None
 
 
-def test_settings_that_do_not_fit_are_errors_before_any_step(
-    make_draft: MakeDraft, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_settings_that_do_not_fit_are_errors_first(make_draft: MakeDraft, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(make_draft(tmp_path / "a", **tiny(mix={"fr": 1})).path)]) == 1
     assert "mix: 'fr' has no block" in capsys.readouterr().err
     assert main([str(make_draft(tmp_path / "b", **tiny(steps=-1)).path)]) == 1
@@ -135,9 +132,6 @@ def test_validation_counts_every_token_but_bos_over_the_bytes(whole: Draft, toke
     with ranks(1) as group:
         found = Validation(streams, 300, 16, "key", group).bits_per_byte(model, torch.float32)["en"]
     sample = draw(streams["en"], 300, 16, "key/en/validation")
-    ids = sample.inputs.flatten()
-    documents = int((ids == 0).sum()) - int((sample.targets.flatten() == IGNORED).sum() - (ids == 0).sum())
-    assert documents <= int((ids == 0).sum())
     nats = sum(
         float(F.cross_entropy(model(row[None])[0], target, ignore_index=IGNORED, reduction="sum"))
         for row, target in zip(sample.inputs, sample.targets, strict=True)
@@ -147,7 +141,6 @@ def test_validation_counts_every_token_but_bos_over_the_bytes(whole: Draft, toke
     assert 0 not in kept and int((kept == 1).sum()) > 1
     lengths = sorted(streams["en"].length(d) for d in range(streams["en"].documents))
     assert len(draw(streams["en"], 1, 16, "k").inputs.flatten()) == math.ceil(lengths[0] / 16) * 16
-    assert np.isfinite(found)
 
 
 def launch(draft: Draft, count: int) -> subprocess.Popen[bytes]:

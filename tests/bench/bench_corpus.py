@@ -1,0 +1,145 @@
+"""The documents job on Beam beside a bare loop with the same stages, barriers and processes.
+
+    python -m tests.bench.bench_corpus [--megabytes 200] [--workers 2] [--rounds 2]
+
+Input is made from the standard library's sources and pydoc's topics, lines shuffled and words swapped so that nothing is
+a duplicate; *even* has files of usual sizes, *skewed* has a quarter of the text in one compressed file, which nobody can
+cut. *Start-up* is the time of the same job on a few lines; *steady* is the rest. Shards of both must be equal, byte by
+byte. CPU seconds (of all processes) tell overhead from the noise of a busy machine. Annotation is by plain rules, so that
+slow engines don't hide Beam's cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+from pydoc_data.topics import topics
+
+from pipelines.job import Job
+from pipelines.runners import run_bare
+from schemas.draft import Draft
+from schemas.recipe import Corpus, HeldOut
+from tests.pipelines.drafts import ROOT, digests, source, start
+
+TARGET = 1.15
+"""Largest ratio of the steady times, Beam to bare."""
+
+
+def write_input(folder: Path, size: int, *, skewed: bool) -> dict[str, Path]:
+    """About `size` bytes: half JSON lines, a quarter text files, a quarter code (or one compressed file, if skewed)."""
+    draw = random.Random(1)
+    library = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
+    code = [path.read_text(encoding="utf-8", errors="replace").split("\n") for path in library]
+    prose = [text.split("\n") for text in topics.values()]
+    words = sorted({word for lines in prose for line in lines for word in line.split() if word.isalpha()})
+
+    def document(lines: list[str], length: int) -> str:
+        at = draw.randrange(max(1, len(lines) - 5))
+        taken: list[str] = []
+        while (length := length - len(taken[-1]) if taken else length) > 0:
+            line = lines[at % len(lines)].split(" ")
+            line[draw.randrange(len(line))] = draw.choice(words)
+            taken.append(" ".join(line) + "\n")
+            at += draw.choice((1, 1, 1, 7))
+        return "".join(taken)
+
+    folder.mkdir()
+    roots = {"lines": folder / "lines.jsonl", "notes": folder / "notes", "code": folder / "code"}
+    with open(roots["lines"], "w") as file:
+        while file.tell() < size // 2:
+            file.write(json.dumps({"text": document(draw.choice(prose), draw.randrange(200, 4000)), "n": draw.random()}) + "\n")
+    roots["notes"].mkdir()
+    for n in range(size // 4 // 20_000):
+        (roots["notes"] / f"{n:05}.txt").write_text(document(draw.choice(prose), 20_000))
+    roots["code"].mkdir()
+    if skewed:
+        with gzip.open(roots["code"] / "all.txt.gz", "wt", compresslevel=1) as file:
+            for _ in range(size // 4 // 20_000):
+                file.write(document(draw.choice(code), 20_000) + "\n\n")
+    else:
+        for n in range(size // 4 // 20_000):
+            (roots["code"] / f"{n:05}.py").write_text(document(draw.choice(code), 20_000))
+    return roots
+
+
+def recipe(size: int, *, skewed: bool) -> Corpus:
+    code = source("code", lang="code", unit="paragraph") if skewed else source("code", format="tree", lang="code")
+    sources = (source("lines", format="jsonl", lang=None), source("notes"), code)
+    return Corpus(sources=sources, held_out=HeldOut(), split_bytes=max(1 << 16, size // 32))
+
+
+def on_beam(draft: Draft) -> None:
+    subprocess.run([sys.executable, "-m", "pipelines.corpus", str(draft.path)], cwd=ROOT, check=True)
+
+
+def bare(draft: Draft) -> None:
+    subprocess.run([sys.executable, "-m", "tests.bench.bench_corpus", "--bare", str(draft.path)], cwd=ROOT, check=True)
+
+
+def measure(folder: Path, name: str, settings: Corpus, roots: dict[str, Path], workers: int) -> tuple[float, float, Draft]:
+    """Seconds by the wall and of CPU that one run takes, process start included; and what it made."""
+    draft = start(folder, settings, roots, workers)
+    before, started = os.times(), time.monotonic()
+    {"beam": on_beam, "bare": bare}[name](draft)
+    after = os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return time.monotonic() - started, cpu, draft
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--megabytes", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=2, help="the best of them counts")
+    parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.bare:
+        run_bare(Job.open(options.bare))
+        return 0
+    slowest = 0.0
+    with tempfile.TemporaryDirectory() as name:
+        print(f"{options.megabytes} MB, {options.workers} workers, best of {options.rounds}")
+        print(f"{'input':8} {'runner':6} {'start-up s':>10} {'steady s':>9} {'MB/s':>6} {'CPU s':>7} {'ratio':>6} {'CPU ratio':>9}")
+        for skewed in (False, True):
+            figures = bench(Path(name) / str(skewed), options.megabytes * 1_000_000, skewed, options.workers, options.rounds)
+            for runner in ("bare", "beam"):
+                startup, steady, cpu = figures[runner]
+                ratio, cpu_ratio = steady / figures["bare"][1], cpu / figures["bare"][2]
+                slowest = max(slowest, ratio)
+                shape, speed = "skewed" if skewed else "even", options.megabytes / steady
+                print(
+                    f"{shape:8} {runner:6} {startup:10.1f} {steady:9.1f} {speed:6.1f} {cpu:7.1f} {ratio:6.2f} {cpu_ratio:9.2f}", flush=True
+                )
+    print(f"largest ratio {slowest:.2f}, target {TARGET}")
+    return 0 if slowest <= TARGET else 1
+
+
+def bench(folder: Path, size: int, skewed: bool, workers: int, rounds: int) -> dict[str, tuple[float, float, float]]:
+    """By runner: seconds of start-up, steady seconds, CPU seconds without those of the start-up."""
+    folder.mkdir()
+    few = write_input(folder / "few", 100_000, skewed=skewed)
+    roots = write_input(folder / "in", size, skewed=skewed)
+    best: dict[str, tuple[float, float, float]] = {}
+    made = {}
+    for number in range(rounds):
+        for runner in ("bare", "beam"):  # one after the other, so that a busy hour hits both
+            startup, startup_cpu, _ = measure(folder / f"few-{runner}{number}", runner, recipe(100_000, skewed=skewed), few, workers)
+            wall, cpu, made[runner] = measure(folder / f"{runner}{number}", runner, recipe(size, skewed=skewed), roots, workers)
+            figures = (startup, wall - startup, cpu - startup_cpu)
+            best[runner] = min(best.get(runner, figures), figures, key=lambda found: found[1])
+        if digests(made["bare"]) != digests(made["beam"]):
+            raise SystemExit("the shards of the two runners differ")
+    return best
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Signals match a plain restatement of their definitions; rules give the first failing one, in words."""
+
+import itertools
+import re
+import unicodedata
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import rjieba
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pipelines.characters import HAN, _table
+from pipelines.rules import engines, judge, measure
+from schemas.arrow import DOCUMENTS, SIGNALS
+from schemas.recipe import Rules
+
+END_MARKS = set(".!?…。！？｡．؟।॥;；\"'”’»」』")
+WORDS = st.text(st.sampled_from("ab 的书好,.。！\n\t12#+é\u0301"), max_size=60) | st.text(max_size=40)
+
+
+def is_han(c: str) -> bool:
+    return bool(re.match("[\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f\U00030000-\U000323af]", c)) and (
+        unicodedata.category(c)[0] in "LN"
+    )
+
+
+def reference(text: str, lang: str) -> dict[str, float]:
+    """The definitions, one after the other, slowly."""
+    ink = [c for c in text if not c.isspace()]
+    if lang == "zh":
+        words = [w for w in rjieba.cut(text) if any(unicodedata.category(c)[0] in "LN" for c in w)]
+        pairs = Counter(itertools.pairwise(ink))
+        best = max(pairs.values(), default=0)
+        top = 2 * best / len(ink) if best > 1 else 0
+    else:
+        words = text.split()
+        counts = Counter(itertools.pairwise(words))
+        best = max(counts.values(), default=0)
+        top = 0
+        if best > 1:
+            first = next(pair for pair in counts if counts[pair] == best)  # a Counter keeps the order of first occurrence
+            top = best * (len(first[0]) + 1 + len(first[1])) / len(text)
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+
+    def share(part: float, whole: float) -> float:
+        return part / whole if whole else 0
+
+    kinds = [unicodedata.category(c)[0] for c in ink]
+    return {
+        "chars": len(text),
+        "words": len(words),
+        "mean_word_length": share(sum(map(len, words)), len(words)),
+        "alphabetic": share(sum(k in "LM" or is_han(c) for k, c in zip(kinds, ink, strict=True)), len(ink)),
+        "digits": share(sum(k == "N" and not is_han(c) for k, c in zip(kinds, ink, strict=True)), len(ink)),
+        "symbols": share(sum(k in "SC" or c == "#" for k, c in zip(kinds, ink, strict=True)), len(ink)),
+        "han": share(sum(map(is_han, ink)), len(ink)),
+        "lines_end_punctuation": share(sum(line[-1] in END_MARKS for line in lines), len(lines)),
+        "new_lines": min(share(text.count("\n"), len(words)), 1),
+        "duplicate_lines": share(len(lines) - len(set(lines)), len(lines)),
+        "top_2gram": min(top, 1),
+    }
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(WORDS, st.sampled_from(["zh", "en", "code"])), max_size=5))
+@example([("", "en"), ("", "zh"), (" \n ", "zh")])
+@example([("a b c d a b c d", "en"), ("好\r", "zh"), ("\n好", "zh")])
+@example([("the cat the cat on a mat on a mat", "en")])
+def test_signals_are_what_they_are_defined_to_be(rows: list[tuple[str, str]]) -> None:
+    texts, langs = [t for t, _ in rows], [lang for _, lang in rows]
+    found = measure(texts, langs)
+    assert found.type == DOCUMENTS.field("signals").type
+    for text, lang, row in zip(texts, langs, found.to_pylist(), strict=True):
+        assert row == pytest.approx(reference(text, lang), rel=1e-6), (text, lang)
+
+
+def test_a_text_is_measured_alike_in_any_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["一本好书。\n一本好书。", "a b a b c", "", "第二本书也好！", "x"] * 3
+    langs = ["zh", "en", "en", "zh", "code"] * 3
+    together = measure(texts, langs)
+    monkeypatch.setattr("pipelines.rules.signals._GROUP_CHARS", 4)
+    assert measure(texts, langs) == together
+
+
+def test_full_width_marks_end_lines() -> None:
+    ends = measure(["很好。\n真的！\n是吗？”\n没有"], ["zh"]).field("lines_end_punctuation")
+    assert ends[0].as_py() == 0.75
+
+
+def test_every_han_character_of_the_table_is_one_for_the_reference() -> None:
+    table = _table()
+    assert all((table[code] == HAN) == is_han(chr(code)) for code in range(0x2E00, 0x33000))
+
+
+def test_engines_name_the_segmenter_and_the_unicode_database() -> None:
+    assert engines().keys() == {"rjieba", "unicode"}
+
+
+def signals(**values: list[float]) -> pa.StructArray:
+    rows = len(next(iter(values.values())))
+    columns = [pa.array(values.get(name, [0.0] * rows), pa.float32()) for name in SIGNALS]
+    return pa.StructArray.from_arrays(columns, names=list(SIGNALS))
+
+
+def test_the_first_failing_rule_in_declared_order_is_the_reason() -> None:
+    rules = {"default": Rules(max_digits=0.1, min_words=5, min_lang_score=0.5)}
+    found = judge(signals(words=[3, 5, 9, 9], digits=[0.5, 0.5, 0.25, 0.05]), ["en"] * 4, [0.0, 1.0, 0.1, 0.25], rules)
+    assert found == [
+        ("min_words", "words 3 < 5"),
+        ("max_digits", "digits 0.5 > 0.1"),
+        ("max_digits", "digits 0.25 > 0.1"),
+        ("min_lang_score", "lang_score 0.25 < 0.5"),
+    ]
+
+
+def test_rules_are_by_language_and_a_value_equal_to_its_threshold_passes() -> None:
+    rules = {"zh": Rules(min_chars=10), "default": Rules(max_symbols=0.1)}
+    found = judge(signals(chars=[5, 5, 10], symbols=[0.3, 0.1, 0.3]), ["zh", "en", "zh"], [1.0] * 3, rules)
+    assert found == [("min_chars", "chars 5 < 10"), None, None]
+    assert judge(signals(chars=[1]), ["fr"], [1.0], {"zh": Rules(min_chars=9)}) == [None]
+
+
+@pytest.mark.parametrize("reason", list(Rules.model_fields))
+def test_every_rule_rejects(reason: str) -> None:
+    rules = {"default": Rules(**{reason: 1})}
+    low, high = (signals(**{name: [value] for name in SIGNALS}) for value in (0.5, 2.0))
+    verdicts = [judge(low, ["en"], [0.5], rules)[0], judge(high, ["en"], [2.0], rules)[0]]
+    assert [verdict and verdict[0] for verdict in verdicts] == ([reason, None] if reason.startswith("min_") else [None, reason])
+
+
+def test_slices_of_signals_are_judged_by_their_own_rows() -> None:
+    sliced = signals(words=[1, 9, 1]).slice(1, 1)
+    assert judge(sliced, ["en"], [1.0], {"default": Rules(min_words=5)}) == [None]
+    assert isinstance(sliced.field("words").to_numpy(), np.ndarray)

@@ -1,0 +1,231 @@
+"""Formats: which records a file holds, which bytes they own, and that no cut of a file changes either."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xxhash
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.sources import InputChanged, Record, open_piece, read_records
+from schemas.recipe import Source
+from tests.pipelines.drafts import source
+
+LIMIT = 1 << 20
+
+
+def pieces(path: Path, cuts: tuple[int, ...] = ()) -> list[dict[str, Any]]:
+    data = path.read_bytes()
+    ends = [*sorted({cut for cut in cuts if 0 < cut < len(data)}), len(data)]
+    common = {"source": "s", "uri": path.name, "size": len(data), "digest": xxhash.xxh3_128_hexdigest(data)}
+    return [{**common, "start": start, "end": end} for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def read(path: Path, settings: Source, cuts: tuple[int, ...] = (), limit: int = LIMIT) -> tuple[list[Record], list[int]]:
+    """All records of a file that is cut into ranges, and how many bytes each range owns."""
+    records, owned = [], []
+    for piece in pieces(path, cuts):
+        file = open_piece(piece, settings, str(path))
+        records += list(read_records(file, settings, limit))
+        owned.append(file.owned)
+    return records, owned
+
+
+def write(folder: Path, name: str, data: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(data)
+    return path
+
+
+def raws(records: list[Record]) -> list[bytes]:
+    return [record.raw for record in records]
+
+
+def faults(records: list[Record]) -> list[str | None]:
+    return [record.fault and record.fault[0] for record in records]
+
+
+def test_a_text_file_is_one_record_without_its_mark(tmp_path: Path) -> None:
+    records, owned = read(write(tmp_path, "a.txt", b"\xef\xbb\xbfone\n\ntwo\n"), source())
+    assert records == [Record(3, 9, xxhash.xxh3_128_digest(b"one\n\ntwo\n"), b"one\n\ntwo\n")]
+    assert owned == [12]
+
+
+def test_lines_own_what_is_between_line_ends(tmp_path: Path) -> None:
+    records, owned = read(write(tmp_path, "a.txt", b"one\r\n\n  \ntwo \nlast"), source(unit="line"))
+    assert [(r.offset, r.size, r.raw) for r in records] == [(0, 3, b"one"), (9, 4, b"two "), (14, 4, b"last")]
+    assert owned == [18]
+
+
+def test_paragraphs_are_lines_without_a_blank_one_between(tmp_path: Path) -> None:
+    data = b"\n one\ntwo\r\nthree\n \t\n\nfour\n" + b"x" * 30 + b"\nfive\n\nsix"
+    records, owned = read(write(tmp_path, "a.txt", data), source(unit="paragraph"), limit=20)
+    assert [(r.offset, r.raw, r.fault) for r in records] == [
+        (1, b" one\ntwo\r\nthree", None),
+        (21, b"", ("too_long", "40 bytes, max_document_bytes is 20")),
+        (63, b"six", None),
+    ]
+    assert all(data[r.offset : r.offset + r.size] == r.raw for r in records if not r.fault)
+    assert owned == [len(data)]
+
+
+def test_jsonl_splits_text_from_extra(tmp_path: Path) -> None:
+    lines = ['{"b": [1], "text": "caf\\u00e9", "a": null}', "", '{"text": "x"}']
+    records, owned = read(write(tmp_path, "a.jsonl", "\n".join(lines).encode()), source(format="jsonl"))
+    assert [(r.offset, r.size, r.raw, r.extra) for r in records] == [
+        (0, 42, "café".encode(), '{"a":null,"b":[1]}'),
+        (44, 13, b"x", None),
+    ]
+    assert owned == [57]
+
+
+def test_jsonl_says_what_is_wrong_with_a_line(tmp_path: Path) -> None:
+    lines = [b'{"text": 1}', b'{"txt": "x"}', b'{"text": "x",}', b"[1]", b'{"text": "\xff"}', b'{"text": "\\ud800"}', b'{"text": "ok"}']
+    records, _ = read(write(tmp_path, "a.jsonl", b"\n".join(lines)), source(format="jsonl"))
+    assert [r.fault for r in records] == [
+        ("missing_text", "'text' is a number, not a string"),
+        ("missing_text", "'text' is missing or null"),
+        ("invalid_json", "trailing comma is not allowed at column 13"),
+        ("invalid_json", "an array, not an object"),
+        ("undecodable", records[4].fault[1]),
+        ("invalid_json", "no low surrogate in string at column 11"),
+        None,
+    ]
+    assert "byte 10" in records[4].fault[1]
+
+
+def test_jsonl_in_another_encoding(tmp_path: Path) -> None:
+    line = '{"text": "中文", "k": "值"}\n'
+    for encoding, declared in (("utf-16", None), ("gb18030", "gb18030"), ("utf-32-be", "utf-32-be")):
+        path = write(tmp_path, "a.jsonl", (line * 3).encode(encoding))
+        records, owned = read(path, source(format="jsonl", encoding=declared))
+        assert [(r.raw.decode(), r.extra) for r in records] == [("中文", '{"k":"值"}')] * 3
+        assert owned == [path.stat().st_size]
+
+
+def test_a_tree_knows_language_and_module(tmp_path: Path) -> None:
+    found = {}
+    for uri in ("ast.py", "json/decoder.py", "Makefile", "a/b.PY.gz", ".hidden"):
+        path = tmp_path / uri
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(gzip.compress(b"x = 1\n") if uri.endswith(".gz") else b"x = 1\n")
+        piece = {**pieces(path)[0], "uri": uri}
+        [record] = read_records(open_piece(piece, source(format="tree"), str(tmp_path)), source(format="tree"), LIMIT)
+        assert record.raw == b"x = 1\n"
+        found[uri] = json.loads(record.extra or "")
+    assert found == {
+        "ast.py": {"path": "ast.py", "module": "ast", "language": "python"},
+        "json/decoder.py": {"path": "json/decoder.py", "module": "json", "language": "python"},
+        "Makefile": {"path": "Makefile", "module": "Makefile", "language": None},
+        "a/b.PY.gz": {"path": "a/b.PY", "module": "a", "language": "python"},
+        ".hidden": {"path": ".hidden", "module": ".hidden", "language": None},
+    }
+
+
+@pytest.mark.parametrize("unit", ["file", "line", "paragraph"])
+def test_too_long_is_streamed_past_and_owned(tmp_path: Path, unit: str) -> None:
+    data = b"x" * (3 << 20) + b"\n\nshort\n"
+    records, owned = read(write(tmp_path, "a.txt", data), source(unit=unit))
+    assert faults(records)[0] == "too_long" and records[0].raw == b""
+    assert records[0].size == (len(data) if unit == "file" else 3 << 20)
+    assert raws(records[1:]) == ([] if unit == "file" else [b"short"])
+    assert owned == [len(data)]
+
+
+LINES = b"".join(b"line number %d of the stream\n" % n for n in range(4000))
+
+
+def compressed(suffix: str, data: bytes) -> bytes:
+    if suffix == ".zst":  # one frame after the other, so that damage in one leaves earlier blocks readable
+        return b"".join(zstandard.compress(data[i : i + 30_000]) for i in range(0, len(data), 30_000))
+    return gzip.compress(data, mtime=0)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_compressed_files_read_as_what_is_in_them(tmp_path: Path, suffix: str) -> None:
+    plain, _ = read(write(tmp_path, "a.txt", LINES), source(unit="line"))
+    packed = compressed(suffix, LINES[:50_000]) + compressed(suffix, LINES[50_000:])  # members follow each other
+    records, owned = read(write(tmp_path, "a.txt" + suffix, packed), source(unit="line"))
+    assert records == plain and owned == [len(LINES)]
+
+
+@pytest.mark.parametrize("unit", ["file", "line", "paragraph"])
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_of_a_truncated_stream_what_came_before_is_kept(tmp_path: Path, suffix: str, unit: str) -> None:
+    packed = compressed(suffix, LINES)
+    records, owned = read(write(tmp_path, "a.txt" + suffix, packed[: len(packed) * 2 // 3]), source(unit=unit))
+    assert faults(records) == [None] * (len(records) - 1) + ["truncated_input"]
+    assert b"".join(raw + b"\n" for raw in raws(records)).startswith(LINES[: owned[0]])
+    assert len(LINES) // 3 < owned[0] < len(LINES)
+    assert (len(records) > 1000) == (unit == "line")
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_of_a_corrupt_stream_what_came_before_is_kept(tmp_path: Path, suffix: str) -> None:
+    packed = bytearray(compressed(suffix, LINES[:60_000]) + compressed(suffix, LINES[60_000:]))
+    middle = len(compressed(suffix, LINES[:60_000]))
+    packed[middle : middle + 4] = b"junk"
+    records, owned = read(write(tmp_path, "a.txt" + suffix, bytes(packed)), source(unit="line"))
+    assert faults(records) == [None] * (len(records) - 1) + ["corrupt_input"]
+    assert b"\n".join(raws(records)) == LINES[:60_000]
+    assert owned == [60_000]
+
+
+def test_padding_after_gzip_is_no_damage_and_garbage_is(tmp_path: Path) -> None:
+    packed = gzip.compress(b"one\ntwo\n")
+    assert faults(read(write(tmp_path, "a.gz", packed + b"\0" * 100), source(unit="line"))[0]) == [None, None]
+    assert faults(read(write(tmp_path, "a.gz", packed + b"garbage"), source(unit="line"))[0]) == [None, None, "corrupt_input"]
+    assert faults(read(write(tmp_path, "a.gz", b"no gzip at all"), source(unit="line"))[0]) == ["corrupt_input"]
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.txt", LINES)
+    planned = [pieces(path)[0], *pieces(path, (100, 200))]
+    path.write_bytes(LINES.replace(b"7", b"8"))  # as long as before
+    for piece in planned[:2]:
+        with pytest.raises(InputChanged, match=r"a\.txt: is not the file"):
+            list(read_records(open_piece(piece, source(unit="line"), str(path)), source(unit="line"), LIMIT))
+    path.unlink()
+    with pytest.raises(InputChanged, match=r"a\.txt"):
+        open_piece(planned[2], source(unit="line"), str(path))
+
+
+LINE = st.text(st.characters(exclude_characters="\n", exclude_categories=("Cs",)), max_size=12) | st.just("\u0a00\u000a†").map(
+    lambda text: text.replace("\n", "")
+)
+
+
+@settings(deadline=None)
+@given(
+    lines=st.lists(LINE, max_size=30),
+    end=st.sampled_from(["", "\n", "\r\n"]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "gb18030"]),
+    cuts=st.lists(st.integers(0, 600), max_size=8),
+)
+def test_ranges_partition_records_whatever_the_cut(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[str], end: str, encoding: str, cuts: list[int]
+) -> None:
+    data = "\n".join(lines).encode(encoding) + end.encode(
+        encoding.replace("-sig", "") + ("-le" if encoding in ("utf-16", "utf-32") else "")
+    )
+    if not data:
+        return
+    path = write(tmp_path_factory.getbasetemp(), "ranges.txt", data)
+    settings = source(unit="line", encoding=encoding)
+    whole, owned = read(path, settings)
+    parts, parts_owned = read(path, settings, tuple(cuts))
+    assert parts == whole
+    assert sum(parts_owned) == sum(owned) == len(data)
+    assert all(data[r.offset : r.offset + r.size] == r.raw for r in whole)
+    decoder = encoding if encoding not in ("utf-16", "utf-32", "utf-8-sig") else {"utf-8-sig": "utf-8"}.get(encoding, f"{encoding}-le")
+    expected = [line.removesuffix("\r") for line in "\n".join([*lines, ""] if end == "\n" else lines).split("\n")]
+    assert [raw.decode(decoder) for raw in raws(whole)] == [line for line in expected if not blank(line, encoding)]
+
+
+def blank(line: str, encoding: str) -> bool:
+    """In encodings of single bytes, white space is ASCII's."""
+    return not (line.strip() if encoding.startswith(("utf-16", "utf-32")) else line.strip(" \t\n\r\x0b\x0c"))
