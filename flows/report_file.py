@@ -19,7 +19,7 @@ def write_run_report(store: Store, artifact: Artifact, target: Path | None = Non
     """Write the report page; raises `RequestError` if the documents it began with are no longer in the store."""
     made = lineage(store, artifact)
     if "documents" not in made:
-        raise RequestError(f"{artifact.reference}: the documents it was made from are not in {store.root}, so there is nothing to report on")
+        raise RequestError(f"{artifact.reference}: the documents it was made from are not in {store.root}: nothing to report on")
     facts = gather(
         documents=made["documents"],
         tokenizer=made.get("tokenizer"),

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pipelines.corpus
-
 import model.versions
+import pipelines.corpus
 import pipelines.tokenizer
 import pipelines.tokens
 from schemas.artifact import Artifact

@@ -22,6 +22,7 @@ from torch import Tensor
 from model.decoder import DecoderModel
 from model.parallel import Ranks
 from schemas import recipe
+from schemas.errors import RequestError
 from schemas.files import create, remove_tree, replace, sync_file, sync_folder
 
 STATE = "state.json"
@@ -29,7 +30,7 @@ DONE = "done"
 LATEST = "latest"
 
 
-class Mismatch(Exception):
+class Mismatch(RequestError):
     """A checkpoint can't be continued here, or a saved model is not what it should be; the message says why."""
 
 
@@ -131,6 +132,8 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[DecoderModel, dict[st
     description, weights = folder / "config.json", folder / "model.safetensors"
     try:
         config = json.loads(description.read_text(encoding="utf-8"))
+        if config["model_type"] != "llama" or config["rope_parameters"]["rope_type"] != "default":
+            raise ValueError(f"model_type {config['model_type']}, rope {config['rope_parameters']}: want llama with plain rotation")
         architecture = recipe.Decoder(
             layers=config["num_hidden_layers"],
             width=config["hidden_size"],
@@ -138,7 +141,7 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[DecoderModel, dict[st
             kv_heads=config["num_key_value_heads"],
             ffn=config["intermediate_size"],
             context=config["max_position_embeddings"],
-            rope_theta=config["rope_theta"],
+            rope_theta=config["rope_parameters"]["rope_theta"],
             norm_eps=config["rms_norm_eps"],
             tie_embeddings=config["tie_word_embeddings"],
         )

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from model.order import Permutation, Schedule, integer_weights
 from schemas.arrow import read_shard
 from schemas.artifact import Artifact
+from schemas.errors import RequestError
 
 
 class Stream:
@@ -108,14 +109,14 @@ class Batches:
     """The training batches of a run; a pure function of (content digest, seed, step). Its state is the step alone."""
 
     def __init__(self, streams: Mapping[str, Stream], mix: Mapping[str, float], context: int, digest: str, seed: int) -> None:
-        """``mix`` weighs the languages (empty: by blocks). Raises ValueError naming a language that has too little text."""
+        """``mix`` weighs the languages (empty: by blocks). Raises RequestError naming a language with too little text."""
         self.context = context
         self._key = f"{digest}/{seed}"
         blocks = {lang: (stream.tokens - 1) // context for lang, stream in streams.items()}
         for lang in mix:
             if mix[lang] > 0 and not blocks.get(lang):
                 have = ", ".join(f"{name} {count:,}" for name, count in blocks.items()) or "none"
-                raise ValueError(
+                raise RequestError(
                     f"mix: {lang!r} has no block of {context + 1} tokens to train on (blocks: {have}): change mix or the corpus"
                 )
         weights = integer_weights(mix or {lang: count for lang, count in blocks.items() if count})
@@ -145,10 +146,10 @@ class Batches:
     def batch_at(self, step: int, rank: int, ranks: int, batch: int) -> torch.Tensor:
         """The share of ``rank`` in the batch of ``step`` (from 0): int64 [batch / ranks, context + 1].
 
-        Shares in order of rank make the whole batch, whatever the number of ranks. Raises ValueError if it doesn't divide.
+        Shares in order of rank make the whole batch, whatever the number of ranks. Raises RequestError if it doesn't divide.
         """
         if batch % ranks:
-            raise ValueError(f"batch {batch} does not divide over {ranks} ranks: change batch or run.ranks")
+            raise RequestError(f"batch {batch} does not divide over {ranks} ranks: change batch or run.ranks")
         share = batch // ranks
         return torch.from_numpy(self.samples(step * batch + rank * share + np.arange(share)))
 

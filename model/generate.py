@@ -8,10 +8,13 @@ later half.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
+from model.checkpoint import load_model
 from model.decoder import DecoderModel
 
 
@@ -67,6 +70,27 @@ def generate(
         text.append(token)
         pending = [token]
     return text[len(ids) :]
+
+
+def continue_text(
+    folder: Path,
+    prompt: str,
+    *,
+    max_new: int,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+) -> str:
+    """What the model saved in a folder writes after a prompt, which may be empty; ``top_k`` 0 and ``top_p`` 1 cut nothing.
+
+    Bytes that are not UTF-8 show as U+FFFD.
+    """
+    model, config = load_model(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    ids = [config["bos_token_id"], *tokenizer.encode(prompt, add_special_tokens=False).ids]
+    new = generate(model, ids, max_new, temperature, top_k or None, top_p, seed, config["eos_token_id"])
+    return tokenizer.decode(new, skip_special_tokens=True)
 
 
 def _draw(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, generator: torch.Generator) -> int:

@@ -24,6 +24,7 @@ class WeightOptimizer:
     def __init__(self, model: nn.Module, parts: list[torch.optim.Optimizer], shares: Sequence[list[Tensor]], ranks: Ranks | None) -> None:
         """``shares`` are the matrices that each rank updates alone; all else is updated by every rank alike."""
         self.parts = parts
+        self._model = model
         self._shares, self._ranks = shares, ranks
         self._names = {id(parameter): name for name, parameter in model.named_parameters()}
         self._peaks = [[group["lr"] for group in part.param_groups] for part in parts]
@@ -39,9 +40,8 @@ class WeightOptimizer:
                 self._ranks.hand_round(share, owner)
 
     def zero_grad(self) -> None:
-        """Set every gradient to zero in place: DDP's gradients are views of its buckets and must stay where they are."""
-        for part in self.parts:
-            part.zero_grad(set_to_none=False)
+        """Set every gradient to zero, those of other ranks' shares too; in place, as DDP's gradients are views of its bucket."""
+        self._model.zero_grad(set_to_none=False)
 
     def state(self) -> dict[str, Tensor]:
         """This rank's moments by name: ``{parameter}.exp_avg`` and the like, alive, not copies. Zeros before the first step."""

@@ -14,6 +14,8 @@ from math import gcd
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.errors import RequestError
+
 SHARES = 5040
 """Weights are rounded to this many parts: it divides by all of 2..10, so common mixes are exact."""
 
@@ -23,11 +25,11 @@ ROUNDS = 6
 def integer_weights(mix: Mapping[str, float]) -> dict[str, int]:
     """Weights in lowest terms that sum to at most ``SHARES``, by largest remainder; a positive share never becomes zero.
 
-    Raises ValueError unless every weight is finite and not negative and some weight is positive.
+    Raises RequestError unless every weight is finite and not negative and some weight is positive.
     """
     total = sum(mix.values())
     if not all(0 <= weight < float("inf") for weight in mix.values()) or not 0 < total < float("inf"):
-        raise ValueError(f"mix {dict(mix)}: weights must be finite and not negative, and one of them positive")
+        raise RequestError(f"mix {dict(mix)}: weights must be finite and not negative, and one of them positive")
     exact = {name: weight / total * SHARES for name, weight in mix.items()}
     whole = {name: max(int(share), 1) if share > 0 else 0 for name, share in exact.items()}
     for name in sorted(exact, key=lambda name: (whole[name] - exact[name], name))[: max(SHARES - sum(whole.values()), 0)]:

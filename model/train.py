@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo
+import torch._functorch.config
+import torch._inductor.config
+from pydantic import ValidationError
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
@@ -31,6 +35,7 @@ from model.schedule import lr_scale
 from model.validate import Validation
 from schemas.artifact import Damaged
 from schemas.draft import Draft
+from schemas.errors import RequestError
 from schemas.recipe import Pretrain
 
 STAGE = "pretrain"
@@ -93,6 +98,8 @@ class Trainer:
         objective = NextToken(self.model)
         if self.compiled:
             torch._dynamo.config.optimize_ddp = False  # one graph: there is one bucket, so nothing to overlap by cutting it
+            torch._inductor.config.fx_graph_cache = False  # these two caches would be pickles; compiled C++ is still kept
+            torch._functorch.config.enable_autograd_cache = False
             objective.compile()
         self.replica = self.group.replicate(objective)
         self.record.progress(step, "compiling" if self.compiled else "starting", force=True)
@@ -196,7 +203,7 @@ def main(arguments: list[str]) -> int:
         if draft.part(STAGE, "model"):
             return 0
         settings = Pretrain.model_validate(draft.settings)
-    except (Damaged, ValueError) as error:
+    except (RequestError, Damaged, ValidationError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     # Kernels are kept with the draft: a resumed run needs no second compilation, and nothing is left in the home folder.
@@ -207,7 +214,7 @@ def main(arguments: list[str]) -> int:
         except Stopped as stopped:
             print(stopped, file=sys.stderr, flush=True)
             return EXIT_STOPPED
-        except (Mismatch, NotFinite, Damaged, ValueError) as error:
+        except (RequestError, Damaged, NotFinite) as error:
             if group.first:
                 print(f"error: {error}", file=sys.stderr, flush=True)
             return 1

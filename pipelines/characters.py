@@ -6,8 +6,9 @@ Classes follow Unicode general categories (UAX #44), of the Unicode database of 
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
@@ -17,8 +18,14 @@ HAN, LETTER, DIGIT, SPACE, PUNCTUATION, SYMBOL, MARK = range(7)
 """Han ideographs; other letters (L*); numbers (N*); white space (`str.isspace`); punctuation (P*); the rest (S*, C*);
 combining marks (M*)."""
 
-_HAN_BLOCKS = ((0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FA1F), (0x30000, 0x323AF))
+BLOCK_CHARS = 1 << 20
+"""Characters that go at once through a library that returns an object a word."""
+
+HAN_RANGES = ((0x3005, 0x3007), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2FA1F), (0x30000, 0x323AF))
 """First and last code points; with the iteration mark and the ideographic zero, as in the Unicode property Script=Han."""
+
+JIEBA_CUTS = re.compile(r"[\s，。！？、；：]")
+"""jieba takes text apart at these before it looks for words: what stands on either side is segmented by itself."""
 
 _BY_CATEGORY = {"L": LETTER, "N": DIGIT, "Z": SPACE, "P": PUNCTUATION, "M": MARK}
 
@@ -41,9 +48,9 @@ def utf8_lengths(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
     return lengths
 
 
-def byte_offsets(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
-    """Byte offset in UTF-8 of every character and of the end, shape (characters + 1,)."""
-    offsets = np.zeros(codes.size + 1, np.int64)
+def byte_offsets(codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
+    """Byte offset in UTF-8 of every character and of the end, shape (characters + 1,), for less than 2 GiB of text."""
+    offsets = np.zeros(codes.size + 1, np.int32)
     np.cumsum(utf8_lengths(codes), out=offsets[1:])
     return offsets
 
@@ -55,6 +62,18 @@ def text_starts(texts: Sequence[str]) -> npt.NDArray[np.int64]:
     return starts
 
 
+def blocks(text: str, after: re.Pattern[str]) -> Iterator[str]:
+    """`text` in blocks of `BLOCK_CHARS` or a little more, cut behind matches of `after`; whole if it is short.
+
+    For libraries that return a Python object a word: what they return of a huge text never exists at once.
+    """
+    start = 0
+    while len(text) - start > BLOCK_CHARS and (match := after.search(text, start + BLOCK_CHARS)):
+        yield text[start : match.end()]
+        start = match.end()
+    yield text[start:]
+
+
 @cache
 def _table() -> npt.NDArray[np.uint8]:
     table = np.full(0x110000, SYMBOL, np.uint8)
@@ -63,7 +82,7 @@ def _table() -> npt.NDArray[np.uint8]:
         kind = _BY_CATEGORY.get(category(chr(code))[0])
         if kind is not None:
             table[code] = kind
-    for first, last in _HAN_BLOCKS:
+    for first, last in HAN_RANGES:
         block = table[first : last + 1]
         block[(block == LETTER) | (block == DIGIT)] = HAN
     for code in range(0x3001):

@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.characters import HAN_RANGES
+
 if TYPE_CHECKING:
     from fasttext.FastText import _FastText
 
@@ -28,7 +30,7 @@ _MIN_HAN_SHARE = 0.5
 """Of the letters; above it a text without kana or hangul is Chinese."""
 
 _SPACES = re.compile(r"[\s\0]+")
-_HAN = re.compile("[\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002fa1f\U00030000-\U000323af]")
+_HAN = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in HAN_RANGES) + "]")
 _KANA_OR_HANGUL = re.compile("[\u3041-\u30fa\u1100-\u11ff\uac00-\ud7af]")
 _LETTER = re.compile(r"[^\W\d_]")
 

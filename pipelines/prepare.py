@@ -1,5 +1,5 @@
-"""The model: *preparing* a split reads its records, decodes, cleans and judges them. What is kept goes to a work file,
-with the digests that duplicates are found by; what isn't goes to rejects. Only handles come out.
+"""The model: *preparing* a split reads its records and takes them through the record stages. What is kept goes to a work
+file, with the digests that duplicates are found by; what isn't goes to rejects. Only handles come out.
 
 Text never leaves the process but to disk, and memory is bounded by the batch (and by the split for its rejects).
 """
@@ -8,40 +8,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import orjson
 import pyarrow as pa
 
-from pipelines.clean.decode import Undecodable, decode
-from pipelines.clean.text import clean_text
-from pipelines.dedup.runs import DigestRun, LineRun, text_digests
+from pipelines.dedup.runs import DigestRun, LineRun
 from pipelines.job import Handle, Job, key_of
-from pipelines.language import identify
-from pipelines.origin import doc_ids, origin_groups, subset_of
-from pipelines.rules.judge import judge
-from pipelines.rules.signals import measure
+from pipelines.origin import doc_ids
+from pipelines.record_stages import run_stages
 from pipelines.sources import open_piece, read_records
-from pipelines.stages import (
-    BATCH_BYTES,
-    BATCH_ROWS,
-    PREPARED,
-    PREPARED_REJECTS,
-    RAW,
-    Sifted,
-    Stage,
-    Verdict,
-    guarded,
-    rejected_ledger,
-    sift,
-    with_columns,
-)  # fmt: skip
+from pipelines.stages import BATCH_BYTES, BATCH_ROWS, PREPARED, PREPARED_REJECTS, RAW, rejected_ledger
 from schemas.arrow import write_shard
 from schemas.artifact import Part
 from schemas.ledger import Ledger
-from schemas.recipe import Corpus, Source
 
 STAGE = "prepare"
 
@@ -183,83 +163,3 @@ def _raw_batch(rows: list[tuple[Any, ...]], source: str) -> pa.RecordBatch:
         "detail": [fault and fault[1] for fault in faults],
     }
     return pa.RecordBatch.from_arrays([pa.array(columns[field.name], field.type) for field in RAW], schema=RAW)
-
-
-def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Iterator[Sifted]:
-    """All stages over one batch. What is kept comes out in order, of schema PREPARED (an empty batch may be of another)."""
-    stages: tuple[tuple[str, Stage], ...] = (
-        ("decode", partial(_decode, settings=settings)),
-        ("clean", partial(_clean, settings=settings)),
-        ("language", partial(_language, source=source)),
-        ("rules", partial(_rules, settings=settings)),
-        ("subset", partial(_subset, source=source, settings=settings)),
-    )
-    yield from _run(batch, stages, settings.keep_raw)
-
-
-def _run(batch: pa.RecordBatch, stages: tuple[tuple[str, Stage], ...], keep_raw: bool) -> Iterator[Sifted]:
-    (name, stage), rest = stages[0], stages[1:]
-    for kept, rejects in guarded(name, stage, batch, keep_raw=keep_raw):
-        if not rest:
-            yield Sifted(kept, rejects)
-            continue
-        yield Sifted(kept.slice(0, 0), rejects)
-        if kept.num_rows:
-            yield from _run(kept, rest, keep_raw)
-
-
-def _decode(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
-    texts: list[str] = []
-    verdicts: list[Verdict] = []
-    columns = (batch.column(name).to_pylist() for name in ("raw", "encoding", "reason", "detail"))
-    for raw, encoding, reason, detail in zip(*columns, strict=True):
-        text, verdict = "", (reason, detail) if reason else None
-        if verdict is None:
-            try:
-                text = decode(raw, encoding)
-            except Undecodable as error:
-                verdict = ("undecodable", error.detail)
-        texts.append(text)
-        verdicts.append(verdict)
-    decoded = with_columns(batch, text=pa.array(texts, pa.string()))
-    return sift(decoded, "decode", verdicts, keep_raw=settings.keep_raw)
-
-
-def _clean(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
-    pairs = [clean_text(text, settings.clean) for text in batch.column("text").to_pylist()]
-    verdicts: list[Verdict] = [None if text.strip() else ("empty", "nothing but white space is left") for text, _ in pairs]
-    cleaned = with_columns(
-        batch,
-        text=pa.array([text for text, _ in pairs], pa.string()),
-        cleaned=pa.array([orjson.dumps(kinds, option=orjson.OPT_SORT_KEYS).decode() if kinds else None for _, kinds in pairs], pa.string()),
-    )
-    return sift(cleaned, "clean", verdicts, keep_raw=settings.keep_raw)
-
-
-def _language(batch: pa.RecordBatch, source: Source) -> Sifted:
-    rows = batch.num_rows
-    langs, scores = ([source.lang] * rows, [1.0] * rows) if source.lang else identify(batch.column("text").to_pylist())
-    named = with_columns(batch, lang=pa.array(langs, pa.string()), lang_score=pa.array(scores, pa.float32()))
-    return sift(named, "language", [None] * rows, keep_raw=False)
-
-
-def _rules(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
-    langs = batch.column("lang").to_pylist()
-    signals = measure(batch.column("text").to_pylist(), langs)
-    verdicts = judge(signals, langs, batch.column("lang_score").to_pylist(), settings.rules)
-    return sift(with_columns(batch, signals=signals), "rules", verdicts, keep_raw=settings.keep_raw)
-
-
-def _subset(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:
-    """Draw the subset by origin group, and say whether the text is byte for byte what the record owns."""
-    texts = batch.column("text").to_pylist()
-    groups = origin_groups(source.origin, texts, batch.column("uri").to_pylist(), batch.column("extra").to_pylist())
-    identity = [own == digest for own, digest in zip(text_digests(batch), batch.column("digest").to_pylist(), strict=True)]
-    marked = with_columns(
-        batch,
-        origin_group=pa.array(groups, pa.uint64()),
-        subset=pa.array([subset_of(group, settings.held_out) for group in groups], pa.string()),
-        clean_is_identity=pa.array(identity, pa.bool_()),
-    )
-    columns = [marked.column(field.name) for field in PREPARED]
-    return sift(pa.RecordBatch.from_arrays(columns, schema=PREPARED), "subset", [None] * len(texts), keep_raw=False)

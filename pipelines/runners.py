@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -29,6 +30,9 @@ from pipelines.workers import become_worker
 
 TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h: a worker died, and the same command goes on from what is done."""
+
+_SETTLING = 1.0
+"""Seconds in which the end of a worker process is noticed for certain."""
 
 _ANNOTATION_COST = {"plain": 1, "rjieba": 2, "spacy": 40}
 """Seconds of annotating against those of reading back and writing, roughly."""
@@ -55,6 +59,10 @@ def run_on_beam(job: Job) -> None:
     corpus(pipeline, str(job.draft.path), prepare=prepare, finish=finish, cut_lines=job.cuts_lines)
     try:
         pipeline.run().wait_until_finish()
+    except Exception:
+        if environment is not None:
+            time.sleep(_SETTLING)  # if a worker's death is behind it, the thread that waits for the worker ends us meanwhile
+        raise
     finally:
         threading.excepthook = threading.__excepthook__
 

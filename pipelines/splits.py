@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from schemas.errors import RequestError
 from schemas.files import replace
 from schemas.fingerprint import canonical_json, digest_file, digest_json, read_json
 from schemas.recipe import Corpus, Source
@@ -29,7 +30,7 @@ _UNSETTLED = 2_000_000_000
 """Nanoseconds: a file changed this recently could change again without a new modification time, so it isn't cached."""
 
 
-class InputError(Exception):
+class InputError(RequestError):
     """A source cannot be read as the recipe says. The message names the source and the place, and says what to do."""
 
 

@@ -38,6 +38,18 @@ class _OnDraft(beam.DoFn):
         self._job = Job.open(self._draft)
 
 
+@beam.typehints.with_input_types(bytes)
+@beam.typehints.with_output_types(int)
+class Deal(beam.DoFn):
+    """One impulse -> the ordinals of all splits, in an order that stands: `beam.Create` lets workers share them out first."""
+
+    def __init__(self, order: list[int]) -> None:
+        self._order = order
+
+    def process(self, impulse: bytes) -> Iterator[int]:
+        yield from self._order
+
+
 @beam.typehints.with_input_types(int)
 @beam.typehints.with_output_types(Keyed)
 class PrepareSplit(_OnDraft):
@@ -48,31 +60,50 @@ class PrepareSplit(_OnDraft):
             yield partition, _fields(handle)
 
 
+class _ForEverySplit(_OnDraft):
+    """A stage that has something to say to every split, and says so in the order in which splits are finished.
+
+    A group's place, and with it its worker, is where its key came first: that is how splits get placed. (A Flatten
+    would deal the handles anew, so there is none.)
+    """
+
+    def __init__(self, draft: str, order: list[int]) -> None:
+        super().__init__(draft)
+        self._order = order
+
+    def _say(self, found: list[tuple[int, Handle]]) -> Iterator[Keyed]:
+        by_split: dict[int, list[Handle]] = {split: [] for split in self._order}
+        for split, handle in found:
+            by_split[split].append(handle)
+        for split, handles in by_split.items():
+            yield from ((split, _fields(handle)) for handle in handles or [Handle("none", split, "", 0, 0, "")])
+
+
 @beam.typehints.with_input_types(Grouped)
 @beam.typehints.with_output_types(Keyed)
-class FindDuplicates(_OnDraft):
+class FindDuplicates(_ForEverySplit):
     """(Partition, handles of runs) -> (split, handle) of losers."""
 
     def process(self, group: Grouped) -> Iterator[Keyed]:
         partition, handles = group
         runs = [run for run in map(Handle._make, handles) if run.kind == "digests"]
-        for split, handle in find_duplicates(self._job, partition, runs):
-            yield split, _fields(handle)
+        yield from self._say(find_duplicates(self._job, partition, runs))
 
 
 @beam.typehints.with_input_types(Grouped, Iterable[Keyed])
 @beam.typehints.with_output_types(Keyed)
-class FindSharedLines(_OnDraft):
-    """(Partition, handles of runs), with all losers beside -> (split, handle) of lines to cut."""
+class FindSharedLines(_ForEverySplit):
+    """(Partition, handles of runs), with all losers beside -> (split, handle) of lines to cut; the first partition passes the losers on."""
 
     def process(self, group: Grouped, losers: Iterable[Keyed]) -> Iterator[Keyed]:
         partition, handles = group
         runs = [run for run in map(Handle._make, handles) if run.kind == "lines"]
+        lost = [(split, Handle._make(handle)) for split, handle in losers if handle[0] == "losers"]
         by_split: dict[int, list[Handle]] = {}
-        for split, handle in losers:
-            by_split.setdefault(split, []).append(Handle._make(handle))
-        for split, found in find_shared_lines(self._job, partition, runs, by_split):
-            yield split, _fields(found)
+        for split, handle in lost:
+            by_split.setdefault(split, []).append(handle)
+        found = find_shared_lines(self._job, partition, runs, by_split)
+        yield from self._say([*found, *lost] if partition == 0 else found)
 
 
 @beam.typehints.with_input_types(Grouped)
@@ -89,24 +120,17 @@ class FinishSplit(_OnDraft):
         yield finish_split(self._job, ordinal, list(map(Handle._make, handles)), self._annotators)
 
 
-def no_handle(ordinal: int) -> Keyed:
-    """A split with nothing to drop still has to be finished: an empty handle brings it to its group."""
-    return ordinal, _fields(Handle("none", ordinal, "", 0, 0, ""))
-
-
 def corpus(pipeline: beam.Pipeline, draft: str, *, prepare: list[int], finish: list[int], cut_lines: bool) -> beam.PCollection[str]:
     """The whole job; `prepare` and `finish` are the ordinals of all splits, each in the order in which it deals them to workers."""
     runs = (
         pipeline
-        | "splits" >> beam.Create(prepare, reshuffle=False)
+        | beam.Impulse()
+        | "splits" >> beam.ParDo(Deal(prepare))
         | "deal" >> beam.Reshuffle()
         | "prepare" >> beam.ParDo(PrepareSplit(draft))
         | "by partition" >> beam.GroupByKey()
     )
-    losers = runs | "duplicates" >> beam.ParDo(FindDuplicates(draft))
-    # This Create runs first of all, so a group's place, and with it the worker, is the split's place in `finish`.
-    every = pipeline | "all splits" >> beam.Create(finish, reshuffle=False) | "to finish" >> beam.Map(no_handle).with_output_types(Keyed)
-    handles = [every, losers]
+    handles = runs | "duplicates" >> beam.ParDo(FindDuplicates(draft, finish))
     if cut_lines:
-        handles.append(runs | "shared lines" >> beam.ParDo(FindSharedLines(draft), beam.pvalue.AsList(losers)))
-    return handles | beam.Flatten() | "by split" >> beam.GroupByKey() | "finish" >> beam.ParDo(FinishSplit(draft))
+        handles = runs | "shared lines" >> beam.ParDo(FindSharedLines(draft, finish), beam.pvalue.AsList(handles))
+    return handles | "by split" >> beam.GroupByKey() | "finish" >> beam.ParDo(FinishSplit(draft))

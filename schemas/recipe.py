@@ -49,7 +49,7 @@ class Source(Section):
     """Globs that file names below a folder must match."""
     exclude: tuple[str, ...] = ()
     """Globs of relative paths to leave out."""
-    origin: str = "uri"
+    origin: Annotated[str, Field(pattern=r"^(text|uri|extra\..+)$")] = "uri"
     """What is kept together when subsets are drawn: `text` (normalised), `uri`, or `extra.KEY`."""
 
 
@@ -110,6 +110,12 @@ class Annotator(Section):
     """plain: rules by script, POS left null."""
     model: str | None = None
     """Installed spaCy pipeline, for the spacy engine."""
+
+    @model_validator(mode="after")
+    def _spacy_has_a_model(self) -> Annotator:
+        if (self.engine == "spacy") != (self.model is not None):
+            raise ValueError("the spacy engine needs a model, the name of an installed pipeline; the other engines take none")
+        return self
 
 
 class Corpus(Section):
@@ -289,6 +295,8 @@ class Recipe(Section):
             raise ValueError("evaluate measures the model that pretrain makes: add a pretrain section")
         if self.finetune and self.finetune.source not in {s.name for s in self.corpus.sources}:
             raise ValueError(f"finetune.source {self.finetune.source!r} is not a source of the corpus")
+        if self.pretrain and self.pretrain.batch % self.run.ranks:
+            raise ValueError(f"pretrain.batch {self.pretrain.batch} does not divide over run.ranks {self.run.ranks}")
         return self
 
 

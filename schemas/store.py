@@ -88,7 +88,7 @@ class Store:
         return Draft.start(self.root / kind / name / f"{now}-{identity.fingerprint[:8]}", kind, name, identity, splits)
 
     def find(self, reference: str) -> Artifact:
-        """The artifact that `kind/name[@version]` names: the latest that matches. A version may be shortened to its start or its fingerprint."""
+        """The artifact that `kind/name[@version]` names: the latest that matches. A version may be cut to its start or its end."""
         name_part, _, version = reference.partition("@")
         kind, _, name = name_part.partition("/")
         if kind not in KINDS or not name or "/" in name or ".." in name:

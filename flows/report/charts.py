@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from flows.report.facts import Curve, Lengths
-from flows.report.svg import Scale, drawing, element, label, path, spread, tick_labels, ticks, tone, x_axis, y_axis
+from flows.report.svg import Scale, cut, drawing, element, label, path, spread, tick_labels, ticks, tone, x_axis, y_axis
 from flows.report.wording import count, decimals, percent, plural, three_digits
 
 WIDTH = 460.0
 _LETTER = 7.9
 """Units that a letter of a label takes at most; phones show labels larger."""
-
-_LETTERS = 20
-"""Letters of a name that fit beside a chart; the description has the whole name."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +40,9 @@ class Estimate:
     others: Sequence[tuple[str, float]]
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= _LETTERS else name[: _LETTERS - 1] + "…"
-
-
 def _room(names: Iterable[str]) -> float:
     """Units that the longest of the names takes, as it is drawn."""
-    return max(len(_cut(name)) for name in names) * _LETTER
+    return max(len(cut(name)) for name in names) * _LETTER
 
 
 def lines(
@@ -85,7 +78,7 @@ def lines(
             marks += [element("circle", cx=a, cy=b, r=2.8, class_=f"dot {tone(s.tone)}") for a, b in points]
     if named:
         ends = spread([y(s.curve.means[-1]) for s in shown], 16.0, 34.0, bottom - 4)
-        marks += [label(right + 8, end + 4, _cut(s.name), f"series {tone(s.tone)}") for s, end in zip(shown, ends, strict=True)]
+        marks += [label(right + 8, end + 4, cut(s.name), f"series {tone(s.tone)}") for s, end in zip(shown, ends, strict=True)]
     said = "; ".join(f"{s.name} {_end(s.curve, 0)}, {_end(s.curve, -1)}" for s in shown)
     return drawing(key, WIDTH, bottom + 42, title, f"{y_name} over steps. {said}.", marks)
 
@@ -116,7 +109,7 @@ def lengths(key: str, title: str, rows: Sequence[tuple[str, int, Lengths]]) -> M
             element("line", x1=middle, x2=middle, y1=base - row_height + 19, y2=base, class_="marker"),
             label(middle, base - row_height + 15, f"median {count(row.median)}", "value", anchor),
             element("line", x1=x.start, x2=x.end, y1=base, y2=base, class_="axis"),
-            label(left - 12, base - 4, _cut(name), f"series {tone(colour)}", "end"),
+            label(left - 12, base - 4, cut(name), f"series {tone(colour)}", "end"),
         ]
         four_fifths = f"four fifths from {count(row.tenth)} to {count(row.ninetieth)}, longest {count(row.longest)}"
         said.append(f"{name}: {plural(sum(row.bins), 'document')}, median {count(row.median)}, {four_fifths}")
@@ -161,7 +154,7 @@ def dots(key: str, title: str, categories: Sequence[str], series: Sequence[tuple
     wide = _room(name for name, _, _ in series) + 8
     names = spread([x(shares[0]) for _, _, shares in series], wide, left + wide / 2, WIDTH - wide / 2)
     marks += [
-        label(at, top - 6, _cut(name), f"series {tone(colour)}", "middle") for (name, colour, _), at in zip(series, names, strict=True)
+        label(at, top - 6, cut(name), f"series {tone(colour)}", "middle") for (name, colour, _), at in zip(series, names, strict=True)
     ]
     marks += x_axis(x, bottom + 3, ticks(0, x.high), lambda value: f"{value * 100:.3g} %", x_name)
     said = (f"{name}: " + ", ".join(f"{c} {percent(s)}" for c, s in zip(categories, shares, strict=True)) for name, _, shares in series)
@@ -178,7 +171,7 @@ def intervals(key: str, title: str, rows: Sequence[Estimate], x_name: str) -> Ma
     marks, said = _names_above(rows[0], x, top + row_height / 2), []
     for index, row in enumerate(rows):
         y = top + row_height * (index + 0.5)
-        marks += [label(left - 12, y + 4, _cut(row.name), f"series {tone(row.tone)}", "end")]
+        marks += [label(left - 12, y + 4, cut(row.name), f"series {tone(row.tone)}", "end")]
         marks += [element("line", x1=left, x2=x.end, y1=y, y2=y, class_="grid")]
         for name, value in row.others:
             note = element("title", f"{row.name}, {name}: {decimals(value, 3)}")
@@ -199,7 +192,7 @@ def _names_above(row: Estimate, x: Scale, y: float) -> list[Markup]:
     marks = []
     for (name, value), at in zip(named, places, strict=True):
         marks.append(element("line", x1=at, x2=x(value), y1=18.0, y2=y - 7, class_="leader"))
-        marks.append(label(at, 13, _cut(name), "value", "middle"))
+        marks.append(label(at, 13, cut(name), "value", "middle"))
     return marks
 
 

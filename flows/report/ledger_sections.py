@@ -44,10 +44,8 @@ def funnel(facts: ReportFacts) -> Section:
 
 
 def _balances(ledger: Ledger, problems: Mapping[str, Sequence[str]]) -> list[Block]:
-    said = [f"{source}: {p}" for source, found in problems.items() for p in found]
-
     def balance(name: str, read: int, terms: Sequence[tuple[int, str]], write: Callable[[int], str], word: str) -> Balance:
-        wrong = [p for p in said if name in p.split(": ")[1].split()[0] or "reasons differ" in p]
+        wrong = [f"{source}: {p}" for source, found in problems.items() for p in found if p.startswith((name, "reasons"))]
         return Balance(name, (write(read), word), [(write(n), what) for n, what in terms], "; ".join(wrong))
 
     records = [(ledger.records_kept, "kept"), (sum(ledger.rejected.values()), "rejected"), (ledger.records_failed, "failed")]

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from flows.report.charts import WIDTH
 from flows.report.facts import Node
-from flows.report.svg import drawing, element, label, number
-from flows.report.wording import THIN, count, size
+from flows.report.svg import cut, drawing, element, label, number
+from flows.report.wording import plural, size
 
 _ROW = 58.0
 _X = 118.0
@@ -36,12 +36,13 @@ def lineage(key: str, title: str, nodes: Sequence[Node]) -> Markup:
             d = f"M{number(_X)} {number(y[source])}C{number(bulge)} {number(y[source])} {number(bulge)} {number(y[target])}"
             marks.append(element("path", d=f"{d} {number(_X)} {number(y[target])}", class_="edge"))
     for node, at in zip(nodes, y, strict=True):
-        files = f"{count(node.files)}{THIN}file{'' if node.files == 1 else 's'}, {size(node.bytes)}"
+        files = f"{plural(node.files, 'file')}, {size(node.bytes)}"
         marks += [
             element("circle", cx=_X, cy=at, r=6.0, class_="node"),
             label(_X + 18, at - 4, node.role, "series"),
-            label(_X + 18, at + 13, f"{node.kind}/{node.name}, {files}", "tick"),
+            label(_X + 18, at + 13, f"{node.kind}/{cut(node.name)}", "tick"),
             label(WIDTH - 4, at - 4, node.fingerprint[:8], "code", "end"),
+            label(WIDTH - 4, at + 13, files, "tick", "end"),
         ]
     said = "; ".join(
         f"{node.role} from {', '.join(nodes[s].role for s, t in edges(nodes) if t == index) or 'the sources'}"

@@ -18,11 +18,7 @@ from schemas.arrow import SUBSETS
 
 _NEUTRAL = 5
 """Tone of what belongs to no language."""
-_CLASSIFIERS = {
-    "model": "fine-tuned model",
-    "bag_of_words": "bag of words (logistic regression on character n-grams)",
-    "majority": "majority label",
-}
+_CLASSIFIERS = {"model": "fine-tuned model", "majority": "majority label"}
 
 
 def system_name(name: str) -> str:
@@ -206,7 +202,8 @@ def _classification(found: Classification) -> Table:
         for index, c in enumerate(found.classifiers)
     ]
     caption = f"Classification of {found.source}: {plural(found.documents, 'held-out document')}"
-    return Table(caption, ["", "Accuracy ± standard error", "Macro F1"], rows)
+    note = "Bag of words: a logistic regression on character n-grams. All learn from the same training documents."
+    return Table(caption, ["", "Accuracy ± standard error", "Macro F1"], rows, note)
 
 
 def samples(facts: ReportFacts) -> Section | None:

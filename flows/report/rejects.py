@@ -17,7 +17,7 @@ from schemas.arrow import REJECTS
 
 EXAMPLES = 3
 """Examples a reason."""
-EXCERPT = 240
+EXCERPT = 160
 """Characters of text an example."""
 
 

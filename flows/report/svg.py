@@ -16,6 +16,8 @@ from flows.report.wording import decimals, plain
 
 TONES = 6
 """Colours that the style sheet knows."""
+LETTERS = 20
+"""Letters of a name that fit beside a chart."""
 
 
 def tone(index: int) -> str:
@@ -47,6 +49,11 @@ def number(value: float) -> str:
     return "0" if text == "-0" else text
 
 
+def cut(name: str) -> str:
+    """A name short enough to stand beside a chart; the chart's description has the whole one."""
+    return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
+
+
 def label(x: float, y: float, text: str, class_: str = "", anchor: str = "start") -> Markup:
     return element("text", text, x=float(x), y=float(y), class_=class_ or None, text_anchor=None if anchor == "start" else anchor)
 
@@ -55,12 +62,12 @@ def path(points: Sequence[tuple[float, float]], class_: str) -> Markup:
     return element("path", d="M" + "L".join(f"{number(x)} {number(y)}" for x, y in points), class_=class_)
 
 
-def drawing(key: str, width: float, height: float, title: str, description: str, marks: Iterable[Markup], class_: str = "") -> Markup:
+def drawing(key: str, width: float, height: float, title: str, description: str, marks: Iterable[Markup]) -> Markup:
     """A whole chart, named and described for those who can't see it; `key` makes its ids unique on the page."""
     return element(
         "svg",
         [element("title", title, id=f"{key}-title"), element("desc", description, id=f"{key}-desc"), *marks],
-        class_=f"chart {class_}".strip(),
+        class_="chart",
         viewBox=f"0 0 {number(width)} {number(height)}",
         role="img",
         aria_labelledby=f"{key}-title {key}-desc",

@@ -33,11 +33,11 @@ class AnnotatorEngine(Protocol):
 
 
 def open_annotator(settings: Annotator) -> AnnotatorEngine:
-    """The engine that the settings name, loaded. Raises `ValueError` naming what is not installed."""
-    if settings.engine == "spacy":
+    """The engine that the settings name, loaded. Raises `RequestError` naming what is not installed."""
+    if settings.model is not None:  # the recipe gives one to spacy and to no other
         from pipelines.annotate.spacy_engine import SpacyEngine
 
-        return SpacyEngine(_model(settings))
+        return SpacyEngine(settings.model)
     if settings.engine == "rjieba":
         from pipelines.annotate.rjieba_engine import RjiebaEngine
 
@@ -48,11 +48,11 @@ def open_annotator(settings: Annotator) -> AnnotatorEngine:
 
 
 def engine_version(settings: Annotator) -> str:
-    """The `version` that the opened engine would have, without loading it; the same `ValueError`."""
-    if settings.engine == "spacy":
+    """The `version` that the opened engine would have, without loading it; the same `RequestError`."""
+    if settings.model is not None:  # the recipe gives one to spacy and to no other
         from pipelines.annotate import spacy_engine
 
-        return spacy_engine.version_of(_model(settings))
+        return spacy_engine.version_of(settings.model)
     if settings.engine == "rjieba":
         from pipelines.annotate import rjieba_engine
 
@@ -60,9 +60,3 @@ def engine_version(settings: Annotator) -> str:
     from pipelines.annotate import plain_engine
 
     return plain_engine.VERSION
-
-
-def _model(settings: Annotator) -> str:
-    if settings.model is None:
-        raise ValueError("annotator engine 'spacy' needs a model: name an installed spaCy pipeline, such as 'en_core_web_sm'")
-    return settings.model

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines.annotate.columns import Annotations, columns_of
 from pipelines.annotate.jieba_tags import AFTER_VERB, WHITE, Pieces, pieces_of
-from pipelines.characters import text_starts
+from pipelines.characters import JIEBA_CUTS, blocks, text_starts
 from schemas.arrow import UPOS_CODE
 
 VERSION = f"rjieba {version('rjieba')} map 1"
@@ -34,11 +34,12 @@ class RjiebaEngine:
         pieces: list[tuple[int, int]] = []
         sentence_ends: list[int] = []
         for start, text in zip(text_starts(texts)[:-1].tolist(), texts, strict=True):
-            for tagged in rjieba.tag(text):
-                found = memo.get(tagged)
-                if found is None:
-                    found = memo[tagged] = pieces_of(*tagged)
-                pieces += found
+            for block in blocks(text, JIEBA_CUTS):
+                for tagged in rjieba.tag(block):
+                    found = memo.get(tagged)
+                    if found is None:
+                        found = memo[tagged] = pieces_of(*tagged)
+                    pieces += found
             ends = [match.end() for match in _SENTENCE_ENDS.finditer(text)]
             if ends and text[: ends[0]].isspace():
                 del ends[0]  # white space at the start of a text is part of its first sentence

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipelines.annotate.columns import Annotations, Ints, columns_of
 from pipelines.characters import text_starts
 from schemas.arrow import UPOS_CODE
+from schemas.errors import RequestError
 
 CHUNK_CHARS = 50_000
 """Longest text that spaCy sees at once; its own limit (`nlp.max_length`) is 1,000,000."""
@@ -26,16 +27,16 @@ _NEEDED = ("tok2vec", "transformer", "tagger", "morphologizer", "attribute_ruler
 
 
 def version_of(model: str) -> str:
-    """Versions of spaCy, of the libraries that compute, and of the pipeline. Raises `ValueError` if it is not installed."""
+    """Versions of spaCy, of the libraries that compute, and of the pipeline. Raises `RequestError` if it is not installed."""
     installed = {entry.name: entry.dist for entry in entry_points(group="spacy_models")}
     try:
         spacy, thinc, blis = version("spacy"), version("thinc"), version("blis")
     except PackageNotFoundError as error:
-        raise ValueError(f"annotator engine 'spacy': {error.name} is not installed; install spacy") from error
+        raise RequestError(f"annotator engine 'spacy': {error.name} is not installed; install spacy") from error
     distribution = installed.get(model)
     if distribution is None:
         known = ", ".join(sorted(installed)) or "none"
-        raise ValueError(f"spaCy pipeline {model!r} is not installed (installed: {known}); install it or name another model")
+        raise RequestError(f"spaCy pipeline {model!r} is not installed (installed: {known}); install it or name another model")
     return f"spacy {spacy} (thinc {thinc}, blis {blis}) {model} {distribution.version}"
 
 

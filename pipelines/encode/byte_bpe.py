@@ -2,8 +2,9 @@
 `PATTERN` into *pieces* that no token crosses, then merges the bytes of a piece by rank. It is lossless: the bytes of the
 tokens are the bytes of the text.
 
-The pattern is Llama 3's (GPT-4's cl100k, digits in groups of at most three), which faster engines know as well. A run of
-letters is one piece, Han included: so Chinese words are learned from data, without a segmenter.
+The pattern is Llama 3's (GPT-4's cl100k, digits in groups of at most three) with one change: a run of letters is cut
+after `RUN` of them, so that text without spaces costs the same a byte as other text, however long it is. Han characters
+are letters: Chinese words are learned from data, without a segmenter.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-PATTERN = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+RUN = 256
+
+PATTERN = (
+    rf"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}{{1,{RUN}}}"
+    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 
 _ROLES = ("bos", "eos", "pad")
 _TRAINING_CHARS = 2_048

@@ -2,11 +2,16 @@
 encoded side by side and give the same ids as the whole: memory (about 50 times the longest stretch) stays small, and one
 long document uses all threads.
 
-Cuts are made only where the tokenizer's own pattern always ends a piece. Of `PATTERN`'s alternatives those that take a
-letter end after letters, so a piece ends between a letter and what is none; and one that takes a new line never goes on
-to a letter or digit. No alternative looks behind, and at a cut none looks ahead to another decision: what stands on
-either side is split alike with or without the other. The classes below are parts of the pattern's that no version of
-Unicode changes. A tokenizer with another pattern is run on whole texts.
+Cuts are made only where the tokenizer's own pattern always ends a piece:
+
+    letter | no letter     those of `PATTERN`'s alternatives that take a letter end after letters
+    new line | letter      one that takes a new line never goes on to a letter or digit
+    inside a run           pieces of a run of letters have `RUN` letters each, counted from where it begins, unless an
+                           apostrophe before it makes the first ones a piece of their own (`'s`)
+
+No alternative looks behind, and at these places none decides by what is ahead: what stands on either side is split alike
+with or without the other. The classes below are parts of the pattern's that no version of Unicode changes. A tokenizer
+with another pattern is run on whole texts.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.encode.byte_bpe import new_tokenizer
+from pipelines.encode.byte_bpe import RUN, new_tokenizer
 
 STRETCH_CHARS = 1 << 16
 """Texts are cut at the first place where that is safe after so many characters."""
@@ -28,7 +33,11 @@ STRETCH_CHARS = 1 << 16
 _GROUP_CHARS = 1 << 20
 """Characters that go through the library at once."""
 
-_CUT = re.compile("(?<=[A-Za-z\u4e00-\u9fa5])(?=[ \\n.,;:!?()\\[\\]，。！？；：、…（）《》“”「」])|(?<=\\n)(?=[A-Za-z0-9\u4e00-\u9fa5])")
+_LETTERS = "A-Za-zÀ-ÖØ-öø-ÿΑ-ΡΣ-Ωα-ωА-яא-תء-غف-يक-हก-ฮぁ-ゖァ-ヺ一-龥가-힣"
+_NO_LETTERS = "\\x00-@\\[-`{-~，。！？；：、…·—（）《》“”‘’「」『』【】\u3000"
+_CUT = re.compile(f"(?<=[{_LETTERS}])(?=[{_NO_LETTERS}])|(?<=\\n)(?=[{_LETTERS}0-9])")
+_RUN_BEGINS = re.compile(f"(?<=[{_NO_LETTERS}])(?<!')(?=[{_LETTERS}])")
+_RUN = re.compile(f"[{_LETTERS}]*")
 
 
 class NotLossless(ValueError):
@@ -89,12 +98,28 @@ class Encoder:
 
 
 def stretches(text: str) -> Iterator[str]:
-    """`text` in pieces of `STRETCH_CHARS` or a little more, cut where `PATTERN` ends a piece whatever surrounds it."""
+    """`text` in stretches of about `STRETCH_CHARS`, cut where `PATTERN` ends a piece whatever surrounds it."""
     start = 0
     while len(text) - start > STRETCH_CHARS:
-        cut = _CUT.search(text, start + STRETCH_CHARS)
+        cut = _cut(text, start)
         if cut is None:
             break
-        yield text[start : cut.start()]
-        start = cut.start()
+        yield text[start:cut]
+        start = cut
     yield text[start:]
+
+
+def _cut(text: str, start: int) -> int | None:
+    """Where the stretch from `start`, which begins a piece, may end; None if no place is known."""
+    wanted = start + STRETCH_CHARS
+    near = _CUT.search(text, wanted, wanted + STRETCH_CHARS)
+    if near is not None:
+        return near.start()
+    begins = [match.start() for match in _RUN_BEGINS.finditer(text, start, wanted)]
+    begin = begins[-1] if begins else start
+    run = _RUN.match(text, begin, wanted + RUN)
+    whole = len(run[0]) // RUN * RUN if run else 0
+    if whole:
+        return begin + whole
+    far = _CUT.search(text, wanted)
+    return far and far.start()

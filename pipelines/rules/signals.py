@@ -21,6 +21,7 @@ All is arithmetic on arrays over many texts joined by new lines; a text's signal
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
@@ -30,19 +31,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.characters import DIGIT, HAN, LETTER, MARK, SPACE, SYMBOL, classes_of, codes_of
+from pipelines.characters import DIGIT, HAN, JIEBA_CUTS, LETTER, MARK, SPACE, SYMBOL, blocks, classes_of, codes_of
 from schemas.arrow import SIGNALS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-_END_MARKS = np.array(sorted(map(ord, ".!?…。！？｡．؟।॥;；\"'”’»」』")), np.uint32)
+_END_MARKS = frozenset(".!?…。！？｡．؟।॥;；\"'”’»」』")
 """Terminal punctuation, and the quotes that close a sentence after it."""
 
 _GROUP_CHARS = 1 << 20
 """Characters measured at a time: the arrays stay in cache and memory stays small."""
 
+_SPACE = re.compile(r"\s")
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -94,9 +96,8 @@ def _measure(texts: Sequence[str], chinese: bool) -> Floats:
         starts[1:] &= ~inked[:-1]
         words, word_chars = rows.count(starts), ink
         top = _top_word_pairs(joined, words) / np.maximum(chars, 1)
-    new_lines = codes == ord("\n")
-    lines = rows.count(new_lines) + 1
-    end_share, duplicate_share = _lines(joined, codes, inked, new_lines, lines)
+    lines = rows.count(codes == ord("\n")) + 1
+    end_share, duplicate_share = _lines(joined, lines)
     signals = {
         "chars": chars,
         "words": words,
@@ -134,14 +135,22 @@ def _chinese_words(joined: str, classes: npt.NDArray[np.uint8], rows: _Rows) -> 
     """rjieba's words that hold a letter or digit, and the characters in them, for each text."""
     import rjieba
 
-    tokens = rjieba.cut(joined)
-    lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
+    lengths = np.concatenate([_lengths(rjieba.cut(block)) for block in blocks(joined, JIEBA_CUTS)])
     ends = np.cumsum(lengths)
     spoken = (classes == HAN) | (classes == LETTER) | (classes == DIGIT)
     is_word = np.logical_or.reduceat(spoken, ends - lengths)
     at_start = np.zeros(classes.size, bool)
     at_start[(ends - lengths)[is_word]] = True
     return rows.count(at_start), rows.count(np.repeat(is_word, lengths))
+
+
+def _lengths(words: list[str]) -> Ints:
+    return np.fromiter(map(len, words), np.int64, len(words))
+
+
+def _hashes(words: list[str]) -> npt.NDArray[np.uint64]:
+    """Python's hashes: they differ from process to process, but only equality of words is asked of them."""
+    return np.fromiter(map(hash, words), np.int64, len(words)).view(np.uint64)
 
 
 def _top_character_pairs(codes: npt.NDArray[np.uint32], per_text: Ints) -> Ints:
@@ -162,9 +171,8 @@ def _top_character_pairs(codes: npt.NDArray[np.uint32], per_text: Ints) -> Ints:
 
 def _top_word_pairs(joined: str, per_text: Ints) -> Ints:
     """Characters in the occurrences of the most frequent pair of adjacent words of each text; the first such pair's."""
-    words = joined.split()
-    hashes = np.fromiter(map(hash, words), np.int64, len(words)).view(np.uint64)
-    lengths = np.fromiter(map(len, words), np.int64, len(words))
+    found = [(_hashes(words), _lengths(words)) for words in map(str.split, blocks(joined, _SPACE))]
+    hashes, lengths = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     text = np.repeat(np.arange(per_text.size), per_text)
     pairs = np.flatnonzero(text[1:] == text[:-1])
     keys = (hashes[pairs] * _MIX + hashes[pairs + 1]) * _MIX + text[pairs].astype(np.uint64)
@@ -193,18 +201,14 @@ def _runs(values: npt.NDArray[Any]) -> Ints:
     return np.concatenate(([0], np.flatnonzero(values[1:] != values[:-1]) + 1))
 
 
-def _lines(joined: str, codes: npt.NDArray[np.uint32], inked: Mask, new_lines: Mask, per_text: Ints) -> tuple[Floats, Floats]:
+def _lines(joined: str, per_text: Ints) -> tuple[Floats, Floats]:
     """Shares of non-blank lines that end in punctuation, and that repeat an earlier line of their text."""
-    text_of_line = np.repeat(np.arange(per_text.size), per_text)
-    position = np.flatnonzero(inked)
-    line = np.cumsum(new_lines)[position]
-    last = np.diff(line, append=-1) != 0
-    line = line[last]
-    filled = np.bincount(text_of_line[line], minlength=per_text.size)
-    ended = np.isin(codes[position[last]], _END_MARKS)
-    ends = np.bincount(text_of_line[line[ended]], minlength=per_text.size)
-
-    hashes = np.fromiter((hash(text.strip()) for text in joined.split("\n")), np.int64, text_of_line.size + 1)[line]
-    keys = hashes.view(np.uint64) * _MIX + text_of_line[line].astype(np.uint64)
-    distinct = np.bincount(text_of_line[line[_count(keys)[1]]], minlength=per_text.size)
-    return _ratio(ends, filled), _ratio(filled - distinct, filled)
+    lines = [line.strip() for line in joined.split("\n")]
+    hashes = _hashes(lines)[:-1]  # behind the last new line is no line
+    ended = np.fromiter((line[-1:] in _END_MARKS for line in lines), bool, len(lines))[:-1]
+    filled = np.fromiter(map(bool, lines), bool, len(lines))[:-1]
+    text = np.repeat(np.arange(per_text.size), per_text)
+    in_text = text[filled]
+    first = _count(hashes[filled] * _MIX + in_text.astype(np.uint64))[1]
+    total, ends, distinct = (np.bincount(rows, minlength=per_text.size) for rows in (in_text, text[ended], in_text[first]))
+    return _ratio(ends, total), _ratio(total - distinct, total)

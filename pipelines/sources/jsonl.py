@@ -16,7 +16,6 @@ from pipelines.sources.streams import StoredFile
 from pipelines.sources.txt import is_blank
 from schemas.recipe import Source
 
-
 _JSON_TYPES = {
     dict: "an object",
     list: "an array",

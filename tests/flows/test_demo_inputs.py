@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from flows import demo
+from schemas.errors import RequestError
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +111,6 @@ def test_without_snownlp_one_line_names_the_extra(monkeypatch: pytest.MonkeyPatc
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "distribution", missing)
-    with pytest.raises(ModuleNotFoundError, match=r"snownlp: pip install 'gristmill\[demo\]'$"):
+    with pytest.raises(RequestError, match=r"snownlp: pip install 'gristmill\[demo\]'$"):
         demo.write_inputs(tmp_path / "nothing")
     assert not (tmp_path / "nothing").exists()

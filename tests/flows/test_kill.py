@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,10 @@ def processes_in(folder: Path) -> list[int]:
             except (FileNotFoundError, PermissionError, ProcessLookupError):
                 continue
     return found
+
+
+def nobody_in(folder: Path) -> bool:
+    return not processes_in(folder)
 
 
 def killed_after(folder: Path, seconds: float) -> bool:
@@ -69,7 +74,7 @@ def check_kills(tmp_path: Path, moments: int) -> None:
         prepare(folder)
         moment = draw.uniform(0.3, 1.0) * length
         was_killed = killed_after(folder, moment)
-        wait_for(lambda: not processes_in(folder), "no process is left")
+        wait_for(partial(nobody_in, folder), "no process is left")
         command_in(folder)("run", "tiny.yaml", "--until", "tokens")
         assert digests(folder) == digests(whole), f"killed={was_killed} after {moment:.2f} s of {length:.2f}"
 

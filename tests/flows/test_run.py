@@ -23,7 +23,8 @@ def actions(outcomes: list[dict[str, Any]]) -> dict[str, str]:
 def test_ls_lists_an_artifact_a_step(gristmill: Command) -> None:
     rows = json.loads(gristmill("ls", "--json").stdout)
     assert {(r["kind"], r["name"]) for r in rows} >= {
-        ("documents", "tiny"), ("tokenizer", "tiny"), ("tokens", "tiny"), ("model", "tiny"), ("model", "tiny-finetuned"), ("evaluation", "tiny"),
+        ("documents", "tiny"), ("tokenizer", "tiny"), ("tokens", "tiny"), ("model", "tiny"), ("model", "tiny-finetuned"),
+        ("evaluation", "tiny"),
     }  # fmt: skip
     assert all(Path(r["path"]).name == r["version"] and r["version"].endswith(r["fingerprint"][:8]) for r in rows)
 

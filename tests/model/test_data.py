@@ -14,6 +14,7 @@ from model.data import Batches, open_streams, training_batches
 from model.order import Permutation, Schedule, integer_weights
 from schemas.arrow import read_shard
 from schemas.artifact import Artifact
+from schemas.errors import RequestError
 
 BOS, EOS = 0, 1
 
@@ -62,7 +63,7 @@ def test_integer_weights_are_in_lowest_terms_and_judge_their_input() -> None:
     assert integer_weights({"zh": 2, "en": 1, "code": 1}) == {"zh": 2, "en": 1, "code": 1}
     assert integer_weights({"a": 1 / 3, "b": 2 / 3, "c": 0}) == {"a": 1, "b": 2}
     for bad in ({"a": -1.0, "b": 2.0}, {"a": float("nan")}, {"a": 0.0}, {}):
-        with pytest.raises(ValueError, match="weights must be"):
+        with pytest.raises(RequestError, match="weights must be"):
             integer_weights(bad)
 
 
@@ -126,7 +127,7 @@ def test_the_seed_and_the_corpus_decide_the_order(tokens_artifact: Artifact) -> 
 
 
 def test_a_language_without_text_and_an_uneven_batch_are_errors(tokens_artifact: Artifact, batches: Batches) -> None:
-    with pytest.raises(ValueError, match=r"mix: 'fr' has no block of 17 tokens to train on \(blocks: code [\d,]+, en"):
+    with pytest.raises(RequestError, match=r"mix: 'fr' has no block of 17 tokens to train on \(blocks: code [\d,]+, en"):
         training_batches(tokens_artifact, {"fr": 1, "en": 1}, 16, 0, BOS, EOS)
-    with pytest.raises(ValueError, match="batch 16 does not divide over 3 ranks"):
+    with pytest.raises(RequestError, match="batch 16 does not divide over 3 ranks"):
         batches.batch_at(0, 0, 3, 16)

@@ -91,6 +91,18 @@ def test_bf16_learns_too(artifacts: Artifacts, tmp_path: Path) -> None:
     assert part is not None and part.facts["test"]["accuracy"] > 0.9
 
 
+def test_goes_on_without_compile_where_nothing_compiles(
+    artifacts: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("model.finetune.__main__.compiler_problem", lambda: "no C++ compiler is installed")
+    changes = {"epochs": 1, "compile": True}
+    draft = step_draft(tmp_path / "e", "model", "finetune", settings_of(SETTINGS.model_copy(update=changes)), artifacts)
+    assert main([str(draft.path)]) == 0
+    assert "fine-tuning without torch.compile: no C++ compiler is installed" in capsys.readouterr().out
+    part = draft.part("finetune", "model")
+    assert part is not None and part.facts["environment"]["compiled"] is False
+
+
 GOOD = [review(f"好{n}", subset, "pos") for n, subset in enumerate(("train", "validation", "test"))]
 BAD = [review(f"坏{n}", subset, "neg") for n, subset in enumerate(("train", "validation", "test"))]
 

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from model import ngram
@@ -75,6 +75,7 @@ def test_equals_the_dictionary_implementation(train: list[list[int]], held_out: 
 
 
 @settings(deadline=None, max_examples=40)
+@example([[]], [2], 5)
 @given(documents, st.lists(st.integers(2, VOCAB - 1), max_size=5), st.integers(1, 5))
 def test_probabilities_sum_to_one_after_any_context(train: list[list[int]], context: list[int], order: int) -> None:
     model = KneserNey(frame(train, BOS, EOS), order, VOCAB)

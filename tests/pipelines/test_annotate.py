@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipelines.annotate import Annotations, AnnotatorEngine, engine_version, open_annotator
 from pipelines.annotate.jieba_tags import pieces_of
 from schemas.arrow import DOCUMENTS, UPOS
+from schemas.errors import RequestError
 from schemas.recipe import Annotator
 
 RJIEBA = open_annotator(Annotator(engine="rjieba"))
@@ -89,10 +90,8 @@ def test_the_rjieba_version_names_the_library() -> None:
     assert f"rjieba {version('rjieba')}" in RJIEBA.version
 
 
-def test_spacy_without_a_model_and_with_an_unknown_one_are_errors() -> None:
-    with pytest.raises(ValueError, match="needs a model"):
-        engine_version(Annotator(engine="spacy"))
-    with pytest.raises(ValueError, match="'xx_none' is not installed"):
+def test_an_unknown_spacy_model_is_an_error() -> None:
+    with pytest.raises(RequestError, match="'xx_none' is not installed"):
         open_annotator(Annotator(engine="spacy", model="xx_none"))
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pipelines.splits import InputError
 from schemas.draft import Draft
+from schemas.ledger import Ledger
 from schemas.recipe import Clean, Corpus, HeldOut, Rules
 from tests.pipelines.drafts import ledgers, make, reasons, rows, source, start, texts
 
@@ -94,6 +95,12 @@ def test_an_empty_file_beside_others(tmp_path: Path) -> None:
     ledger = ledgers(draft)["s"]
     assert (ledger.inputs_listed, ledger.inputs_read, ledger.inputs_empty) == (4, 3, 1)
     assert (ledger.bytes_read, ledger.bytes_framing) == (15, 3)
+
+
+def test_nothing_but_empty_files(tmp_path: Path) -> None:
+    draft = made(tmp_path, b"")
+    assert texts(draft) == [] == reasons(draft) and len(draft.parts("duplicates")) == 1
+    assert ledgers(draft)["s"] == Ledger(inputs_listed=1, inputs_empty=1)
 
 
 def test_an_input_that_cannot_be_read_is_counted_and_told(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import rjieba
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipelines.characters import HAN, _table
+from pipelines.characters import HAN, JIEBA_CUTS, _table, blocks
 from pipelines.rules import engines, judge, measure
 from schemas.arrow import DOCUMENTS, SIGNALS
 from schemas.recipe import Rules
@@ -83,6 +83,19 @@ def test_a_text_is_measured_alike_in_any_group(monkeypatch: pytest.MonkeyPatch) 
     together = measure(texts, langs)
     monkeypatch.setattr("pipelines.rules.signals._GROUP_CHARS", 4)
     assert measure(texts, langs) == together
+    monkeypatch.setattr("pipelines.characters.BLOCK_CHARS", 3)
+    assert measure(texts, langs) == together
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from("我们喜欢北京大学，。！? \r\n\u3000abc1.5%+-、“”")), st.integers(1, 9))
+def test_chinese_is_segmented_alike_in_blocks(text: str, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.characters.BLOCK_CHARS", size)
+        cut = list(blocks(text, JIEBA_CUTS))
+    assert "".join(cut) == text
+    words, whole = ([pair for part in parts for pair in rjieba.tag(part) if not pair[0].isspace()] for parts in (cut, [text]))
+    assert words == whole
 
 
 def test_full_width_marks_end_lines() -> None:

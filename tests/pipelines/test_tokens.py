@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines import tokenizer, tokens
-from pipelines.encode import Encoder, NotLossless, train
+from pipelines.encode import Encoder, NotLossless, new_tokenizer, train
 from pipelines.encode.engine import stretches
 from schemas.arrow import read_shard, tokens_schema
 from schemas.artifact import Artifact
@@ -169,7 +169,8 @@ def test_a_document_that_is_not_encoded_whole_is_named(inputs: dict[str, Artifac
         tokens.encode_batch(batch, encoder, tokens_schema(encoder.vocab_size))
 
 
-PIECES = st.text(st.sampled_from("ab中好'sS .,，。！\n\r\t 1290é#(\u3000\u0301ß²")) | st.text(max_size=20)
+RUNS = st.builds(lambda unit, count: unit * count, st.sampled_from(["好", "s", "a中", "é", "1", "ab'"]), st.integers(100, 700))
+PIECES = st.text(st.sampled_from("ab中好'sS .,，。！\n\r\t 1290é#(\u3000\u0301ß²")) | st.text(max_size=20) | RUNS
 
 
 @pytest.fixture(scope="module")
@@ -181,17 +182,27 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 
 
 @settings(deadline=None, max_examples=400)
-@given(st.lists(PIECES, max_size=8).map("".join))
-@example("a's, b")
-@example("a \n b\n\nc\n 1")
-@example("x　。\n1")
-def test_cut_texts_have_the_ids_of_whole_ones(trained: Encoder, text: str) -> None:
+@given(st.lists(PIECES, max_size=8).map("".join), st.sampled_from([1, 5, 50]))
+@example("a's, b", 5)
+@example("a \n b\n\nc\n 1", 5)
+@example("x　。\n1", 5)
+@example("。" + "好" * 700 + "\u1c80" * 300 + "1" + "a" * 600, 5)
+@example("'" + "s" * 600 + " 's" + "好" * 600, 5)
+def test_stretches_have_the_pieces_of_whole_texts(text: str, stretch_chars: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.encode.engine.STRETCH_CHARS", 1)
-        cut, _ = trained.encode([text])
-        assert "".join(stretches(text)) == text
+        patch.setattr("pipelines.encode.engine.STRETCH_CHARS", stretch_chars)
+        cut = list(stretches(text))
+    assert "".join(cut) == text
+    split = new_tokenizer().pre_tokenizer.pre_tokenize_str
+    assert [piece for stretch in cut for piece, _ in split(stretch)] == [piece for piece, _ in split(text)]
+
+
+def test_cut_texts_have_the_ids_of_whole_ones(trained: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "It's 1290 things, and (all) that's 中好好，中好。！ \n\n  a\tb\n好中 ab's ÉÉ ## \r\n" * 200 + "中好" * 5000
     whole, _ = trained.encode([text])
-    assert cut.tolist() == whole.tolist()
+    monkeypatch.setattr("pipelines.encode.engine.STRETCH_CHARS", 100)
+    assert len(list(stretches(text))) > 80
+    assert trained.encode([text])[0].tolist() == whole.tolist()
 
 
 @settings(deadline=None)

@@ -50,6 +50,7 @@ def test_a_good_recipe(tmp_path: Path) -> None:
         ("layers: 2", "layers: 0", "r.yaml:12: pretrain.model.layers: Input should be greater than 0, not 0"),
         ("name: tiny", "name: ../tiny", "r.yaml:1: name: a name is letters"),
         ("      path: raw/web.jsonl\n", "", "r.yaml:4: corpus.sources[0].path: is required"),
+        ("  rules:", "  annotate: {en: {engine: spacy}}\n  rules:", "r.yaml:7: corpus.annotate.en: the spacy engine needs a model"),
         ("name: tiny", "name: [tiny", "r.yaml:2: not valid YAML"),
         ("pretrain:\n  model:\n    layers: 2\n", "evaluate: {}\n", "r.yaml:1: recipe: evaluate measures the model that pretrain makes"),
     ],
