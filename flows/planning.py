@@ -52,12 +52,10 @@ def decide(step: Step, recipe: Recipe, store: Store, ready: Ready) -> Decision:
     draft = store.unfinished(step.kind, name, fingerprint)
     if draft is not None:
         return Decision(step.name, "resume", (f"an unfinished run left {draft.path.name}",), fingerprint, draft=draft)
-    before = _newest_of_step(store, step, name)
-    if before is None:
+    made = [a for a in store.artifacts(step.kind, name) if a.manifest.identity.step == step.name]
+    if not made:
         return Decision(step.name, "run", (f"there is no {step.kind}/{name} yet",), fingerprint)
-    reasons = explain(before.manifest.identity, ready.identity, step.section)
-    if before.manifest.identity.inputs.get("sources") != ready.identity.inputs.get("sources"):
-        reasons = [r for r in reasons if not r.startswith("input sources ")] + _changed_files(before, ready)
+    reasons = min((_differences(a, ready, step) for a in reversed(made)), key=len)
     return Decision(step.name, "run", tuple(reasons) or ("its manifest is damaged",), fingerprint)
 
 
@@ -78,9 +76,12 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> list[Decisio
     return decisions
 
 
-def _newest_of_step(store: Store, step: Step, name: str) -> Artifact | None:
-    made = [a for a in store.artifacts(step.kind, name) if a.manifest.identity.step == step.name]
-    return made[-1] if made else None
+def _differences(before: Artifact, ready: Ready, step: Step) -> list[str]:
+    """How what an artifact was made from differs from what is asked for; of all versions the nearest one explains best."""
+    reasons = explain(before.manifest.identity, ready.identity, step.section)
+    if before.manifest.identity.inputs.get("sources") != ready.identity.inputs.get("sources"):
+        reasons = [r for r in reasons if not r.startswith("input sources ")] + _changed_files(before, ready)
+    return reasons
 
 
 def _changed_files(before: Artifact, ready: Ready) -> list[str]:

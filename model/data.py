@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from model.order import Permutation, Schedule, integer_weights
 from schemas.arrow import read_shard
-from schemas.artifact import Artifact
+from schemas.artifact import Artifact, Damaged
 from schemas.errors import RequestError
 
 
@@ -75,7 +75,7 @@ class Stream:
 def open_streams(shards: Iterable[Path], subset: str, bos: int, eos: int) -> dict[str, Stream]:
     """The streams of a subset, by language in sorted order, over token shards in their order.
 
-    Token columns are views of the mapped files. Raises ValueError naming a shard without the columns of a token shard.
+    Token columns are views of the mapped files. Raises Damaged naming a shard without the columns of a token shard.
     """
     pieces: list[NDArray[Any]] = []
     found: dict[str, list[tuple[NDArray[np.int64], ...]]] = {}
@@ -101,7 +101,7 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     table = read_shard(path)
     missing = {"tokens", "lang", "subset", "n_bytes"} - set(table.column_names)
     if missing:
-        raise ValueError(f"{path}: is not a token shard: it has no column {sorted(missing)[0]!r}")
+        raise Damaged(f"{path}: is not a token shard: it has no column {sorted(missing)[0]!r}")
     yield from table.to_batches()
 
 

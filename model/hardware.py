@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -20,9 +21,10 @@ _TRIAL = "#include <Python.h>\n#include <omp.h>\nint main() { return omp_get_max
 
 def compiler_problem() -> str | None:
     """Why torch.compile can't work here, in one line; None if a tiny trial of the C++ compiler succeeds."""
-    compiler = next((found for name in (os.environ.get("CXX"), "g++", "clang++") if name and (found := shutil.which(name))), None)
+    name = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")  # as torch.compile chooses
+    compiler = shutil.which(name)
     if compiler is None:
-        return "no C++ compiler (g++ or clang++) is installed"
+        return f"there is no C++ compiler ({name})"
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "trial.cpp")
         source.write_text(_TRIAL)
@@ -31,7 +33,7 @@ def compiler_problem() -> str | None:
         result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "error" in line]
-        return f"{Path(compiler).name} does not compile a trial: {lines[0].strip() if lines else f'exit {result.returncode}'}"
+        return f"{name} does not compile a trial: {lines[0].strip() if lines else f'exit {result.returncode}'}"
     return None
 
 

@@ -73,14 +73,7 @@ def explain(before: Identity, after: Identity, section: str) -> list[str]:
     phrases = []
     if before.version != after.version:
         phrases.append(f"version of step {after.step} {before.version} -> {after.version}")
-    old, new = dict(_leaves(before.settings)), dict(_leaves(after.settings))
-    for key in sorted(old.keys() | new.keys()):
-        if key not in old:
-            phrases.append(f"recipe {section}.{key} added: {_short(new[key])}")
-        elif key not in new:
-            phrases.append(f"recipe {section}.{key} removed (was {_short(old[key])})")
-        elif old[key] != new[key]:
-            phrases.append(f"recipe {section}.{key} {_short(old[key])} -> {_short(new[key])}")
+    phrases += [f"recipe {section}{phrase}" for phrase in _differences(before.settings, after.settings, "")]
     for what, a, b in (("input", before.inputs, after.inputs), ("engine", before.engines, after.engines)):
         for key in sorted(a.keys() | b.keys()):
             if a.get(key) != b.get(key):
@@ -89,19 +82,34 @@ def explain(before: Identity, after: Identity, section: str) -> list[str]:
     return phrases
 
 
-def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, (list, tuple)) and any(isinstance(v, (Mapping, list, tuple)) for v in value):
-        for index, inner in enumerate(value):
-            name = inner["name"] if isinstance(inner, Mapping) and "name" in inner else index
-            yield from _leaves(inner, f"{path}[{name}]")
-    else:
-        yield path, list(value) if isinstance(value, tuple) else value
+def _differences(before: Any, after: Any, path: str) -> Iterator[str]:
+    """Where two settings differ, as deep as both have the key; a section that came or went is one difference."""
+    old, new = _children(before), _children(after)
+    if old is None or new is None:
+        if before != after:
+            yield f"{path} {_short(before)} -> {_short(after)}"
+        return
+    for key in sorted(old.keys() | new.keys()):
+        if key not in old:
+            yield f"{path}{key} added: {_short(new[key])}"
+        elif key not in new:
+            yield f"{path}{key} removed (was {_short(old[key])})"
+        else:
+            yield from _differences(old[key], new[key], path + key)
+
+
+def _children(value: Any) -> dict[str, Any] | None:
+    """What is inside a section, by key as a reader would write it; None for a plain value or a list of such."""
+    if isinstance(value, Mapping):
+        return {f".{key}": inner for key, inner in value.items()}
+    if isinstance(value, (list, tuple)) and any(isinstance(v, (Mapping, list, tuple)) for v in value):
+        return {f"[{v['name'] if isinstance(v, Mapping) and 'name' in v else n}]": v for n, v in enumerate(value)}
+    return None
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        value = {k: v for k, v in value.items() if v is not None}
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if len(text) in (32, 64) and all(c in "0123456789abcdef" for c in text):
         return text[:8]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from flows.report.blocks import Balance, Block, Excerpt, Grid, Heading, Row, Section, Table, Text, Words
 from flows.report.charts import bar
 from flows.report.facts import ReportFacts
-from flows.report.wording import count, percent, plural, size, words
+from flows.report.wording import count, percent, plural, size
 from schemas.ledger import Ledger
 
 TOTAL = "all sources"
@@ -35,7 +35,7 @@ def funnel(facts: ReportFacts) -> Section:
     lead = f"Of {plural(read, 'record')} read, {count(kept)} were kept ({percent(kept / read if read else 0.0)})."
     if everything.rejected:
         first = reasons(everything)[0]
-        lead += f" The most frequent reason to reject one was {words(first)}, with {plural(everything.rejected[first], 'record')}."
+        lead += f" The most frequent reason to reject one was {first}, with {plural(everything.rejected[first], 'record')}."
     blocks: list[Block] = [*_balances(everything, problems), _waterfall(everything)]
     if len(facts.ledgers) > 1:
         blocks += [_by_source(facts.ledgers, "records", count), _by_source(facts.ledgers, "bytes", size)]
@@ -67,7 +67,7 @@ def _waterfall(ledger: Ledger) -> Table:
     read = max(ledger.records_read, 1)
     left = ledger.records_read
     rows = [_step("read", ledger.records_read, ledger.bytes_read, ledger, bar(0, 1, "all"), "total")]
-    taken = [(words(r), ledger.rejected[r], ledger.bytes_rejected.get(r, 0), "gone") for r in reasons(ledger)]
+    taken = [(r, ledger.rejected[r], ledger.bytes_rejected.get(r, 0), "gone") for r in reasons(ledger)]
     for name, records, n_bytes, class_ in [*taken, ("failed", ledger.records_failed, ledger.bytes_failed, "failed")]:
         left -= records
         rows.append(_step(f"− {name}", records, n_bytes, ledger, bar(left / read, records / read, class_), "part"))
@@ -111,7 +111,7 @@ def _by_source(ledgers: Mapping[str, Ledger], what: str, write: Callable[[int], 
         return lambda ledger: (ledger.rejected if of_records else ledger.bytes_rejected).get(reason, 0)
 
     lines: list[tuple[str, _Measure, str]] = [("read", lambda x: x.records_read if of_records else x.bytes_read, "total")]
-    lines += [(f"− {words(reason)}", rejected(reason), "part") for reason in reasons(everything)]
+    lines += [(f"− {reason}", rejected(reason), "part") for reason in reasons(everything)]
     lines += [("− failed", lambda x: x.records_failed if of_records else x.bytes_failed, "part")]
     if not of_records:
         lines += [("− framing", lambda x: x.bytes_framing, "part")]
@@ -138,7 +138,7 @@ def _cleaning(ledgers: Mapping[str, Ledger]) -> list[Table]:
         return lambda ledger: ledger.cleaned.get(kind, 0)
 
     note = "A column of its own: these bytes are part of kept records and stand in no sum above."
-    lines = [(words(kind), cleaned(kind), "part") for kind in kinds]
+    lines = [(kind, cleaned(kind), "part") for kind in kinds]
     return [_matrix("Bytes that cleaning removed or changed, by kind", ledgers, lines, size, note)]
 
 
@@ -149,7 +149,7 @@ def rejects(facts: ReportFacts) -> Section | None:
     blocks: list[Block] = []
     for reason in sorted({e.reason for e in facts.examples}, key=lambda r: (-everything.rejected.get(r, 0), r)):
         shown = [e for e in facts.examples if e.reason == reason]
-        blocks.append(Heading(f"{words(reason)}: {plural(everything.rejected.get(reason, len(shown)), 'record')}"))
+        blocks.append(Heading(f"{reason}: {plural(everything.rejected.get(reason, len(shown)), 'record')}"))
         blocks.append(
             Grid(
                 [
@@ -166,4 +166,4 @@ def rejects(facts: ReportFacts) -> Section | None:
 
 
 def _said(stage: str, detail: str) -> str:
-    return f"{words(stage)}: {detail}" if detail else words(stage)
+    return f"{stage}: {detail}" if detail else stage

@@ -136,7 +136,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def words(key: str) -> str:
-    """A key of a recipe or a ledger as words: `exact_duplicate` is "exact duplicate"."""
+    """A name of a system or of a metric as words: `bag_of_words` is "bag of words"."""
     return key.replace("_", " ")
 
 

@@ -47,7 +47,7 @@ def test_a_changed_rule_is_named_and_only_what_depends_on_it_runs(workspace: Pat
 
 
 def test_a_change_without_effect_on_the_documents_stops_there(workspace: Path, gristmill: Command) -> None:
-    (workspace / "same.yaml").write_text(RECIPE.replace("min_words: 5", "min_words: 4"))
+    (workspace / "same.yaml").write_text(RECIPE.replace("    en: {", "    fr: {min_words: 9}\n    en: {"))
     assert actions(json.loads(gristmill("run", "same.yaml", "--until", "tokens", "--json").stdout)) == {
         "documents": "run", "tokenizer": "reuse", "tokens": "reuse",
     }  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from model.data import Batches, open_streams, training_batches
 from model.order import Permutation, Schedule, integer_weights
-from schemas.arrow import read_shard
-from schemas.artifact import Artifact
+from schemas.arrow import read_shard, write_shard
+from schemas.artifact import Artifact, Damaged
 from schemas.errors import RequestError
 
 BOS, EOS = 0, 1
@@ -105,6 +106,19 @@ def test_batch_size_moves_no_sample(batches: Batches) -> None:
     large = torch.cat([batches.batch_at(step, 0, 1, 12) for step in range(4)])
     small = torch.cat([batches.batch_at(step, 0, 1, 4) for step in range(12)])
     assert torch.equal(large, small)
+
+
+def test_tokens_stay_in_the_mapped_files(tokens_artifact: Artifact) -> None:
+    before = pa.total_allocated_bytes()
+    streams = open_streams(tokens_artifact.paths("tokens"), "train", BOS, EOS)
+    assert pa.total_allocated_bytes() - before < 1000 < sum(stream.tokens for stream in streams.values())
+
+
+def test_another_kind_of_shard_is_named(tmp_path: Path) -> None:
+    schema = pa.schema([("text", pa.string())])
+    write_shard(tmp_path / "a.arrow", schema, [pa.RecordBatch.from_pylist([{"text": "x"}], schema=schema)], compress=False)
+    with pytest.raises(Damaged, match=r"a\.arrow: is not a token shard: it has no column 'lang'"):
+        open_streams([tmp_path / "a.arrow"], "train", BOS, EOS)
 
 
 def test_an_epoch_holds_every_block_once_and_the_next_in_another_order(tokens_artifact: Artifact) -> None:

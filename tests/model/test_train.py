@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from model.checkpoint import load_model
 from model.data import validation_streams
 from model.generate import continue_text
+from model.hardware import compiler_problem
 from model.parallel import ranks
 from model.train import EXIT_STOPPED, main
 from model.validate import IGNORED, Validation, draw
@@ -124,6 +125,25 @@ def test_settings_that_do_not_fit_are_errors_first(make_draft: MakeDraft, tmp_pa
     assert "steps" in capsys.readouterr().err
     assert main([str(tmp_path / "c")]) == 1
     assert "is not a draft" in capsys.readouterr().err
+
+
+def test_without_a_compiler_it_goes_on_and_says_so(
+    make_draft: MakeDraft, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    draft = make_draft(tmp_path / "draft", **tiny(compile=True))
+    assert main([str(draft.path)]) == 0
+    assert capsys.readouterr().out == "training without torch.compile: there is no C++ compiler (no-such-compiler)\n"
+    assert outcome(draft)[2]["environment"]["compiled"] is False
+
+
+def test_a_compiler_that_fails_is_a_problem_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho fatal error: no headers >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    problem = compiler_problem()
+    assert problem is not None and problem.endswith("does not compile a trial: fatal error: no headers")
 
 
 def test_the_finished_model_goes_on_from_a_prompt(whole: Draft) -> None:
