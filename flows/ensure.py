@@ -57,7 +57,7 @@ def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifa
         started = datetime.datetime.now(datetime.UTC)
         paths = {role: artifact.path.resolve() for role, artifact in inputs.items()}
         if step.name == "tokenizer" and recipe.tokenizer.pin is not None:
-            paths["pinned"] = store.find(f"tokenizer/{recipe.tokenizer.pin}").path.resolve()
+            paths["tokenizer"] = store.find(f"tokenizer/{recipe.tokenizer.pin}").path.resolve()
         draft.assign(inputs=paths, roots=ready.roots or {}, run=recipe.run.model_dump(mode="json"))
         meter = Meter(step.name)
         tries, seconds = _work(step, draft, recipe, meter)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from schemas.draft import Draft
+from schemas.progress import FILE
 
 _LOG_EVERY = 5.0
 """Seconds between lines where the output is not a terminal."""
@@ -47,8 +48,8 @@ def of_parts(draft: Draft, stages: tuple[str, ...]) -> Callable[[], Progress]:
 
 
 def of_file(draft: Draft) -> Callable[[], Progress]:
-    """Progress that the child itself appends to `work/progress.jsonl`."""
-    path = draft.path / "work" / "progress.jsonl"
+    """Progress that the child itself tells."""
+    path = draft.scratch() / FILE
 
     def measure() -> Progress:
         last = _last_line(path)

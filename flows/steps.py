@@ -76,7 +76,7 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
 def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
     digests = _digests(inputs)
     if recipe.tokenizer.pin is not None:
-        digests["pinned"] = store.find(f"tokenizer/{recipe.tokenizer.pin}").manifest.content_digest
+        digests["tokenizer"] = store.find(f"tokenizer/{recipe.tokenizer.pin}").manifest.content_digest
     settings = recipe.tokenizer.model_dump(mode="json")
     engines = pipelines.tokenizer.engines(recipe.tokenizer)
     return Ready(Identity("tokenizer", pipelines.tokenizer.STEP_VERSION, settings, digests, engines))

@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-PROGRESS_SECONDS = 1.0
+from schemas.progress import ProgressFile
+
+SPEED_SECONDS = 1.0
 
 
 class Record:
@@ -21,9 +23,8 @@ class Record:
 
     def __init__(self, folder: Path, steps: int, active: bool) -> None:
         self.metrics = folder / "metrics.jsonl"
-        self._speed, self._progress = folder / "speed.jsonl", folder / "progress.jsonl"
-        self._steps, self._active = steps, active
-        self._shown = 0.0
+        self._speed, self._progress = folder / "speed.jsonl", ProgressFile(folder, steps, "steps")
+        self._active = active
         self._measured: tuple[float, int] | None = None
 
     def start(self, metrics_bytes: int) -> None:
@@ -37,22 +38,23 @@ class Record:
         if not self._active:
             return
         _append(self.metrics, row)
-        self.progress(row["step"], f"loss {row['loss']:.3f}", force="bits_per_byte" in row, tokens=row["tokens"])
+        self.progress(row["step"], f"loss {row['loss']:.3f}", force="bits_per_byte" in row)
+        self._measure_speed(row["step"], row["tokens"])
 
-    def progress(self, step: int, note: str, *, force: bool = False, tokens: int | None = None) -> None:
-        """Tell how far the run is, about once a second or if ``force``; with ``tokens``, how fast too."""
+    def progress(self, step: int, note: str, *, force: bool = False) -> None:
+        """Tell how far the run is, now and then or if ``force``."""
+        if self._active:
+            self._progress.tell(step, note, force=force)
+
+    def _measure_speed(self, step: int, tokens: int) -> None:
         now = time.monotonic()
-        if not self._active or (now - self._shown < PROGRESS_SECONDS and not force):
-            return
-        self._shown = now
-        _append(self._progress, {"done": step, "total": self._steps, "unit": "steps", "note": note})
-        if tokens is None:
-            return
-        if self._measured is not None and now > self._measured[0]:
+        if self._measured is None:
+            self._measured = (now, tokens)
+        elif now - self._measured[0] >= SPEED_SECONDS:
             rate = (tokens - self._measured[1]) / (now - self._measured[0])
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
             _append(self._speed, {"time": time.time(), "step": step, "tokens_per_second": round(rate, 1), "peak_bytes": memory})
-        self._measured = (now, tokens)
+            self._measured = (now, tokens)
 
     def say(self, message: str) -> None:
         """One line for people."""

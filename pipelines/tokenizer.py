@@ -25,7 +25,10 @@ import pyarrow.compute as pc
 
 from pipelines.encode import Encoder, special_roles, train
 from schemas.arrow import read_shard
+from schemas.artifact import Damaged
 from schemas.draft import Draft
+from schemas.errors import RequestError
+from schemas.progress import ProgressFile
 from schemas.recipe import Tokenizer
 
 STEP_VERSION: int = 1
@@ -52,7 +55,7 @@ class Sample(NamedTuple):
 
 
 def run(draft: Draft) -> None:
-    """Train or copy the tokenizer, and record it. Raises `ValueError` if a weighted language has no text to train on."""
+    """Train or copy the tokenizer, and record it. Raises `RequestError` if a weighted language has no text to train on."""
     if draft.part(STAGE, KEY) is not None:
         return
     temporary = draft.scratch() / f"tokenizer-{uuid.uuid4().hex}.json"
@@ -70,14 +73,18 @@ def _train(draft: Draft, settings: Tokenizer, target: Path) -> dict[str, Any]:
     shards = draft.input("documents").paths("documents")
     sample = draw(shards, settings.sample_bytes, settings.weights)
     probes: dict[str, list[str]] = {lang: [] for lang in sample.bytes}
+    progress = ProgressFile(draft.scratch(), sum(sample.bytes.values()), "bytes")
 
     def texts() -> Iterator[str]:
-        filled = dict.fromkeys(probes, 0)
+        filled, read = dict.fromkeys(probes, 0), 0
         for lang, text in _texts(shards, sample.rows):
+            read += len(text.encode())
+            progress.tell(read, "counting words")
             if filled[lang] < _PROBE_BYTES:
                 probes[lang].append(text)
                 filled[lang] += len(text.encode())
             yield text
+        progress.tell(read, "merging pairs", force=True)
 
     tokenizer = train(texts(), settings.vocab_size, settings.special_tokens)
     target.write_text(tokenizer.to_str(), encoding="utf-8")
@@ -94,7 +101,7 @@ def draw(shards: list[Path], sample_bytes: int, weights: Mapping[str, float]) ->
     """The sample of about `sample_bytes` of training text, shared over languages by `weights` (none: as the corpus is).
 
     The document that passes a share is still taken. A language with less text than its share gives all it has. Raises
-    `ValueError` for a weighted language without training text, and if there is none at all.
+    `RequestError` for a weighted language without training text, and if there is none at all.
     """
     order, sizes, langs, shard, row = _listing(shards)
     kept = np.zeros(order.size, bool)
@@ -103,12 +110,12 @@ def draw(shards: list[Path], sample_bytes: int, weights: Mapping[str, float]) ->
     for lang, share in shares.items():
         members = np.flatnonzero((langs == lang) | (lang is None))
         if share > 0 and not sizes[members].any():
-            raise ValueError(f"tokenizer: no training text in language {lang!r}; set tokenizer.weights to languages of the corpus")
+            raise RequestError(f"tokenizer: no training text in language {lang!r}; set tokenizer.weights to languages of the corpus")
         members = members[np.argsort(order[members], kind="stable")]
         before = np.cumsum(sizes[members]) - sizes[members]
         kept[members[before < share * sample_bytes]] = True
     if not kept.any():
-        raise ValueError("tokenizer: the documents hold no training text to learn from")
+        raise RequestError("tokenizer: the documents hold no training text to learn from")
     taken = {str(lang): int(sizes[kept & (langs == lang)].sum()) for lang in np.unique(langs[kept])}
     return Sample([row[kept & (shard == number)] for number in range(len(shards))], int(kept.sum()), taken)
 
@@ -140,13 +147,18 @@ def _bytes_per_token(encoder: Encoder, texts: list[str]) -> float:
     return round(sum(len(text.encode()) for text in texts) / max(ids.size, 1), 4)
 
 
-def main(path: str) -> None:
-    """Run the step on the draft at `path`."""
+def main(path: str) -> int:
+    """Run the step on the draft at `path`; return the exit code."""
     draft = Draft.open(path)
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     os.environ["RAYON_NUM_THREADS"] = str(draft.task["run"]["workers"])
-    run(draft)
+    try:
+        run(draft)
+    except (RequestError, Damaged) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 
 from pipelines.encode import Encoder, NotLossless
 from schemas.arrow import read_shard, tokens_schema, write_shard
-from schemas.artifact import Artifact, File
+from schemas.artifact import Artifact, Damaged, File
 from schemas.draft import Draft
+from schemas.errors import RequestError
 from schemas.recipe import Tokens
 
 STEP_VERSION: int = 1
@@ -140,13 +141,18 @@ def _add(counts: Counts, batch: pa.RecordBatch, amounts: npt.NDArray[np.integer]
         by_subset[subset] = by_subset.get(subset, 0) + amount
 
 
-def main(path: str) -> None:
-    """Run the step on the draft at `path`."""
+def main(path: str) -> int:
+    """Run the step on the draft at `path`; return the exit code."""
     draft = Draft.open(path)
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     os.environ["RAYON_NUM_THREADS"] = str(draft.task["run"]["workers"])
-    run(draft)
+    try:
+        run(draft)
+    except (RequestError, Damaged) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main(*sys.argv[1:]))

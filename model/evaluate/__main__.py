@@ -21,8 +21,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,28 +37,10 @@ from model.finetune.labelled import classes, read_labelled
 from schemas.artifact import Artifact, Damaged
 from schemas.draft import Draft
 from schemas.errors import RequestError
+from schemas.progress import ProgressFile
 from schemas.recipe import Evaluate
 
 STAGE, KEY = "evaluate", "results"
-PROGRESS_SECONDS = 0.5
-
-
-class Progress:
-    """Tells `work/progress.jsonl` how many tokens were scored, over all systems."""
-
-    def __init__(self, path: Path, total: int) -> None:
-        self._path, self._total = path, total
-        self._done = 0
-        self._shown = float("-inf")
-
-    def advance(self, tokens: int, note: str) -> None:
-        """Count tokens; write a line at most twice a second."""
-        self._done += tokens
-        if time.monotonic() - self._shown >= PROGRESS_SECONDS or not tokens:
-            self._shown = time.monotonic()
-            line = {"done": self._done, "total": self._total, "unit": "tokens", "note": note}
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
 
 
 def evaluate(draft: Draft, settings: Evaluate) -> None:
@@ -97,10 +77,17 @@ def _language_modelling(draft: Draft, settings: Evaluate, decoder: DecoderModel,
             f"raise it, or corpus.held_out.{settings.subset}"
         )
     scored = sum(text.predicted for text in held_out)
-    progress = Progress(draft.scratch() / "progress.jsonl", scored * (1 + len(settings.ngram_orders)))
-    progress.advance(0, "counting n-grams" if settings.ngram_orders else MODEL)
-    result = language_modelling(decoder, train, validation, held_out, settings.ngram_orders, around, settings.seed, progress.advance)
-    progress.advance(0, "classification and samples")
+    progress = ProgressFile(draft.scratch(), scored * (1 + len(settings.ngram_orders)), "tokens")
+    progress.tell(0, "counting n-grams" if settings.ngram_orders else MODEL, force=True)
+    done = 0
+
+    def advance(tokens: int, note: str) -> None:
+        nonlocal done
+        done += tokens
+        progress.tell(done, note)
+
+    result = language_modelling(decoder, train, validation, held_out, settings.ngram_orders, around, settings.seed, advance)
+    progress.tell(done, "classification and samples", force=True)
     return result
 
 

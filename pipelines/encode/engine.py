@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipelines.encode.byte_bpe import RUN, new_tokenizer
+from schemas.errors import RequestError
 
 STRETCH_CHARS = 1 << 16
 """Texts are cut at the first place where that is safe after so many characters."""
@@ -40,7 +41,7 @@ _RUN_BEGINS = re.compile(f"(?<=[{_NO_LETTERS}])(?<!')(?=[{_LETTERS}])")
 _RUN = re.compile(f"[{_LETTERS}]*")
 
 
-class NotLossless(ValueError):
+class NotLossless(RequestError):
     """The bytes of a text's tokens are not the bytes of the text."""
 
 
@@ -48,19 +49,19 @@ class Encoder:
     """A tokenizer ready to encode; see the module."""
 
     def __init__(self, path: Path) -> None:
-        """Raises `ValueError` naming `path` if it is no byte-level tokenizer."""
+        """Raises `RequestError` naming `path` if it is no byte-level tokenizer."""
         from tokenizers import Tokenizer
 
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception
-            raise ValueError(f"{path}: not a tokenizer.json: {error}") from error
+            raise RequestError(f"{path}: not a tokenizer.json: {error}") from error
         self._tokenizer.encode_special_tokens = True  # "<|eos|>" in a text is text
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         parts, ours = (json.loads(t.to_str()) for t in (self._tokenizer, new_tokenizer()))
         if (parts["decoder"] or {}).get("type") != "ByteLevel" or parts["normalizer"] is not None:
-            raise ValueError(f"{path}: not a byte-level tokenizer without normalizer; only those are lossless")
+            raise RequestError(f"{path}: not a byte-level tokenizer without normalizer; only those are lossless")
         self._cuttable = parts["pre_tokenizer"] == ours["pre_tokenizer"]
         self.version = f"tokenizers {version('tokenizers')}"
         self.vocab_size: int = self._tokenizer.get_vocab_size()

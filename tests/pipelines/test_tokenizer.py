@@ -12,6 +12,7 @@ import pytest
 from pipelines import tokenizer
 from pipelines.encode import Encoder, new_tokenizer, train
 from schemas.artifact import Artifact
+from schemas.errors import RequestError
 from schemas.recipe import Tokenizer
 from tests.pipelines.documents import Document, documents_artifact, step_draft
 
@@ -96,7 +97,7 @@ def test_a_larger_sample_holds_the_smaller_one(documents: Artifact) -> None:
 
 
 def test_a_weighted_language_without_text_is_an_error(documents: Artifact) -> None:
-    with pytest.raises(ValueError, match="no training text in language 'fr'"):
+    with pytest.raises(RequestError, match="no training text in language 'fr'"):
         tokenizer.draw(documents.paths("documents"), 1000, {"fr": 1.0, "en": 1.0})
 
 
@@ -138,10 +139,10 @@ def test_a_tokenizer_that_is_not_byte_level_is_refused(tmp_path: Path) -> None:
     lossy = new_tokenizer()
     lossy.normalizer = normalizers.NFKC()
     lossy.save(str(tmp_path / "lossy.json"))
-    with pytest.raises(ValueError, match="lossy.json: not a byte-level tokenizer"):
+    with pytest.raises(RequestError, match="lossy.json: not a byte-level tokenizer"):
         Encoder(tmp_path / "lossy.json")
     (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(ValueError, match="broken.json: not a tokenizer.json"):
+    with pytest.raises(RequestError, match="broken.json: not a tokenizer.json"):
         Encoder(tmp_path / "broken.json")
 
 
