@@ -7,7 +7,7 @@
     run                          all of it by Beam, on the processes of a run    pipelines/transforms.py, pipelines/runners.py
 
 `python -m pipelines.corpus DRAFT` works on a draft and goes on where an earlier process stopped. Exit codes: 0, all
-parts are recorded; 75, a worker died, try again; 1, the plan can't be carried out, and what stands on stderr says why.
+parts are recorded; 75, a worker or the runner died, try again; 1, it can't be done, and stderr says why.
 
 Planning imports this module, so what only the work needs (Beam above all) is imported where it is used.
 """
@@ -19,9 +19,10 @@ import logging
 import os
 import subprocess
 import sys
+import traceback
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pipelines.clean
 import pipelines.language
@@ -115,6 +116,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--alone", nargs=2, metavar=("STAGE", "KEY"), help="work on one split in this process (the job calls itself so)")
     options = parser.parse_args(arguments)
     from pipelines.job import Job
+    from pipelines.runners import TRY_AGAIN, RunnerFailed
 
     logging.disable(logging.ERROR)  # Beam talks at length; errors come back as exceptions all the same
     job = Job.open(options.draft)
@@ -127,6 +129,9 @@ def main(arguments: list[str] | None = None) -> int:
     except SplitsFailed as error:
         print(error, file=sys.stderr)
         return 1
+    except RunnerFailed:
+        traceback.print_exc()
+        return TRY_AGAIN
     except Exception:
         if (refusal := job.refusal()) is None:
             raise
@@ -135,5 +140,17 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _exit(code: int) -> NoReturn:
+    """End at once: threads of a runner that failed may wait for its workers, and the workers die with us."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        ended = main()
+    except Exception:
+        traceback.print_exc()
+        ended = 1
+    _exit(ended)

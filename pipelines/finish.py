@@ -44,6 +44,10 @@ class Annotators:
         self._settings = settings
         self._open: dict[Annotator, AnnotatorEngine] = {}
 
+    def open(self, langs: Sequence[str]) -> None:
+        for lang in langs:
+            self.engine(lang)
+
     def engine(self, lang: str) -> AnnotatorEngine:
         wanted = annotator_of(self._settings, lang)
         if wanted not in self._open:
@@ -92,6 +96,7 @@ def _finish(job: Job, ordinal: int, handles: Sequence[Handle], annotators: Annot
                 size = pc.sum(batch.column("record_bytes")).as_py()
                 ledgers[source] += Ledger(records_failed=batch.num_rows, bytes_failed=size)
                 continue
+            annotators.open(batch.column("lang").unique().to_pylist())  # what is not installed is no record's fault
             for kept, rejected in guarded("annotate", partial(_annotate, annotators=annotators), batch, keep_raw=job.settings.keep_raw):
                 rejects.append(pa.Table.from_batches([rejected]))
                 if kept.num_rows:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,7 +97,7 @@ class Job:
         """Note a start on disk before the work, and take the notes away when it is done.
 
         Beside that, `work/speed.jsonl` gets a line with the seconds that it took and the process that did it.
-        `InputChanged` is told to whoever runs the job (see `refusal`): a runner would bury it in its own traceback.
+        An exception is told to whoever runs the job (see `refusal`): a runner would bury it in its own traceback.
         """
         folder = self.draft.scratch() / "attempts" / stage
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,8 +105,9 @@ class Job:
         started = time.monotonic()
         try:
             yield
-        except InputChanged as error:
-            replace(self._refusal, str(error).encode())
+        except Exception as error:
+            told = str(error) if isinstance(error, InputChanged) else traceback.format_exc().strip()
+            replace(self._refusal, told.encode("utf-8", "backslashreplace"))
             raise
         for note in folder.glob(f"{key}-*"):
             note.unlink(missing_ok=True)
@@ -114,7 +116,7 @@ class Job:
             speed.write(canonical_json(line) + b"\n")
 
     def refusal(self) -> str | None:
-        """Why the plan can't be carried out, if a piece of work found that out."""
+        """Why a piece of work could not be done, if one of this run could not: what it raised."""
         return self._refusal.read_text() if self._refusal.exists() else None
 
     def forget_refusal(self) -> None:

@@ -31,6 +31,11 @@ from pipelines.workers import become_worker
 TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h: a worker died, and the same command goes on from what is done."""
 
+
+class RunnerFailed(Exception):
+    """The runner itself failed (a connection, say): another try goes on from what is done."""
+
+
 _SETTLING = 1.0
 """Seconds in which the end of a worker process is noticed for certain."""
 
@@ -49,6 +54,8 @@ def run_on_beam(job: Job) -> None:
 
     environment = None
     if job.workers > 1:
+        import pipelines.worker_handler  # noqa: F401  (registers itself)
+
         # What running mode multi_processing does, but the worker binds itself to us before anything else; exec: no shell between.
         command = f"exec {sys.executable} -m pipelines.workers {os.getpid()}"
         environment = SubprocessSDKEnvironment.from_command_string(command)
@@ -59,9 +66,11 @@ def run_on_beam(job: Job) -> None:
     corpus(pipeline, str(job.draft.path), prepare=prepare, finish=finish, cut_lines=job.cuts_lines)
     try:
         pipeline.run().wait_until_finish()
-    except Exception:
+    except Exception as error:
         if environment is not None:
             time.sleep(_SETTLING)  # if a worker's death is behind it, the thread that waits for the worker ends us meanwhile
+        if job.refusal() is None:
+            raise RunnerFailed(f"Beam's runner failed, and none of our stages did: {error}") from error
         raise
     finally:
         threading.excepthook = threading.__excepthook__

@@ -36,10 +36,10 @@ def find_duplicates(job: Job, partition: int, runs: Sequence[Handle]) -> list[tu
     """Merge one partition, unless a part record says that it is done; return (split, handle) of its losers."""
     part = job.draft.part(STAGE, key_of(partition))
     if part is None:
-        ordered = sorted(runs, key=lambda run: run.split)
-        tables = [(run.split, job.read(run)) for run in ordered]
         dedup = job.settings.dedup
-        part = write_by_split(job, STAGE, partition, losers(tables, exact=dedup.exact, label_field=dedup.conflict_field), LOSERS)
+        with job.attempt(STAGE, key_of(partition)):
+            tables = [(run.split, job.read(run)) for run in sorted(runs, key=lambda run: run.split)]
+            part = write_by_split(job, STAGE, partition, losers(tables, exact=dedup.exact, label_field=dedup.conflict_field), LOSERS)
     return split_handles(part, "losers")
 
 

@@ -30,8 +30,10 @@ def find_shared_lines(job: Job, partition: int, runs: Sequence[Handle], losers: 
     """
     part = job.draft.part(STAGE, key_of(partition))
     if part is None:
-        tables = [(run.split, _without_losers(job, run, losers.get(run.split, ()))) for run in sorted(runs, key=lambda run: run.split)]
-        part = write_by_split(job, STAGE, partition, shared(tables), SHARED)
+        with job.attempt(STAGE, key_of(partition)):
+            ordered = sorted(runs, key=lambda run: run.split)
+            tables = [(run.split, _without_losers(job, run, losers.get(run.split, ()))) for run in ordered]
+            part = write_by_split(job, STAGE, partition, shared(tables), SHARED)
     return split_handles(part, "shared")
 
 
