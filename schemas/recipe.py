@@ -191,7 +191,7 @@ class Optimizer(Section):
     name: Literal["adamw", "muon"] = "adamw"
     lr: Annotated[float, Field(gt=0)] = 3e-3
     """Peak learning rate of AdamW's weights (of all, if AdamW alone)."""
-    muon_lr: Annotated[float, Field(gt=0)] = 2e-2
+    muon_lr: Annotated[float, Field(gt=0)] = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
     clip: Annotated[float, Field(gt=0)] = 1.0

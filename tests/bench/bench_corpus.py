@@ -88,6 +88,7 @@ def bare(draft: Draft) -> None:
 def measure(folder: Path, name: str, settings: Corpus, roots: dict[str, Path], workers: int) -> tuple[float, float, Draft]:
     """Seconds by the wall and of CPU that one run takes, process start included; and what it made."""
     draft = start(folder, settings, roots, workers)
+    os.sync()  # or the first run would wait for the disk to take in what was written for it
     before, started = os.times(), time.monotonic()
     {"beam": on_beam, "bare": bare}[name](draft)
     after = os.times()
@@ -131,7 +132,7 @@ def bench(folder: Path, size: int, skewed: bool, workers: int, rounds: int) -> d
     best: dict[str, tuple[float, float, float]] = {}
     made = {}
     for number in range(rounds):
-        for runner in ("bare", "beam"):  # one after the other, so that a busy hour hits both
+        for runner in ("bare", "beam") if number % 2 == 0 else ("beam", "bare"):  # by turns, so that a busy hour hits both
             startup, startup_cpu, _ = measure(folder / f"few-{runner}{number}", runner, recipe(100_000, skewed=skewed), few, workers)
             wall, cpu, made[runner] = measure(folder / f"{runner}{number}", runner, recipe(size, skewed=skewed), roots, workers)
             figures = (startup, wall - startup, cpu - startup_cpu)
