@@ -56,11 +56,15 @@ def _print_json(value: Any) -> None:
 def demo(as_json: AsJson = False, store: StoreOption = None, workers: Workers = None, until: Until = None) -> None:
     """Run the whole main job on text that is already on this machine: the standard library and Chinese reviews."""
     from flows.demo import write_inputs
+    from flows.progress import quantity
 
     recipe_path = Path(__file__).parent / "recipes" / "demo.yaml"
     recipe = _load(recipe_path, store, workers)
-    print("inputs", file=sys.stderr)
-    write_inputs(Path(".gristmill/demo"))
+    print("inputs of the demo, from what is installed here:", file=sys.stderr, flush=True)
+    for name, found in write_inputs(Path(".gristmill/demo")).items():
+        size = quantity(found["bytes"], "bytes")
+        line = f"  {name:<10} {found['documents']:,} records in {found['files']} files, {size}: {found['path']}"
+        print(line, file=sys.stderr, flush=True)
     _run(recipe, until, as_json)
 
 

@@ -56,8 +56,9 @@ class PrepareSplit(_OnDraft):
     """Ordinal of a split -> (partition, handle) of its runs."""
 
     def process(self, ordinal: int) -> Iterator[Keyed]:
-        for partition, handle in prepare_split(self._job, ordinal):
-            yield partition, _fields(handle)
+        if ordinal >= 0:
+            for partition, handle in prepare_split(self._job, ordinal):
+                yield partition, _fields(handle)
 
 
 class _ForEverySplit(_OnDraft):
@@ -117,11 +118,15 @@ class FinishSplit(_OnDraft):
 
     def process(self, group: Grouped) -> Iterator[str]:
         ordinal, handles = group
-        yield finish_split(self._job, ordinal, list(map(Handle._make, handles)), self._annotators)
+        if ordinal >= 0:
+            yield finish_split(self._job, ordinal, list(map(Handle._make, handles)), self._annotators)
 
 
 def corpus(pipeline: beam.Pipeline, draft: str, *, prepare: list[int], finish: list[int], cut_lines: bool) -> beam.PCollection[str]:
-    """The whole job; `prepare` and `finish` are the ordinals of all splits, each in the order in which it deals them to workers."""
+    """The whole job; `prepare` and `finish` are the ordinals of all splits in the order in which they are dealt to workers.
+
+    Negative ordinals fill the turns of workers that have nothing left to do.
+    """
     runs = (
         pipeline
         | beam.Impulse()
