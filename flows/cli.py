@@ -187,7 +187,7 @@ def rejects(
     store: StoreOption = None,
 ) -> None:
     """Browse the records that were not kept: counts by source and reason, then rows with where they came from."""
-    from flows.rejects import browse
+    from flows.rejects import browse, visible
 
     counts, rows = browse(_store(store).find(artifact), reason, source, limit)
     if as_json:
@@ -196,9 +196,10 @@ def rejects(
     for c in counts:
         print(f"{c['source']:<14} {c['stage']:<10} {c['reason']:<22} {c['records']:>9,} records  {c['bytes']:>13,} bytes")
     for row in rows:
-        print(f"\n{row['source']}:{row['uri']} record {row['record']:,} ({row['record_bytes']:,} bytes): {row['reason']}: {row['detail']}")
+        place = f"{row['source']}:{visible(row['uri'])} record {row['record']:,} ({row['record_bytes']:,} bytes)"
+        print(f"\n{place}: {row['reason']}: {visible(row['detail'])}")
         if row["text"]:
-            print(f"    {row['text']!r}")
+            print(f"    {visible(row['text'])}")
 
 
 @app.command(epilog='Example: gristmill generate model/demo "def main("')

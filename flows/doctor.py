@@ -12,8 +12,6 @@ from typing import Any, Literal
 
 from packaging.requirements import Requirement
 
-from schemas.process import die_with_parent
-
 _MEMORY = 4 << 30
 _DISK = 2 << 30
 
@@ -99,5 +97,5 @@ def _demo() -> Finding:
 
 def _parent_death() -> Finding:
     if sys.platform == "linux":
-        return Finding("processes", "ok", f"children die with a killed parent ({die_with_parent.__name__})")
+        return Finding("processes", "ok", "children die with a killed parent")
     return Finding("processes", "warn", "children may outlive a parent that was killed with SIGKILL: only Linux ends them")

@@ -56,8 +56,8 @@ def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifa
         draft = decision.draft or store.start(step.kind, name, ready.identity, ready.splits)
         started = datetime.datetime.now(datetime.UTC)
         paths = {role: artifact.path.resolve() for role, artifact in inputs.items()}
-        if step.name == "tokenizer" and recipe.tokenizer.pin is not None:
-            paths["tokenizer"] = store.find(f"tokenizer/{recipe.tokenizer.pin}").path.resolve()
+        if ready.pinned is not None:
+            paths["tokenizer"] = ready.pinned.path.resolve()
         draft.assign(inputs=paths, roots=ready.roots or {}, run=recipe.run.model_dump(mode="json"))
         meter = Meter(step.name)
         tries, seconds = _work(step, draft, recipe, meter)
@@ -69,14 +69,13 @@ def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifa
 
 def _work(step: Step, draft: Draft, recipe: Recipe, meter: Meter) -> tuple[int, float]:
     measure = of_parts(draft, step.parts_as_progress) if step.parts_as_progress else of_file(draft)
-    log = draft.scratch() / "log.txt"
+    log, temporary = draft.scratch() / "log.txt", draft.scratch() / "tmp"
+    temporary.mkdir(exist_ok=True)
+    env = {"TMPDIR": str(temporary.resolve())}  # what libraries leave in it goes with the scratch
+    if step.name == "pretrain":
+        env["OMP_NUM_THREADS"] = str(recipe.run.threads_per_rank)
     try:
-        tries = run_child(
-            step.command(draft.path.resolve(), recipe.run),
-            log,
-            lambda: meter.show(measure()),
-            {"OMP_NUM_THREADS": str(recipe.run.threads_per_rank)} if step.name == "pretrain" else None,
-        )
+        tries = run_child(step.command(draft.path.resolve(), recipe.run), log, lambda: meter.show(measure()), env)
     finally:
         seconds = meter.close()
     return tries, seconds
@@ -99,7 +98,7 @@ def _describe_run(artifact: Artifact, recipe: Recipe, started: datetime.datetime
 
 def _finish_cleaning(artifact: Artifact) -> None:
     """A run that was killed between commit and clean-up left its scratch behind."""
-    if (artifact.path / WORK).exists():
+    if (artifact.path / WORK).exists() or (artifact.path / TASK).exists():
         Draft.open(artifact.path).clean()
         (artifact.path / TASK).unlink(missing_ok=True)
 

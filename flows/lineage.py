@@ -8,13 +8,13 @@ from schemas.store import Store
 
 def lineage(store: Store, artifact: Artifact) -> dict[str, Artifact]:
     """By step name, in order of making, the artifact itself last. Inputs that are no longer in the store are left out."""
-    by_digest = {a.manifest.content_digest: a for a in store.artifacts()}
     found: dict[str, Artifact] = {}
 
     def visit(a: Artifact) -> None:
-        for digest in a.manifest.identity.inputs.values():
-            if digest in by_digest:
-                visit(by_digest[digest])
+        for role in a.manifest.identity.inputs:
+            made = made_from(store, a, role)
+            if made is not None:
+                visit(made)
         found.setdefault(a.manifest.identity.step, a)
 
     visit(artifact)
@@ -22,6 +22,15 @@ def lineage(store: Store, artifact: Artifact) -> dict[str, Artifact]:
 
 
 def made_from(store: Store, artifact: Artifact, role: str) -> Artifact | None:
-    """The artifact that served as `role` when `artifact` was made, if it is in the store."""
+    """The artifact that served as `role` when `artifact` was made, if it is in the store.
+
+    Of several with that content, one of the same run's name is meant: runs of other names may have made it as well.
+    """
     digest = artifact.manifest.identity.inputs.get(role)
-    return next((a for a in store.artifacts() if a.manifest.content_digest == digest), None)
+    same = [a for a in store.artifacts() if a.manifest.content_digest == digest]
+    return max(same, key=lambda a: (_common(a.name, artifact.name), a.version), default=None)
+
+
+def _common(a: str, b: str) -> int:
+    """How alike two names are: equal, or one the other with a step's suffix, or neither."""
+    return 2 if a == b else int(a.startswith(f"{b}-") or b.startswith(f"{a}-"))

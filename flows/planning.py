@@ -43,15 +43,17 @@ class Decision:
 def decide(step: Step, recipe: Recipe, store: Store, ready: Ready) -> Decision:
     """Decide one step whose inputs are all at hand."""
     name, fingerprint = step.artifact_name(recipe), ready.identity.fingerprint
-    found = store.committed(step.kind, name, fingerprint)
-    if found is not None:
+    damage: tuple[str, ...] = ()
+    for found in store.committed(step.kind, name, fingerprint):
         missing = found.missing()
         if not missing:
             return Decision(step.name, "reuse", (f"{found.reference} has its fingerprint",), fingerprint, artifact=found)
-        return Decision(step.name, "run", (f"{found.reference} is damaged: {missing[0]}",), fingerprint)
+        damage += (f"{found.reference} is damaged: {missing[0]}",)
     draft = store.unfinished(step.kind, name, fingerprint)
     if draft is not None:
         return Decision(step.name, "resume", (f"an unfinished run left {draft.path.name}",), fingerprint, draft=draft)
+    if damage:
+        return Decision(step.name, "run", damage, fingerprint)
     made = [a for a in store.artifacts(step.kind, name) if a.manifest.identity.step == step.name]
     if not made:
         return Decision(step.name, "run", (f"there is no {step.kind}/{name} yet",), fingerprint)

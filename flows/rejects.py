@@ -15,6 +15,11 @@ _SHOWN = 200
 """Characters of a reject's text that are shown."""
 
 
+def visible(text: str) -> str:
+    """Text as a terminal may show it: control characters, which could move its cursor or worse, as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def browse(documents: Artifact, reason: str | None, source: str | None, limit: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Counts (most records first) and at most `limit` rows, in canonical order."""
     if documents.kind != "documents":

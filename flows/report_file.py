@@ -28,7 +28,7 @@ def write_run_report(store: Store, artifact: Artifact, target: Path | None = Non
         finetune=made.get("finetune"),
         evaluation=made.get("evaluate"),
     )
-    target = target or report_path(store, made["documents"].name)
+    target = target or report_path(store, artifact.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_report(target, facts)
     return target

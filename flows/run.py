@@ -17,7 +17,7 @@ from prefect.logging.handlers import APILogWorker
 
 from flows.ensure import Outcome, ensure
 from flows.progress import duration
-from flows.report_file import write_run_report
+from flows.report_file import report_path, write_run_report
 from flows.steps import STEPS, wanted_steps
 from schemas.artifact import Artifact
 from schemas.recipe import Recipe
@@ -49,7 +49,7 @@ def run_flow(name: str, recipe: Json, store: str, until: str | None) -> list[Jso
         inputs = {o["step"]: o["path"] for o in outcomes if o["step"] in step.needs}
         outcomes.append(step_task.with_options(task_run_name=step.name)(step.name, recipe, store, inputs))
     if outcomes:
-        outcomes.append(report_task(store, outcomes[-1]["path"]))
+        outcomes.append(report_task(store, outcomes[-1]["path"], name))
     return outcomes
 
 
@@ -74,9 +74,9 @@ def step_task(step: str, recipe: Json, store: str, inputs: dict[str, str]) -> Js
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="report")
-def report_task(store: str, path: str) -> Json:
+def report_task(store: str, path: str, name: str) -> Json:
     """Write the page about an artifact and all that it was made from."""
-    target = write_run_report(Store(store), Artifact.open(Path(path)))
+    target = write_run_report(Store(store), Artifact.open(Path(path)), report_path(Store(store), name))
     say(f"  {'report':<10} {target}")
     return {"step": "report", "action": "run", "why": [], "path": str(target)}
 

@@ -6,6 +6,7 @@ Nothing heavy is imported here: planning a run takes a second.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ class Ready:
     identity: Identity
     splits: Sequence[Mapping[str, Any]] = ()
     roots: Mapping[str, str] | None = None
+    pinned: Artifact | None = None
+    """The tokenizer that the recipe pins."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +73,17 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
         {"sources": listing.digest},
         pipelines.corpus.engines(corpus),
     )
-    return Ready(identity, splits, {name: str(Path(path).resolve()) for name, path in roots.items()})
+    return Ready(identity, splits, {name: os.path.abspath(path) for name, path in roots.items()})
 
 
 def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
-    digests = _digests(inputs)
-    if recipe.tokenizer.pin is not None:
-        digests["tokenizer"] = store.find(f"tokenizer/{recipe.tokenizer.pin}").manifest.content_digest
+    digests, pin = _digests(inputs), recipe.tokenizer.pin
+    pinned = store.find(f"tokenizer/{pin}") if pin is not None else None
+    if pinned is not None:
+        digests["tokenizer"] = pinned.manifest.content_digest
     settings = recipe.tokenizer.model_dump(mode="json")
     engines = pipelines.tokenizer.engines(recipe.tokenizer)
-    return Ready(Identity("tokenizer", pipelines.tokenizer.STEP_VERSION, settings, digests, engines))
+    return Ready(Identity("tokenizer", pipelines.tokenizer.STEP_VERSION, settings, digests, engines), pinned=pinned)
 
 
 def _tokens(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
@@ -111,8 +115,8 @@ def _python(module: str) -> Callable[[Path, Run], list[str]]:
 
 def _torchrun(module: str) -> Callable[[Path, Run], list[str]]:
     def command(draft: Path, run: Run) -> list[str]:
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.ranks}"]
-        return [*launcher, "-m", module, str(draft)]
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.ranks}", "--no-python"]
+        return [*launcher, sys.executable, "-m", "schemas.process", "-", sys.executable, "-m", module, str(draft)]
 
     return command
 

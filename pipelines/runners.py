@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shlex
 import sys
 import threading
 import time
@@ -57,7 +58,7 @@ def run_on_beam(job: Job) -> None:
         import pipelines.worker_handler  # noqa: F401  (registers itself)
 
         # What running mode multi_processing does, but the worker binds itself to us before anything else; exec: no shell between.
-        command = f"exec {sys.executable} -m pipelines.workers {os.getpid()}"
+        command = f"exec {shlex.quote(sys.executable)} -m pipelines.workers {os.getpid()}"
         environment = SubprocessSDKEnvironment.from_command_string(command)
         threading.excepthook = _end_with_worker
     options = PipelineOptions(flags=[], direct_num_workers=job.workers, save_main_session=False)

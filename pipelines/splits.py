@@ -8,6 +8,7 @@ over the same files reads none of them.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fnmatch
 import glob
@@ -75,6 +76,8 @@ def list_inputs(settings: Corpus, roots: Mapping[str, str], stat_cache: Path | N
         folder = root_folder(path)
         for uri, problem in sorted(entries.items()):
             try:
+                if not _is_text(uri):
+                    raise OSError(errno.EILSEQ, "its name is not UTF-8")
                 if problem is not None:
                     raise OSError(errno.EIO, problem)
                 size, digest = known.digest(folder / uri)
@@ -185,19 +188,27 @@ def _excluded(uri: str, source: Source) -> bool:
 
 
 def _refusal(path: Path, inside: Path) -> str | None:
-    """Why a file is not read, if it isn't: names that no shard can hold, links out of the root, pipes and devices."""
+    """Why a file is not read, if it isn't: links out of the root or in a circle, pipes and devices."""
     try:
-        path.name.encode()
         real = path.resolve(strict=True)
         if path.is_symlink() and not real.is_relative_to(inside):
             return "a symbolic link that leads out of the source's folder"
         if path.is_symlink() or real.is_dir() or stat.S_ISREG(real.stat().st_mode):
             return None
         return "not a regular file"
+    except RuntimeError:
+        return os.strerror(errno.ELOOP)  # as pathlib tells it before Python 3.13, with the path of this machine in its words
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name of the file system is UTF-8, as columns and JSON need it."""
+    try:
+        name.encode()
     except UnicodeEncodeError:
-        return "its name is not UTF-8"
-    except (OSError, RuntimeError) as error:
-        return getattr(error, "strerror", None) or str(error)
+        return False
+    return True
 
 
 class _StatCache:
@@ -205,13 +216,16 @@ class _StatCache:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._before: dict[str, list[Any]] = read_json(path) if path is not None and path.is_file() else {}
+        self._before: dict[str, list[Any]] = {}
+        if path is not None and path.is_file():
+            with contextlib.suppress(ValueError):  # a damaged cache only costs reading the files again
+                self._before = read_json(path)
         self._now: dict[str, list[Any]] = {}
 
     def digest(self, path: Path) -> tuple[int, str]:
         """Size in bytes and xxh3-128 in hex. Raises `OSError`."""
         status = path.stat()
-        key, stamp = str(path.absolute()), [status.st_size, status.st_mtime_ns]
+        key, stamp = os.fsencode(path.absolute()).decode("utf-8", "backslashreplace"), [status.st_size, status.st_mtime_ns]
         entry = self._before.get(key)
         if entry is None or entry[:2] != stamp:
             entry = [*stamp, digest_file(path)]

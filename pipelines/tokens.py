@@ -39,7 +39,7 @@ Counts = dict[str, dict[str, int]]
 
 def engines(settings: Tokens) -> dict[str, str]:
     """Versions of what decides the tokens, for fingerprints."""
-    return {settings.engine: version(settings.engine)}
+    return {settings.engine: version(settings.engine), "pyarrow": version("pyarrow")}
 
 
 def run(draft: Draft) -> None:
@@ -104,6 +104,8 @@ def encode_batch(batch: pa.RecordBatch, encoder: Encoder, schema: pa.Schema) -> 
     text_starts = _offsets(n_bytes)
     begins = np.zeros(int(text_starts[-1]) + 1, bool)
     begins[_from_batch_start(batch.column("word_starts"), text_starts)] = True
+    # A token of byte-level BPE takes the space before its word along, so any of its bytes may be the word's first.
+    word_start = np.logical_or.reduceat(begins[:-1], starts) if starts.size else begins[:0]
     sentence_ends = np.searchsorted(starts, _from_batch_start(batch.column("sentence_ends"), text_starts))
     sentences = _lengths(batch.column("sentence_ends"))
     return pa.RecordBatch.from_arrays(
@@ -111,7 +113,7 @@ def encode_batch(batch: pa.RecordBatch, encoder: Encoder, schema: pa.Schema) -> 
             *(batch.column(name) for name in ("doc_id", "source", "lang", "subset")),
             pa.LargeListArray.from_arrays(pa.array(rows), pa.array(ids).cast(schema.field("tokens").type.value_type)),
             pa.nulls(len(text), pa.list_(pa.uint32())),
-            pa.ListArray.from_arrays(pa.array(rows, pa.int32()), pa.array(begins[starts])),
+            pa.ListArray.from_arrays(pa.array(rows, pa.int32()), pa.array(word_start)),
             pa.ListArray.from_arrays(
                 pa.array(_offsets(sentences), pa.int32()),
                 pa.array(sentence_ends - np.repeat(rows[:-1], sentences), pa.uint32()),

@@ -174,3 +174,12 @@ class Draft:
             if record.relative_to(self.path).as_posix() not in kept:
                 record.unlink()
         remove_tree(self.path / WORK)
+        self._remove_strays()
+
+    def _remove_strays(self) -> None:
+        """Remove data files of attempts that were adopted and never recorded, because another one won."""
+        listed = {file.path for file in Artifact.open(self.path).manifest.files()}
+        for folder in {Path(path).parts[0] for path in listed if "/" in path}:
+            for path in (self.path / folder).rglob("*"):
+                if path.is_file() and path.relative_to(self.path).as_posix() not in listed:
+                    path.unlink()

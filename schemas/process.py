@@ -1,7 +1,8 @@
 """The model: a *child* is a process that must not outlive its parent, even one that was killed with SIGKILL.
 
 `python -m schemas.process PARENT_PID COMMAND ...` asks the kernel for a SIGKILL when the parent dies and then becomes
-the command (the request survives exec). Processes that a library starts call `die_with_parent` themselves.
+the command (the request survives exec). With `-` for the pid, the parent is the command that was started this way: so
+what a launcher starts can be bound to the launcher, whose pid nobody could know beforehand.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ def die_with_parent(parent: int | None = None) -> None:
         os._exit(1)
 
 
+_LAUNCHER = "GRISTMILL_LAUNCHER_PID"
+
 if __name__ == "__main__":
-    die_with_parent(int(sys.argv[1]))
+    die_with_parent(int(os.environ[_LAUNCHER] if sys.argv[1] == "-" else sys.argv[1]))
+    os.environ[_LAUNCHER] = str(os.getpid())
     os.execvp(sys.argv[2], sys.argv[2:])

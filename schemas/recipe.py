@@ -6,6 +6,7 @@ Every value in a step's section is a *literal*: it decides the output and counts
 
 from __future__ import annotations
 
+import codecs
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -17,6 +18,14 @@ Positive = Annotated[int, Field(gt=0)]
 def _is_name(value: str) -> str:
     if not value or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in value) or value[0] in ".-":
         raise ValueError("a name is letters, digits, '-', '_' and '.', and starts with a letter, a digit or '_'")
+    return value
+
+
+def _is_encoding(value: str) -> str:
+    try:
+        codecs.lookup(value)
+    except LookupError:
+        raise ValueError("Python knows no encoding of this name") from None
     return value
 
 
@@ -43,7 +52,7 @@ class Source(Section):
     """The JSON key that holds the text; other keys go to `extra`."""
     lang: str | None = None
     """Declared language (`code` for source code); null: identified for each document."""
-    encoding: str | None = None
+    encoding: Annotated[str, AfterValidator(_is_encoding)] | None = None
     """Declared encoding; null: byte order mark, then detection."""
     include: tuple[str, ...] = ("*",)
     """Globs that file names below a folder must match."""
@@ -102,6 +111,12 @@ class HeldOut(Section):
     cut_shared_lines_over: int | None = None
     """Lines of held-out documents with more characters than this that also stand in a training document are cut; null: none are."""
 
+    @model_validator(mode="after")
+    def _leaves_something_to_train_on(self) -> HeldOut:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+        return self
+
 
 class Annotator(Section):
     """Who finds sentences, words and parts of speech in one language."""
@@ -154,7 +169,8 @@ class Tokenizer(Section):
     """Bytes of text to train on, drawn evenly over `weights`."""
     weights: dict[str, float] = {}
     """Share of the sample by language; empty: as the corpus is."""
-    special_tokens: tuple[str, ...] = ("<|bos|>", "<|eos|>", "<|pad|>")
+    special_tokens: Annotated[tuple[str, ...], Field(min_length=3)] = ("<|bos|>", "<|eos|>", "<|pad|>")
+    """The first three begin a document, end it, and fill a batch up."""
     pin: str | None = None
     """`name@version` of a tokenizer to use instead of training one."""
 
@@ -295,6 +311,10 @@ class Recipe(Section):
             raise ValueError("evaluate measures the model that pretrain makes: add a pretrain section")
         if self.finetune and self.finetune.source not in {s.name for s in self.corpus.sources}:
             raise ValueError(f"finetune.source {self.finetune.source!r} is not a source of the corpus")
+        if self.pretrain and self.finetune and self.finetune.max_tokens > self.pretrain.model.context:
+            raise ValueError(
+                f"finetune.max_tokens {self.finetune.max_tokens} is more than pretrain.model.context {self.pretrain.model.context}"
+            )
         if self.pretrain and self.pretrain.batch % self.run.ranks:
             raise ValueError(f"pretrain.batch {self.pretrain.batch} does not divide over run.ranks {self.run.ranks}")
         return self

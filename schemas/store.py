@@ -63,13 +63,12 @@ class Store:
             for n in names if name is None else (name,):
                 yield from (p for p in self.versions(k, n) if (p / MANIFEST).is_file())
 
-    def committed(self, kind: str, name: str, fingerprint: str) -> Artifact | None:
-        """The newest artifact with this fingerprint whose manifest is sound."""
+    def committed(self, kind: str, name: str, fingerprint: str) -> Iterator[Artifact]:
+        """The artifacts with this fingerprint whose manifest is sound, newest first."""
         for path in self._with(kind, name, fingerprint):
             if (path / MANIFEST).is_file():
                 with contextlib.suppress(Damaged):
-                    return Artifact.open(path)
-        return None
+                    yield Artifact.open(path)
 
     def unfinished(self, kind: str, name: str, fingerprint: str) -> Draft | None:
         """The newest draft with this fingerprint."""

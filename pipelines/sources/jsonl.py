@@ -54,7 +54,10 @@ def _parsed(line: Record, encoding: str, text_field: str) -> Record:
     if not isinstance(value, dict):
         return line._replace(fault=("invalid_json", f"{_JSON_TYPES[type(value)]}, not an object"))
     text = value.pop(text_field, None)
-    extra = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value else None
+    try:
+        extra = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value else None
+    except TypeError as error:  # nested deeper than it writes; it reads deeper
+        return line._replace(fault=("invalid_json", str(error)))
     if not isinstance(text, str):
         what = "is missing or null" if text is None else f"is {_JSON_TYPES[type(text)]}, not a string"
         return line._replace(extra=extra, fault=("missing_text", f"{text_field!r} {what}"))

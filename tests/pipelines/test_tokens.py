@@ -85,8 +85,9 @@ def test_word_starts_and_sentence_ends_count_tokens(inputs: dict[str, Artifact],
     for shard, token_shard in zip(rows(inputs["documents"], "documents"), rows(made, "tokens"), strict=True):
         for document, row in zip(shard, token_shard, strict=True):
             widths = lengths(np.array(row["tokens"], np.uint32))
-            starts = (np.cumsum(widths) - widths).tolist()
-            assert row["word_start"] == [start in set(document["word_starts"]) for start in starts]
+            starts, ends = (np.cumsum(widths) - widths).tolist(), np.cumsum(widths).tolist()
+            words = set(document["word_starts"])
+            assert row["word_start"] == [not words.isdisjoint(range(start, end)) for start, end in zip(starts, ends, strict=True)]
             assert row["sentence_ends"] == [sum(start < end for start in starts) for end in document["sentence_ends"]]
             assert row["token_starts"] is None
 
