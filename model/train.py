@@ -4,8 +4,8 @@ newest durable checkpoint and ends in the same bits.
 
     torchrun --standalone --nproc-per-node=2 -m model.train DRAFT        or, as one process: python -m model.train DRAFT
 
-Exit 0: the model's part is recorded. Exit 75: stopped by SIGTERM after a checkpoint; start it again to go on. Exit 1: an
-error, in one line.
+Exit 0: the model's part is recorded. Exit 75: stopped by SIGTERM after a checkpoint; start it again to go on (torchrun
+itself then exits with 1). Exit 1: an error, in one line.
 """
 
 from __future__ import annotations

@@ -112,9 +112,9 @@ class HeldOut(Section):
     """Lines of held-out documents with more characters than this that also stand in a training document are cut; null: none are."""
 
     @model_validator(mode="after")
-    def _leaves_something_to_train_on(self) -> HeldOut:
-        if self.validation + self.test >= 1:
-            raise ValueError(f"validation {self.validation} and test {self.test} leave nothing to train on")
+    def _at_most_the_whole(self) -> HeldOut:
+        if self.validation + self.test > 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} are more than the whole")
         return self
 
 

@@ -123,7 +123,8 @@ def evaluation(facts: ReportFacts) -> Section | None:
 
 
 def _judged(found: Evaluation, facts: ReportFacts) -> str:
-    said = [f"Measured on the {found.subset} subset, which no step was trained on."]
+    chose = " Checkpoints and baselines were chosen on it, so its figures flatter." if found.subset == "validation" else ""
+    said = [f"Measured on the {found.subset} subset, on whose text no weight was trained.{chose}"]
     for group in grouped(found, "language", facts):
         known = [(s.relative, s.name) for s in group.baselines if s.relative is not None]
         if known:
@@ -231,7 +232,7 @@ def artifacts(facts: ReportFacts) -> Section:
         Words("Content digest"),
     ]
     note = "Fingerprint: of what decided the output (step, settings, inputs, engines). Content digest: of what came out. First 12 digits."
-    lead = "Every artifact is named by what decided it. Equal fingerprints mean equal content, byte for byte."
+    lead = "Every artifact is named by what decided it: equal fingerprints mean equal inputs, settings and code."
     drawn = lineage("lineage-chart", "Lineage of artifacts", facts.lineage)
     blocks: list[Block] = [
         Figure("What was made from what", drawn, "An arc joins an artifact to each later one that was made from it."),

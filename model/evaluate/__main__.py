@@ -34,6 +34,7 @@ from model.evaluate.held_out import draw, read_texts
 from model.evaluate.language_modelling import MODEL, Frame, language_modelling
 from model.evaluate.samples import samples
 from model.finetune.labelled import classes, read_labelled
+from model.hardware import environment
 from schemas.artifact import Artifact, Damaged
 from schemas.draft import Draft
 from schemas.errors import RequestError
@@ -61,7 +62,8 @@ def evaluate(draft: Draft, settings: Evaluate) -> None:
     results = rounded(results)
     written = draft.scratch() / "results.json"
     written.write_text(json.dumps(results, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    draft.add_part(STAGE, KEY, [draft.adopt_as(written, "results.json", "results")], facts=headlines(results))
+    facts = {**headlines(results), "environment": environment("float32", compiled=False, ranks=1)}
+    draft.add_part(STAGE, KEY, [draft.adopt_as(written, "results.json", "results")], facts=facts)
 
 
 def _language_modelling(draft: Draft, settings: Evaluate, decoder: DecoderModel, around: Frame) -> dict[str, Any]:

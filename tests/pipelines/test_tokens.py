@@ -224,4 +224,4 @@ def test_a_long_document_of_one_kind(trained: Encoder, unit: str) -> None:
 
 
 def test_engines_name_the_library() -> None:
-    assert tokens.engines(Tokens()).keys() == {"tokenizers"}
+    assert tokens.engines(Tokens()).keys() == {"tokenizers", "pyarrow"}
