@@ -7,6 +7,7 @@ Heavy libraries are imported by the command that needs them, so that `--help` an
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -260,6 +261,11 @@ def doctor(as_json: AsJson = False, store: StoreOption = None) -> None:
         raise typer.Exit(1)
 
 
+def _terminated(number: int, frame: object) -> NoReturn:
+    """Leave as by an error, so that whatever runs below gets its time to write a checkpoint."""
+    sys.exit(128 + number)
+
+
 def main() -> NoReturn:
     """The `gristmill` command: errors that a person can act on are one message, not a traceback."""
     from flows.launch import ChildFailed
@@ -268,6 +274,7 @@ def main() -> NoReturn:
     from schemas.errors import RequestError
     from schemas.lease import LeaseLost
 
+    signal.signal(signal.SIGTERM, _terminated)
     try:
         app()
     except RequestError as error:

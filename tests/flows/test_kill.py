@@ -90,6 +90,19 @@ def test_kill_at_thirty_random_moments(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_terminated_run_leaves_no_process_and_can_be_finished(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    arguments = [sys.executable, "-m", "flows.cli", "run", "tiny.yaml", "--until", "documents"]
+    run = subprocess.Popen(arguments, cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL)
+    wait_for(lambda: any((tmp_path / ".gristmill" / "store" / "documents").glob("tiny/*/parts")), "the work has begun")
+    run.terminate()
+    assert run.wait(60) != 0
+    wait_for(partial(nobody_in, tmp_path), "no process is left")
+    command_in(tmp_path)("run", "tiny.yaml", "--until", "documents")
+    assert len(list((tmp_path / ".gristmill" / "store" / "documents" / "tiny").iterdir())) == 1
+
+
+@pytest.mark.slow
 def test_two_simultaneous_runs_make_one_artifact(tmp_path: Path) -> None:
     prepare(tmp_path)
     arguments = [sys.executable, "-m", "flows.cli", "run", "tiny.yaml", "--until", "documents"]
