@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from schemas.errors import RequestError
 from schemas.process import die_with_parent
 
 BUCKET_MIB = 1 << 16
@@ -27,7 +28,7 @@ class Stopped(Exception):
     """Some rank was asked to stop (SIGTERM)."""
 
 
-class NotFinite(Exception):
+class NotFinite(RequestError):
     """The loss or the gradient norm of some rank is infinite or not a number."""
 
 

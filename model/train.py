@@ -214,7 +214,7 @@ def main(arguments: list[str]) -> int:
         except Stopped as stopped:
             print(stopped, file=sys.stderr, flush=True)
             return EXIT_STOPPED
-        except (RequestError, Damaged, NotFinite) as error:
+        except (RequestError, Damaged) as error:
             if group.first:
                 print(f"error: {error}", file=sys.stderr, flush=True)
             return 1

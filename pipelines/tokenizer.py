@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from pipelines.encode import Encoder, special_roles, train
 from schemas.arrow import read_shard
-from schemas.artifact import Damaged
+from schemas.child import run_child
 from schemas.draft import Draft
 from schemas.errors import RequestError
 from schemas.progress import ProgressFile
@@ -147,18 +147,16 @@ def _bytes_per_token(encoder: Encoder, texts: list[str]) -> float:
     return round(sum(len(text.encode()) for text in texts) / max(ids.size, 1), 4)
 
 
-def main(path: str) -> int:
-    """Run the step on the draft at `path`; return the exit code."""
-    draft = Draft.open(path)
+def _work(draft: Draft) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     os.environ["RAYON_NUM_THREADS"] = str(draft.task["run"]["workers"])
-    try:
-        run(draft)
-    except (RequestError, Damaged) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    run(draft)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the step on the draft at `arguments[0]`; return the exit code."""
+    return run_child("pipelines.tokenizer", arguments, _work)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 
 from pipelines.encode import Encoder, NotLossless
 from schemas.arrow import read_shard, tokens_schema, write_shard
-from schemas.artifact import Artifact, Damaged, File
+from schemas.artifact import Artifact, File
+from schemas.child import run_child
 from schemas.draft import Draft
-from schemas.errors import RequestError
 from schemas.recipe import Tokens
 
 STEP_VERSION: int = 1
@@ -143,18 +143,16 @@ def _add(counts: Counts, batch: pa.RecordBatch, amounts: npt.NDArray[np.integer]
         by_subset[subset] = by_subset.get(subset, 0) + amount
 
 
-def main(path: str) -> int:
-    """Run the step on the draft at `path`; return the exit code."""
-    draft = Draft.open(path)
+def _work(draft: Draft) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     os.environ["RAYON_NUM_THREADS"] = str(draft.task["run"]["workers"])
-    try:
-        run(draft)
-    except (RequestError, Damaged) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    run(draft)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the step on the draft at `arguments[0]`; return the exit code."""
+    return run_child("pipelines.tokens", arguments, _work)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -24,10 +24,9 @@ import sys
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from tokenizers import Tokenizer
 
-from model.checkpoint import Mismatch, load_model
+from model.checkpoint import load_model
 from model.decoder import DecoderModel
 from model.evaluate.classification import classification
 from model.evaluate.held_out import draw, read_texts
@@ -36,6 +35,7 @@ from model.evaluate.samples import samples
 from model.finetune.labelled import classes, read_labelled
 from model.hardware import environment
 from schemas.artifact import Artifact, Damaged
+from schemas.child import run_child
 from schemas.draft import Draft
 from schemas.errors import RequestError
 from schemas.progress import ProgressFile
@@ -123,23 +123,18 @@ def headlines(results: dict[str, Any]) -> dict[str, Any]:
     return facts
 
 
+def _work(draft: Draft) -> None:
+    if draft.part(STAGE, KEY):
+        return
+    run = draft.task["run"]
+    torch.set_num_threads(int(run.get("ranks", 1)) * int(run.get("threads_per_rank", 1)))
+    torch.use_deterministic_algorithms(True)
+    evaluate(draft, Evaluate.model_validate(draft.settings))
+
+
 def main(arguments: list[str]) -> int:
     """Run the step on the draft at `arguments[0]`; return the exit code."""
-    if len(arguments) != 1:
-        print("usage: python -m model.evaluate DRAFT", file=sys.stderr)
-        return 2
-    try:
-        draft = Draft.open(arguments[0])
-        if draft.part(STAGE, KEY):
-            return 0
-        run = draft.task["run"]
-        torch.set_num_threads(int(run.get("ranks", 1)) * int(run.get("threads_per_rank", 1)))
-        torch.use_deterministic_algorithms(True)
-        evaluate(draft, Evaluate.model_validate(draft.settings))
-    except (RequestError, Damaged, Mismatch, ValidationError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 1
-    return 0
+    return run_child("model.evaluate", arguments, _work)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
-from model.checkpoint import Mismatch, load_model
+from model.checkpoint import load_model
 from model.finetune.classifier import Classifier, Reading
 from model.finetune.labelled import Labelled, classes, read_labelled
 from model.finetune.train import DROPOUT, Trainer, answer
 from model.hardware import compiler_problem, environment
-from model.parallel import NotFinite
 from model.record import Record
 from schemas.artifact import Damaged
+from schemas.child import run_child
 from schemas.draft import Draft
 from schemas.errors import RequestError
 from schemas.recipe import Finetune
@@ -98,24 +97,19 @@ def _finish(draft: Draft, classifier: Classifier, metrics: Path, facts: dict[str
     draft.add_part(STAGE, KEY, files, facts=facts)
 
 
+def _work(draft: Draft) -> None:
+    if draft.part(STAGE, KEY):
+        return
+    run = draft.task["run"]
+    torch.set_num_threads(int(run.get("ranks", 1)) * int(run.get("threads_per_rank", 1)))
+    torch.use_deterministic_algorithms(True)
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(draft.scratch() / "kernels")
+    finetune(draft, Finetune.model_validate(draft.settings))
+
+
 def main(arguments: list[str]) -> int:
     """Run the step on the draft at `arguments[0]`; return the exit code."""
-    if len(arguments) != 1:
-        print("usage: python -m model.finetune DRAFT", file=sys.stderr)
-        return 2
-    try:
-        draft = Draft.open(arguments[0])
-        if draft.part(STAGE, KEY):
-            return 0
-        run = draft.task["run"]
-        torch.set_num_threads(int(run.get("ranks", 1)) * int(run.get("threads_per_rank", 1)))
-        torch.use_deterministic_algorithms(True)
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(draft.scratch() / "kernels")
-        finetune(draft, Finetune.model_validate(draft.settings))
-    except (RequestError, Damaged, Mismatch, NotFinite, ValidationError) as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return 1
-    return 0
+    return run_child("model.finetune", arguments, _work)
 
 
 if __name__ == "__main__":
