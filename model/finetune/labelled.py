@@ -31,8 +31,8 @@ class Labelled:
 def read_labelled(documents: Artifact, tokens: Artifact, source: str, label_field: str) -> dict[str, list[Labelled]]:
     """The labelled texts of a source by subset, all three subsets present, in the order of the shards.
 
-    Documents of the source without the field are passed over. Raises `RequestError` if none has it or a label is not a
-    string, `Damaged` if the shards of the two artifacts don't belong together.
+    Documents of the source without the field are passed over. Raises `RequestError` if none has it or a label is neither a
+    string nor a whole number, `Damaged` if the shards of the two artifacts don't belong together.
     """
     found: dict[str, list[Labelled]] = {subset: [] for subset in SUBSETS}
     seen = 0
@@ -75,9 +75,11 @@ def classes(subsets: Mapping[str, Sequence[Labelled]]) -> list[str]:
 def _label(row: Mapping[str, Any], field: str) -> str | None:
     extra = json.loads(row["extra"]) if row["extra"] else {}
     label = extra.get(field) if isinstance(extra, dict) else None
+    if isinstance(label, int):  # a number of stars, or true and false
+        return str(label)
     if label is not None and (not isinstance(label, str) or not label):
         where = f"{row['uri']} (source {row['source']}, record {row['record']})"
-        raise RequestError(f"{where}: {field!r} is {label!r}; labels are strings of one character or more, so write them as such")
+        raise RequestError(f"{where}: {field!r} is {label!r}; labels are whole numbers or strings of one character or more")
     return label
 
 

@@ -116,8 +116,12 @@ BAD = [review(f"坏{n}", subset, "neg") for n, subset in enumerate(("train", "va
         ([*GOOD, *BAD[:1]], {"max_tokens": 33}, r"finetune\.max_tokens 33 is not from 2 to 32, the context of model/small@"),
         ([GOOD[0], GOOD[2], *BAD[:1]], {}, "no labelled document fell into the validation subset"),
         (GOOD, {}, "all training documents have the label 'pos'"),
-        ([*GOOD, *BAD, review("一般", "train", 3)], {}, r"reviews.jsonl \(source reviews, record 3\): 'label' is 3; labels are strings"),
-        ([*GOOD, *BAD, review("一般", "train", "")], {}, "labels are strings of one character or more"),
+        (
+            [*GOOD, *BAD, review("一般", "train", 3.5)],
+            {},
+            r"reviews.jsonl \(source reviews, record 3\): 'label' is 3.5; labels are whole numbers",
+        ),
+        ([*GOOD, *BAD, review("一般", "train", "")], {}, "whole numbers or strings of one character or more"),
     ],
 )
 def test_says_what_is_wrong_with_labels(
