@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from pipelines.sources import InputChanged
-from pipelines.splits import COMPRESSED
+from pipelines.splits import weighed_bytes
 from schemas.arrow import read_shard
 from schemas.draft import Draft
 from schemas.files import replace
@@ -34,8 +34,6 @@ _MERGED_ENTRY = 192
 """Bytes that one digest takes while a partition is merged: its columns, their sorted copies and the order."""
 _SHORTEST_RECORD = 64
 """Bytes; a corpus of records that are shorter on average goes over `dedup.memory`."""
-_INFLATION = 4
-"""Bytes of text for a byte of compressed input."""
 
 
 class Handle(NamedTuple):
@@ -77,7 +75,7 @@ class Job:
     @cached_property
     def partitions(self) -> int:
         """Hash partitions of the digests, so many that merging one keeps within `dedup.memory`: a function of the plan alone."""
-        text = sum(weighed_bytes(split) for split in self.splits)
+        text = sum(weighed_bytes(piece) for split in self.splits for piece in split["pieces"])
         return min(1 << 12, -(-text // _SHORTEST_RECORD * _MERGED_ENTRY // self.settings.dedup.memory) or 1)
 
     @cached_property
@@ -138,8 +136,3 @@ class Job:
 def key_of(number: int) -> str:
     """The key of a split's or partition's part records."""
     return f"{number:05d}"
-
-
-def weighed_bytes(split: dict[str, Any]) -> int:
-    """Bytes of text that a split is expected to hold."""
-    return sum((p["end"] - p["start"]) * (_INFLATION if p["uri"].endswith(COMPRESSED) else 1) for p in split["pieces"])

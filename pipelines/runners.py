@@ -25,8 +25,9 @@ from typing import Any, NoReturn
 from pipelines.dedup.exact import find_duplicates
 from pipelines.dedup.lines import find_shared_lines
 from pipelines.finish import Annotators, annotator_of, finish_split
-from pipelines.job import Handle, Job, key_of, weighed_bytes
+from pipelines.job import Handle, Job, key_of
 from pipelines.prepare import prepare_split
+from pipelines.sources import expected_bytes
 from pipelines.workers import become_worker
 
 TRY_AGAIN = 75
@@ -96,7 +97,7 @@ def placements(job: Job) -> tuple[list[int], list[int]]:
     """The orders in which to deal all splits for preparing and for finishing; what is done costs nothing."""
     prepare, finish = {}, {}
     for split in job.splits:
-        ordinal, size = split["ordinal"], weighed_bytes(split)
+        ordinal, size = split["ordinal"], sum(expected_bytes(piece, job.roots[piece["source"]]) for piece in split["pieces"])
         prepare[ordinal] = 0 if job.draft.part("prepare", key_of(ordinal)) else size
         finish[ordinal] = 0 if job.draft.part("finish", key_of(ordinal)) else size * _finish_cost(job, split)
     return place(prepare, job.workers), place(finish, job.workers)

@@ -27,6 +27,8 @@ from schemas.fingerprint import canonical_json, digest_file, digest_json, read_j
 from schemas.recipe import Corpus, Source
 
 COMPRESSED = (".gz", ".zst")
+_INFLATION = 4
+"""Bytes of text for a byte of compressed input."""
 _UNSETTLED = 2_000_000_000
 """Nanoseconds: a file changed this recently could change again without a new modification time, so it isn't cached."""
 
@@ -122,6 +124,11 @@ def plan_splits(listing: Listing, settings: Corpus) -> list[dict[str, Any]]:
     splits[0]["empty"] = [list(entry) for entry in listing.empty]
     splits[0]["unreadable"] = [list(entry) for entry in listing.unreadable]
     return splits
+
+
+def weighed_bytes(piece: Mapping[str, Any]) -> int:
+    """Bytes of text that a piece of a split may hold, by its plan alone."""
+    return int((piece["end"] - piece["start"]) * (_INFLATION if piece["uri"].endswith(COMPRESSED) else 1))
 
 
 def root_folder(path: Path) -> Path:

@@ -13,11 +13,11 @@ from typing import Any
 
 from pipelines.sources import jsonl, tree, txt
 from pipelines.sources.records import Record
-from pipelines.sources.streams import InputChanged, StoredFile
-from pipelines.splits import root_folder
+from pipelines.sources.streams import InputChanged, StoredFile, stated_bytes
+from pipelines.splits import COMPRESSED, root_folder, weighed_bytes
 from schemas.recipe import Source
 
-__all__ = ["InputChanged", "Record", "StoredFile", "open_piece", "read_records"]
+__all__ = ["InputChanged", "Record", "StoredFile", "expected_bytes", "open_piece", "read_records"]
 
 _READ: Mapping[str, Callable[[StoredFile, Source, int], Iterator[Record]]] = {"txt": txt.read, "jsonl": jsonl.read, "tree": tree.read}
 
@@ -25,6 +25,12 @@ _READ: Mapping[str, Callable[[StoredFile, Source, int], Iterator[Record]]] = {"t
 def open_piece(piece: Mapping[str, Any], source: Source, root: str) -> StoredFile:
     """Open a piece of a split; `root` is the path of its source. Raises `InputChanged` if it isn't as planned."""
     return StoredFile(root_folder(Path(root)) / piece["uri"], piece, source.encoding)
+
+
+def expected_bytes(piece: Mapping[str, Any], root: str) -> int:
+    """Bytes of text that a piece is expected to hold: what a compressed file says of itself, else by experience."""
+    stated = stated_bytes(root_folder(Path(root)) / piece["uri"]) if piece["uri"].endswith(COMPRESSED) else None
+    return stated if stated is not None else weighed_bytes(piece)
 
 
 def read_records(file: StoredFile, source: Source, limit: int) -> Iterator[Record]:

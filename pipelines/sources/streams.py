@@ -186,3 +186,24 @@ def _unzstd(stored: Iterator[bytes]) -> Iterator[bytes]:
                     frame = zstandard.ZstdDecompressor().decompressobj()
     if begun:
         raise BadStream("truncated_input", "zstd: the stream ends inside a frame")
+
+
+def stated_bytes(path: Path) -> int | None:
+    """Bytes that a compressed file says it decompresses to; None if it says nothing, or nothing that can be true.
+
+    gzip: the last four bytes (RFC 1952), of the last member alone and modulo 2**32. zstd: the header of the first frame.
+    """
+    try:
+        with open(path, "rb") as file:
+            stored = file.seek(0, 2)
+            if path.suffix == ".gz" and stored >= 18:
+                file.seek(-4, 2)
+                stated = int.from_bytes(file.read(4), "little")
+            elif path.suffix == ".zst":
+                file.seek(0)
+                stated = zstandard.frame_content_size(file.read(18))
+            else:
+                return None
+    except (OSError, zstandard.ZstdError):
+        return None
+    return stated if stated > stored else None

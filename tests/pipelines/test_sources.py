@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.sources import InputChanged, Record, open_piece, read_records
+from pipelines.sources.streams import stated_bytes
 from schemas.recipe import Source
 from tests.pipelines.drafts import source
 
@@ -229,3 +230,14 @@ def test_ranges_partition_records_whatever_the_cut(
 def blank(line: str, encoding: str) -> bool:
     """In encodings of single bytes, white space is ASCII's."""
     return not (line.strip() if encoding.startswith(("utf-16", "utf-32")) else line.strip(" \t\n\r\x0b\x0c"))
+
+
+def test_compressed_files_say_how_much_they_hold(tmp_path: Path) -> None:
+    text = b"a line of text\n" * 1000
+    (tmp_path / "a.gz").write_bytes(gzip.compress(text))
+    (tmp_path / "a.zst").write_bytes(zstandard.compress(text))
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(text)[:12])
+    (tmp_path / "no.zst").write_bytes(b"no frame")
+    (tmp_path / "plain.txt").write_bytes(text)
+    found = {path.name: stated_bytes(path) for path in tmp_path.iterdir()}
+    assert found == {"a.gz": len(text), "a.zst": len(text), "cut.gz": None, "no.zst": None, "plain.txt": None}
