@@ -85,10 +85,14 @@ def _run(recipe: Recipe, until: str | None, as_json: bool) -> None:
     steps = ", ".join(f"{d.step} ({d.action})" for d in decisions)
     print(f"run {recipe.name}: {steps}", file=sys.stderr)
     print(f"  {'tracking':<10} starting the embedded Prefect server", file=sys.stderr, flush=True)
-    with embedded_server(store.root.parent / "prefect"):
-        from flows.run import run as run_steps
+    try:
+        with embedded_server(store.root.parent / "prefect"):
+            from flows.run import run as run_steps
 
-        outcomes = run_steps(recipe, store, until)
+            outcomes = run_steps(recipe, store, until)
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        raise
     if as_json:
         _print_json(outcomes)
     else:
@@ -117,7 +121,11 @@ def list_artifacts(
 ) -> None:
     """List the artifacts of a store."""
     from flows.progress import quantity
+    from schemas.artifact import KINDS
+    from schemas.errors import RequestError
 
+    if kind not in (None, *KINDS):
+        raise RequestError(f"there is no kind {kind!r}; the kinds are {', '.join(KINDS)}")
     opened = _store(store)
     rows = [
         {
@@ -197,7 +205,7 @@ def rejects(
     for c in counts:
         print(f"{c['source']:<14} {c['stage']:<10} {c['reason']:<22} {c['records']:>9,} records  {c['bytes']:>13,} bytes")
     for row in rows:
-        place = f"{row['source']}:{visible(row['uri'])} record {row['record']:,} ({row['record_bytes']:,} bytes)"
+        place = f"{row['source']}:{visible(row['uri'])} record {row['record']} ({row['record_bytes']:,} bytes)"
         print(f"\n{place}: {row['reason']}: {visible(row['detail'])}")
         if row["text"]:
             print(f"    {visible(row['text'])}")
@@ -217,9 +225,11 @@ def generate(
 ) -> None:
     """Let a model continue a prompt."""
     from model.generate import continue_text
+    from schemas.errors import RequestError
 
-    reference = model if model.startswith("model/") else f"model/{model}"
-    found = _store(store).find(reference)
+    found = _store(store).find(model if "/" in model else f"model/{model}")
+    if found.manifest.identity.step != "pretrain":
+        raise RequestError(f"{found.reference} was made by step {found.manifest.identity.step}: only pretrained models generate text")
     text = continue_text(found.path, prompt, max_new=max_new, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
     if as_json:
         _print_json({"model": found.reference, "prompt": prompt, "text": text, "seed": seed})
@@ -280,7 +290,7 @@ def main() -> NoReturn:
     except RequestError as error:
         print(f"gristmill: {error}", file=sys.stderr)
         sys.exit(2)
-    except (ChildFailed, ServerFailed, Damaged, LeaseLost) as error:
+    except (ChildFailed, ServerFailed, Damaged, LeaseLost, OSError) as error:
         print(f"gristmill: {error}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)

@@ -36,7 +36,7 @@ def run_child(command: list[str], log: Path, watch: Callable[[], None], env: Map
         if code == 0:
             return attempt
         if code != TRY_AGAIN or attempt == TRIES:
-            raise ChildFailed(f"{' '.join(command)}\nended with exit code {code} (try {attempt}). The end of {log}:\n{_tail(log)}")
+            raise ChildFailed(f"{' '.join(command)}\nended with exit code {code} (try {attempt}). From {log}:\n{_tail(log)}")
         time.sleep(min(2.0**attempt, 30.0))
     raise AssertionError("unreachable")
 
@@ -80,4 +80,7 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 def _tail(log: Path, lines: int = 15) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    """The lines in which the child itself says what is wrong, else the last ones."""
+    printed = log.read_text(errors="replace").splitlines()
+    said = [line for line in printed if line.startswith("error: ")]
+    return "\n".join(dict.fromkeys(said) if said else printed[-lines:])

@@ -78,7 +78,7 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
 
 def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
     digests, pin = _digests(inputs), recipe.tokenizer.pin
-    pinned = store.find(f"tokenizer/{pin}") if pin is not None else None
+    pinned = store.find(f"tokenizer/{pin.removeprefix('tokenizer/')}") if pin is not None else None
     if pinned is not None:
         digests["tokenizer"] = pinned.manifest.content_digest
     settings = recipe.tokenizer.model_dump(mode="json")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.progress import quantity
+from flows.rejects import visible
 from schemas.artifact import Artifact
 from schemas.ledger import Ledger
 
@@ -35,6 +36,7 @@ def _figures(artifacts: Mapping[str, Artifact]) -> list[str]:
         rejected = sum(total.rejected.values())
         sums = f"{total.records_kept:,} kept + {rejected:,} rejected + {total.records_failed:,} failed"
         lines.append(f"records    {total.records_read:,} read = {sums}; {quantity(total.bytes_kept, 'bytes')} kept")
+        lines += [f"unreadable {line}" for line in unreadable_inputs(artifacts["documents"])]
     if "tokens" in artifacts:
         count = 0
         for part in artifacts["tokens"].manifest.parts:
@@ -64,6 +66,29 @@ def evaluation_lines(results: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def ledger_lines(source: str, ledger: Ledger) -> list[str]:
+    """The three sums of a source's ledger, the reasons one by one, and what cleaning changed."""
+    rejected, rejected_bytes = sum(ledger.rejected.values()), sum(ledger.bytes_rejected.values())
+    inputs = f"{ledger.inputs_read:,} read + {ledger.inputs_empty:,} empty + {ledger.inputs_unreadable:,} unreadable"
+    parts = f"{ledger.bytes_kept:,} kept + {rejected_bytes:,} rejected + {ledger.bytes_failed:,} failed + {ledger.bytes_framing:,} framing"
+    records = f"{ledger.records_kept:,} kept + {rejected:,} rejected + {ledger.records_failed:,} failed"
+    lines = [
+        source,
+        f"  inputs   {ledger.inputs_listed:,} listed = {inputs}",
+        f"  records  {ledger.records_read:,} read = {records}",
+        f"  bytes    {ledger.bytes_read:,} read = {parts}",
+    ]
+    for reason, count in sorted(ledger.rejected.items(), key=lambda item: -item[1]):
+        lines.append(f"    rejected {reason:<24} {count:>9,} records {ledger.bytes_rejected[reason]:>12,} bytes")
+    lines += [f"    cleaned  {kind:<24} {size:>30,} bytes" for kind, size in ledger.cleaned.items()]
+    return lines
+
+
+def unreadable_inputs(documents: Artifact) -> list[str]:
+    """Each input that could not be read, and why."""
+    return [f"{source}:{visible(uri)}: {why}" for split in documents.plan_splits() for source, uri, why in split["unreadable"]]
+
+
 def describe(artifact: Artifact) -> str:
     """Identity, ledger, files and facts of an artifact, for reading."""
     m = artifact.manifest
@@ -77,10 +102,9 @@ def describe(artifact: Artifact) -> str:
         *(f"  engine       {name} {value}" for name, value in m.identity.engines.items()),
     ]
     for source, ledger in m.ledgers.items():
-        lines.append(f"  ledger       {source}: {ledger.records_read:,} read = {ledger.records_kept:,} kept")
-        lines += [f"                 + {n:,} {reason}" for reason, n in sorted(ledger.rejected.items(), key=lambda r: -r[1])]
-        if ledger.records_failed:
-            lines.append(f"                 + {ledger.records_failed:,} failed")
+        lines += [f"  {'ledger' if n == 0 else '':<12} {line}" for n, line in enumerate(ledger_lines(source, ledger))]
+    if artifact.kind == "documents":
+        lines += [f"  unreadable   {line}" for line in unreadable_inputs(artifact)]
     for role in dict.fromkeys(f.role for f in m.files()):
         files = m.files(role)
         rows = sum(f.rows or 0 for f in files)

@@ -157,7 +157,8 @@ def _find(source: Source, root: str) -> dict[str, str | None]:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), root)
     except OSError as error:
         raise InputError(
-            f"source {source.name!r}: {root}: {error.strerror}. Correct corpus.sources[].path in the recipe, or put the data there"
+            f"source {source.name!r}: {root}: {error.strerror} (seen from {os.getcwd()}). "
+            "Correct corpus.sources[].path in the recipe, or put the data there"
         ) from error
     if not entries:
         wanted = f"include {list(source.include)}" + (f", exclude {list(source.exclude)}" if source.exclude else "")

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
 
 
 def _is_name(value: str) -> str:
@@ -43,7 +44,7 @@ class Source(Section):
 
     name: Name
     path: str
-    """File, folder or glob, relative to the working directory. Where it lies is not part of the identity."""
+    """File, folder or glob, relative to the folder that the command runs in. Where it lies is not part of the identity."""
     format: Literal["txt", "jsonl", "tree"]
     """txt: text files; jsonl: one JSON object a line; tree: source code, one document a file. .gz and .zst are read too."""
     unit: Literal["file", "line", "paragraph"] = "file"
@@ -78,11 +79,11 @@ class Clean(Section):
 class Rules(Section):
     """Thresholds for one language; null turns a rule off. The reason of a reject is the key's name."""
 
-    min_chars: int | None = None
-    min_words: int | None = None
-    max_words: int | None = None
-    min_mean_word_length: float | None = None
-    max_mean_word_length: float | None = None
+    min_chars: Count | None = None
+    min_words: Count | None = None
+    max_words: Count | None = None
+    min_mean_word_length: Annotated[float, Field(ge=0)] | None = None
+    max_mean_word_length: Annotated[float, Field(ge=0)] | None = None
     min_alphabetic: Fraction | None = None
     max_digits: Fraction | None = None
     max_symbols: Fraction | None = None

@@ -64,7 +64,10 @@ def classes(subsets: Mapping[str, Sequence[Labelled]]) -> list[str]:
     known = {item.label for item in subsets["train"]}
     for subset in SUBSETS:
         if not subsets[subset]:
-            raise RequestError(f"no labelled document fell into the {subset} subset: give more documents or raise corpus.held_out")
+            raise RequestError(
+                f"no labelled document fell into the {subset} subset: give more documents, raise corpus.held_out, or change "
+                "the source's origin (uri keeps all of a file in one subset)"
+            )
         if unknown := {item.label for item in subsets[subset]} - known:
             raise RequestError(f"label {min(unknown)!r} of the {subset} subset does not occur in train: give more documents of that class")
     if len(known) < 2:
