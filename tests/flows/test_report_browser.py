@@ -1,6 +1,7 @@
 """In a real browser the page runs nothing, asks for nothing, and fits the window, on a phone and on a desk."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -73,7 +74,9 @@ class Site:
         assert CHROMIUM
         url = f"http://127.0.0.1:{self.server.server_port}{path}"
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", url]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=120, check=True, env={**os.environ, "HOME": str(profile)}
+        ).stdout
 
 
 @pytest.fixture
