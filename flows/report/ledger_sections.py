@@ -149,7 +149,7 @@ def rejects(facts: ReportFacts) -> Section | None:
     blocks: list[Block] = []
     for reason in sorted({e.reason for e in facts.examples}, key=lambda r: (-everything.rejected.get(r, 0), r)):
         shown = [e for e in facts.examples if e.reason == reason]
-        blocks.append(Heading(f"{reason}: {plural(everything.rejected.get(reason, len(shown)), 'record')}"))
+        blocks.append(Heading(f"rejected as {reason}: {plural(everything.rejected.get(reason, len(shown)), 'record')}"))
         blocks.append(
             Grid(
                 [
