@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from flows import tagger
 from schemas.recipe import Recipe
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(tagger.app, name="tagger")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
 StoreOption = Annotated[str | None, typer.Option("--store", envvar="GRISTMILL_STORE", help="Folder of the artifacts.", metavar="DIR")]
@@ -209,6 +211,73 @@ def rejects(
         print(f"\n{place}: {row['reason']}: {visible(row['detail'])}")
         if row["text"]:
             print(f"    {visible(row['text'])}")
+
+
+@app.command("tokenizer", epilog="Example: gristmill tokenizer demo")
+def show_tokenizer(
+    name: Annotated[str, typer.Argument(help="name[@version] of a tokenizer.", metavar="NAME")],
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Show how well a tokenizer fits each language and source, and which of its tokens are odd."""
+    from flows.tokenizer import lines_of, read_report
+
+    found = _store(store).find(name if "/" in name else f"tokenizer/{name}")
+    report = read_report(found)
+    if as_json:
+        _print_json({"reference": found.reference, **report})
+        return
+    print(found.reference)
+    for line in lines_of(report):
+        print(line)
+
+
+@app.command(epilog="Example: gristmill lineage tokens/demo --doc 3f2a --token 17")
+def lineage(
+    artifact: Reference,
+    doc: Annotated[str, typer.Option(help="Id of a document, in hex; its beginning is enough if no other begins so.")],
+    token: Annotated[int | None, typer.Option(help="Number of a token of the document, from 0.")] = None,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Trace a token to its characters, sentence, word, document, and bytes of a file; or show a document alone."""
+    from flows.token_lineage import lines_of, trace
+
+    opened = _store(store)
+    told = trace(opened, opened.find(artifact), doc, token)
+    if as_json:
+        _print_json(told)
+    else:
+        for line in lines_of(told):
+            print(line)
+
+
+@app.command(epilog="Example: gristmill tokenize texts/*.jsonl --tokenizer demo --name mine")
+def tokenize(
+    path: Annotated[str, typer.Argument(help="File, folder or (quoted) glob of files, .gz and .zst too.", metavar="PATH")],
+    tokenizer: Annotated[str, typer.Option(help="A tokenizer.json, or NAME[@version] of a tokenizer in the store.")],
+    name: Annotated[str, typer.Option(help="Name of the tokens artifact.")],
+    format: Annotated[str, typer.Option(help="jsonl, txt or tree (source code).")] = "jsonl",
+    text_field: Annotated[str, typer.Option(help="The JSON key that holds the text.")] = "text",
+    lang: Annotated[str, typer.Option(help="Language of all documents; und: not declared.")] = "und",
+    engine: Annotated[str, typer.Option(help="auto, tokenizers or gigatoken; ids are the same.")] = "auto",
+    workers: Workers = 2,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Make token shards straight from raw files: a document a record, nothing cleaned, judged, compared or annotated."""
+    from flows.tokenize import tokenize as make
+    from flows.tokenize import validated
+
+    source, tokens = validated(name=name, path=path, format=format, text_field=text_field, lang=lang, engine=engine)
+    outcome = make(_store(store), name, source, tokenizer, tokens, workers or 1, lambda line: print(line, file=sys.stderr, flush=True))
+    if as_json:
+        reference = outcome.artifact.reference
+        _print_json({"artifact": reference, "path": str(outcome.artifact.path), "action": outcome.action, "seconds": outcome.seconds})
+    else:
+        from flows.summary import describe
+
+        print(describe(outcome.artifact))
 
 
 @app.command(epilog='Example: gristmill generate model/demo "def main("')

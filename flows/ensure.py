@@ -12,15 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from flows.launch import run_child
 from flows.planning import Action, decide
 from flows.progress import Meter, of_file, of_parts
 from flows.steps import Step
 from schemas.artifact import Artifact
+from schemas.child import RUN_FACTS
 from schemas.draft import TASK, WORK, Draft
 from schemas.files import replace
-from schemas.fingerprint import canonical_json
+from schemas.fingerprint import canonical_json, read_json
 from schemas.lease import Lease
 from schemas.recipe import Recipe
 from schemas.store import Store
@@ -62,8 +64,10 @@ def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifa
         meter = Meter(step.name)
         tries, seconds = _work(step, draft, recipe, meter)
         lease.check()
+        told = draft.scratch() / RUN_FACTS
+        facts = read_json(told) if told.is_file() else {}
         artifact = draft.commit(step.stages)
-        _describe_run(artifact, recipe, started, seconds, tries)
+        _describe_run(artifact, recipe, started, seconds, tries, facts)
         return Outcome(step.name, decision.action, decision.why, artifact, seconds)
 
 
@@ -81,7 +85,7 @@ def _work(step: Step, draft: Draft, recipe: Recipe, meter: Meter) -> tuple[int, 
     return tries, seconds
 
 
-def _describe_run(artifact: Artifact, recipe: Recipe, started: datetime.datetime, seconds: float, tries: int) -> None:
+def _describe_run(artifact: Artifact, recipe: Recipe, started: datetime.datetime, seconds: float, tries: int, facts: Any) -> None:
     run = {
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
@@ -90,6 +94,7 @@ def _describe_run(artifact: Artifact, recipe: Recipe, started: datetime.datetime
         "gristmill": version("gristmill"),
         "git": _git_revision(),
         "python": platform.python_version(),
+        "facts": facts,
         "machine": {"host": os.uname().nodename, "cpus": os.cpu_count(), "architecture": platform.machine()},
     }
     replace(artifact.path / "run.json", canonical_json(run))

@@ -22,8 +22,8 @@ def visible(text: str) -> str:
 
 def browse(documents: Artifact, reason: str | None, source: str | None, limit: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Counts (most records first) and at most `limit` rows, in canonical order."""
-    if documents.kind != "documents":
-        raise RequestError(f"{documents.reference}: only documents artifacts have rejects")
+    if not documents.manifest.files("rejects"):
+        raise RequestError(f"{documents.reference}: has no rejects: documents have, and tokens that `gristmill tokenize` made")
     tables = [read_shard(path) for path in documents.paths("rejects")]
     table = pa.concat_tables(tables) if tables else REJECTS.empty_table()
     for column, wanted in (("reason", reason), ("source", source)):

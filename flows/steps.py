@@ -81,9 +81,13 @@ def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
     pinned = store.find(f"tokenizer/{pin.removeprefix('tokenizer/')}") if pin is not None else None
     if pinned is not None:
         digests["tokenizer"] = pinned.manifest.content_digest
-    settings = recipe.tokenizer.model_dump(mode="json")
+    roots = None
+    if (path := recipe.tokenizer.path) is not None:
+        digests[pipelines.tokenizer.IMPORTED] = pipelines.tokenizer.file_digest(path)
+        roots = {pipelines.tokenizer.IMPORTED: os.path.abspath(path)}
+    settings = pipelines.tokenizer.identity_settings(recipe.tokenizer)
     engines = pipelines.tokenizer.engines(recipe.tokenizer)
-    return Ready(Identity("tokenizer", pipelines.tokenizer.STEP_VERSION, settings, digests, engines), pinned=pinned)
+    return Ready(Identity("tokenizer", pipelines.tokenizer.STEP_VERSION, settings, digests, engines), roots=roots, pinned=pinned)
 
 
 def _tokens(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:

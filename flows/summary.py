@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,15 @@ def unreadable_inputs(documents: Artifact) -> list[str]:
     return [f"{source}:{visible(uri)}: {why}" for split in documents.plan_splits() for source, uri, why in split["unreadable"]]
 
 
+def encodings(documents: Artifact) -> list[str]:
+    """For each source how many of its files are in which encoding, as declared or detected."""
+    found: dict[str, Counter[str]] = {}
+    for part in documents.manifest.parts:
+        for source, counts in part.facts.get("encodings", {}).items():
+            found.setdefault(source, Counter()).update(counts)
+    return [f"{source}: " + ", ".join(f"{n:,} {name}" for name, n in counts.most_common()) for source, counts in found.items()]
+
+
 def describe(artifact: Artifact) -> str:
     """Identity, ledger, files and facts of an artifact, for reading."""
     m = artifact.manifest
@@ -104,6 +114,7 @@ def describe(artifact: Artifact) -> str:
     for source, ledger in m.ledgers.items():
         lines += [f"  {'ledger' if n == 0 else '':<12} {line}" for n, line in enumerate(ledger_lines(source, ledger))]
     if artifact.kind == "documents":
+        lines += [f"  encodings    {line}" for line in encodings(artifact)]
         lines += [f"  unreadable   {line}" for line in unreadable_inputs(artifact)]
     for role in dict.fromkeys(f.role for f in m.files()):
         files = m.files(role)

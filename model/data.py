@@ -1,165 +1,200 @@
-"""The model: a *stream* is all documents of one language and subset, each as bos + tokens + eos, one after another in
-shard order. A *block* is context + 1 tokens of it; neighbouring blocks share one token, so every token but the first is
-predicted once an epoch. A *batch* is what `order` picks for one step.
+"""The model: a *batch* is what one step reads: samples of one window, int64. *Batches* says which samples those are: a pure
+function of the tokens' content digest, the seed, the phases and the step, whatever the number of ranks, threads and
+micro-batches. Its *state* is a few scalars, and any step is found at once.
 
-Shards stay memory-mapped: a stream knows where its documents lie, and tokens are copied only into batches.
+    token space -> index -> text -> layout (blocks or packs) -> phases and order -> batches
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from model.order import Permutation, Schedule, integer_weights
-from schemas.arrow import read_shard
-from schemas.artifact import Artifact, Damaged
+from model.layout import Blocks, Layout, Packed
+from model.order import Permutations
+from model.packing import build_packs, kept_packs
+from model.phases import Phases, Stage, names_sources
+from model.shard_cache import ShardCache
+from model.text import Segments, Special, Text, open_text
 from schemas.errors import RequestError
+from schemas.fingerprint import digest_json
+
+Ints = NDArray[np.int64]
+Packing = Literal["concat", "best_fit"]
 
 
-class Stream:
-    """The documents of one language and subset as one long sequence of token ids, addressable at any position."""
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one window."""
 
-    def __init__(
-        self,
-        pieces: list[NDArray[Any]],
-        piece: NDArray[np.int64],
-        start: NDArray[np.int64],
-        length: NDArray[np.int64],
-        n_bytes: NDArray[np.int64],
-        bos: int,
-        eos: int,
-    ) -> None:
-        """Document d is ``pieces[piece[d]][start[d] : start[d] + length[d]]``; ``n_bytes`` are its bytes of UTF-8 text."""
-        self.n_bytes = n_bytes
-        self._pieces, self._piece, self._start = pieces, piece, start
-        self._begin = np.concatenate(([0], np.cumsum(length + 2)))
-        self._bos, self._eos = bos, eos
+    ids: Tensor
+    """int64 [samples, context + 1]"""
+    documents: Tensor | None = None
+    """int32 [samples, context + 1]: which document of its row a token belongs to, from 0; -1 is filling."""
+    positions: Tensor | None = None
+    """int64 [samples, context + 1], counted from each document's first token in the row; 0 is filling."""
+    predicted: int = 0
+    """Tokens that all ranks together predict in this step: with boundaries, those whose predecessor is of their document."""
 
-    @property
-    def tokens(self) -> int:
-        """Length, bos and eos included."""
-        return int(self._begin[-1])
+    def part(self, number: int, parts: int) -> Batch:
+        """Micro-batch ``number`` of ``parts``; together, in order, they are the batch."""
+        if len(self.ids) % parts:
+            raise RequestError(f"{len(self.ids)} samples of a rank do not divide into {parts} micro-batches: change one of them")
+        size = len(self.ids) // parts
+        return self._rows(slice(number * size, (number + 1) * size), self.predicted)
 
-    @property
-    def documents(self) -> int:
-        return len(self.n_bytes)
-
-    def length(self, document: int) -> int:
-        """Tokens of a document, bos and eos included."""
-        return int(self._begin[document + 1] - self._begin[document])
-
-    def document(self, document: int) -> NDArray[np.int64]:
-        """All tokens of a document, bos and eos included."""
-        return self.at(np.arange(self._begin[document], self._begin[document + 1]))
-
-    def at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Token ids at positions, int64 of any shape in and out."""
-        document = np.searchsorted(self._begin, positions, side="right") - 1
-        inside = positions - self._begin[document] - 1
-        ids = np.full(positions.shape, self._bos, dtype=np.int64)
-        ids[positions == self._begin[document + 1] - 1] = self._eos
-        text = (inside >= 0) & (positions < self._begin[document + 1] - 1)
-        piece, place = self._piece[document], self._start[document] + inside
-        for number in np.unique(piece[text]):
-            here = text & (piece == number)
-            ids[here] = self._pieces[number][place[here]]
-        return ids
-
-
-def open_streams(shards: Iterable[Path], subset: str, bos: int, eos: int) -> dict[str, Stream]:
-    """The streams of a subset, by language in sorted order, over token shards in their order.
-
-    Token columns are views of the mapped files. Raises Damaged naming a shard without the columns of a token shard.
-    """
-    pieces: list[NDArray[Any]] = []
-    found: dict[str, list[tuple[NDArray[np.int64], ...]]] = {}
-    for path in shards:
-        for batch in _batches(path):
-            tokens = batch.column("tokens")
-            offsets = tokens.offsets.to_numpy()
-            pieces.append(tokens.values.to_numpy(zero_copy_only=True))
-            langs, subsets = batch.column("lang").to_numpy(zero_copy_only=False), batch.column("subset").to_numpy(zero_copy_only=False)
-            n_bytes = batch.column("n_bytes").to_numpy().astype(np.int64)
-            for lang in set(langs[subsets == subset]):
-                rows = np.flatnonzero((langs == lang) & (subsets == subset))
-                piece = np.full(len(rows), len(pieces) - 1, dtype=np.int64)
-                found.setdefault(lang, []).append((piece, offsets[rows], offsets[rows + 1] - offsets[rows], n_bytes[rows]))
-    streams = {}
-    for lang in sorted(found):
-        piece, start, length, n_bytes = (np.concatenate(column) for column in zip(*found[lang], strict=True))
-        streams[lang] = Stream(pieces, piece, start, length, n_bytes, bos, eos)
-    return streams
-
-
-def _batches(path: Path) -> Iterator[pa.RecordBatch]:
-    table = read_shard(path)
-    missing = {"tokens", "lang", "subset", "n_bytes"} - set(table.column_names)
-    if missing:
-        raise Damaged(f"{path}: is not a token shard: it has no column {sorted(missing)[0]!r}")
-    yield from table.to_batches()
+    def _rows(self, which: slice, predicted: int) -> Batch:
+        documents, positions = (None if column is None else column[which] for column in (self.documents, self.positions))
+        return Batch(self.ids[which], documents, positions, predicted)
 
 
 class Batches:
-    """The training batches of a run; a pure function of (content digest, seed, step). Its state is the step alone."""
+    """The training batches of a run; see the module."""
 
-    def __init__(self, streams: Mapping[str, Stream], mix: Mapping[str, float], context: int, digest: str, seed: int) -> None:
-        """``mix`` weighs the languages (empty: by blocks). Raises RequestError naming a language with too little text."""
-        self.context = context
-        self._key = f"{digest}/{seed}"
-        blocks = {lang: (stream.tokens - 1) // context for lang, stream in streams.items()}
-        for lang in mix:
-            if mix[lang] > 0 and not blocks.get(lang):
-                have = ", ".join(f"{name} {count:,}" for name, count in blocks.items()) or "none"
-                raise RequestError(
-                    f"mix: {lang!r} has no block of {context + 1} tokens to train on (blocks: {have}): change mix or the corpus"
-                )
-        weights = integer_weights(mix or {lang: count for lang, count in blocks.items() if count})
-        self.languages = sorted(weights)
-        self._streams = [streams[lang] for lang in self.languages]
-        self._blocks = np.array([blocks[lang] for lang in self.languages], dtype=np.int64)
-        self._schedule = Schedule([weights[lang] for lang in self.languages])
+    def __init__(
+        self, text: Text, layouts: Mapping[int, Layout], stages: Sequence[Stage], digest: str, seed: int, boundaries: bool
+    ) -> None:
+        """``layouts`` by context; ``digest`` of the tokens and ``seed`` decide the order; ``boundaries``: carry documents and positions.
 
-    def epochs(self, samples: int) -> dict[str, float]:
-        """How often each language's text has been seen after so many samples."""
-        turn, _ = self._schedule.at(np.arange(self._schedule.period))
-        share = np.bincount(turn, minlength=len(self.languages)) / self._schedule.period
-        return {lang: float(samples * share[i] / self._blocks[i]) for i, lang in enumerate(self.languages)}
+        Raises RequestError naming a weight of a phase that can't be kept.
+        """
+        self._text, self._layouts, self._boundaries = text, layouts, boundaries
+        self.streams = list(text.index.streams)
+        self.phases = Phases(stages, self.streams, {context: layout.counts for context, layout in layouts.items()})
+        self._orders = {}
+        for context, layout in layouts.items():
+            keys = [f"{digest}/{seed}/{context}/{stream}".encode() for stream in self.streams]
+            self._orders[context] = Permutations([max(count, 1) for count in layout.counts], keys)
+        self._counts = {context: np.array(layout.counts, dtype=np.int64) for context, layout in layouts.items()}
+        packing = {str(context): type(layout).__name__ for context, layout in layouts.items()}
+        table = [[row.step, row.batch, row.context, row.streams.tolist(), row.schedule.counts.tolist()] for row in self.phases.rows]
+        order = digest_json([table, packing, self.streams, text.special.bos, text.special.eos])
+        self._identity: dict[str, Any] = {"tokens": digest, "seed": seed, "order": order}
 
-    def samples(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Global sample indices int64 [n] -> blocks int64 [n, context + 1]."""
-        turn, rank = self._schedule.at(indices)
-        epoch, place = np.divmod(rank, self._blocks[turn])
-        out = np.empty((len(indices), self.context + 1), dtype=np.int64)
-        for number, which in {(int(t), int(e)) for t, e in zip(turn, epoch, strict=True)}:
-            here = (turn == number) & (epoch == which)
-            key = f"{self._key}/{self.languages[number]}/{which}".encode()
-            block = Permutation(int(self._blocks[number]), key)(place[here])
-            out[here] = self._streams[number].at(block[:, None] * self.context + np.arange(self.context + 1))
-        return out
+    def epochs(self, step: int) -> dict[str, float]:
+        """How often each stream's text has been read before ``step``; streams that no phase takes from are left out."""
+        taken = sorted({int(number) for row in self.phases.rows for number in row.streams})
+        found = self.phases.epochs(step)
+        return {self.streams[number]: float(found[number]) for number in taken}
 
-    def batch_at(self, step: int, rank: int, ranks: int, batch: int) -> torch.Tensor:
-        """The share of ``rank`` in the batch of ``step`` (from 0): int64 [batch / ranks, context + 1].
+    def samples(self, indices: Ints) -> Batch:
+        """Samples of one window by their global indices, int64 [n], in any order."""
+        segments, window = self._segments(indices)
+        predicted = int((segments.length - 1).sum()) if self._boundaries else len(indices) * (window - 1)
+        return self._read(segments, len(indices), window, predicted)
+
+    def alike(self, step: int, tokens: int) -> int:
+        """How many steps from ``step`` on make up ``tokens`` tokens; at least one, and no more than its phase has."""
+        phase = self.phases.of_step(step)
+        later = [row.step for row in self.phases.rows if row.step > step]
+        wanted = -(-tokens // (phase.batch * phase.context))
+        return min(wanted, later[0] - step) if later else wanted
+
+    def batch_at(self, step: int, rank: int = 0, ranks: int = 1) -> Batch:
+        """The share of ``rank`` in the batch of ``step`` (from 0).
 
         Shares in order of rank make the whole batch, whatever the number of ranks. Raises RequestError if it doesn't divide.
         """
-        if batch % ranks:
-            raise RequestError(f"batch {batch} does not divide over {ranks} ranks: change batch or run.ranks")
-        share = batch // ranks
-        return torch.from_numpy(self.samples(step * batch + rank * share + np.arange(share)))
+        return self.batches_at(step, 1, rank, ranks)[0]
+
+    def batches_at(self, step: int, count: int, rank: int = 0, ranks: int = 1) -> list[Batch]:
+        """``batch_at`` for ``count`` steps of one phase; their tensors share memory."""
+        phase = self.phases.of_step(step)
+        if phase.batch % ranks:
+            raise RequestError(f"batch {phase.batch} does not divide over {ranks} ranks: change batch or run.ranks")
+        share = phase.batch // ranks
+        whole = self.phases.first_sample(step) + np.arange(count * phase.batch).reshape(count, phase.batch)
+        mine = slice(rank * share, (rank + 1) * share)
+        if not self._boundaries:
+            segments, window = self._segments(whole[:, mine].ravel())
+            predicted = [phase.batch * phase.context] * count
+        else:
+            segments, window = self._segments(whole.ravel())
+            predicted = np.bincount(segments.row // phase.batch, segments.length - 1, minlength=count).astype(np.int64).tolist()
+            segments = segments.share(phase.batch, mine)
+        group = self._read(segments, count * share, window, 0)
+        return [group._rows(slice(number * share, (number + 1) * share), targets) for number, targets in enumerate(predicted)]
+
+    def state(self, step: int) -> dict[str, Any]:
+        """What a run must remember to go on at ``step``: a few scalars."""
+        return {"step": step, "sample": self.phases.first_sample(step), **self._identity}
+
+    def resume(self, state: Mapping[str, Any]) -> int:
+        """The step to go on at. Raises RequestError if the state is of other tokens, another seed or other phases."""
+        for name, meaning in (("tokens", "of other tokens"), ("seed", "of another seed"), ("order", "of other phases, weights or packing")):
+            if state.get(name) != self._identity[name]:
+                raise RequestError(
+                    f"the loader's state at step {state.get('step')} is {meaning} ({name} {state.get(name)}, here {self._identity[name]}), "
+                    "so samples would be repeated or left out: go on with the tokens and the recipe that it was saved with, or start "
+                    "from step 0"
+                )
+        step = int(state["step"])
+        if self.phases.first_sample(step) != state["sample"]:
+            raise RequestError(f"the loader's state is damaged: step {step} does not begin at sample {state['sample']}")
+        return step
+
+    def _segments(self, indices: Ints) -> tuple[Segments, int]:
+        """The segments of samples, and their window."""
+        low, high = self.phases.of_sample(int(indices.min())), self.phases.of_sample(int(indices.max()))
+        stream, rank = low.draw(indices) if low is high else self._draw(indices)
+        epoch, place = np.divmod(rank, self._counts[low.context][stream])
+        layout = self._layouts[low.context]
+        return layout.segments(stream, self._orders[low.context](stream, epoch, place)), layout.window
+
+    def _draw(self, indices: Ints) -> tuple[Ints, Ints]:
+        """Streams and ranks of samples from several phases of one window."""
+        stream, rank = np.empty_like(indices), np.empty_like(indices)
+        row_of = self.phases.rows_of_samples(indices)
+        if len({self.phases.rows[number].context for number in np.unique(row_of).tolist()}) > 1:
+            raise ValueError(f"samples {indices.min()} to {indices.max()} have different windows: ask for them apart")
+        for number in np.unique(row_of).tolist():
+            here = row_of == number
+            stream[here], rank[here] = self.phases.rows[number].draw(indices[here])
+        return stream, rank
+
+    def _read(self, segments: Segments, samples: int, window: int, predicted: int) -> Batch:
+        at = segments.laid(samples, window)
+        ids = torch.from_numpy(self._text.read(segments, at, samples * window)).view(samples, window)
+        if not self._boundaries:
+            return Batch(ids, predicted=predicted)
+        documents, positions = np.full(samples * window, -1, dtype=np.int32), np.zeros(samples * window, dtype=np.int64)
+        where = np.repeat(at - np.cumsum(segments.length) + segments.length, segments.length) + np.arange(segments.length.sum())
+        documents[where] = np.repeat(np.arange(len(at)) - segments.first(), segments.length)
+        positions[where] = where - np.repeat(at, segments.length)
+        shape = (samples, window)
+        return Batch(ids, torch.from_numpy(documents).view(shape), torch.from_numpy(positions).view(shape), predicted)
 
 
-def training_batches(tokens: Artifact, mix: Mapping[str, float], context: int, seed: int, bos: int, eos: int) -> Batches:
-    """The batches of the training subset of a tokens artifact."""
-    streams = open_streams(tokens.paths("tokens"), "train", bos, eos)
-    return Batches(streams, mix, context, tokens.manifest.content_digest, seed)
+def training_batches(
+    location: str | Path,
+    stages: Sequence[Stage],
+    seed: int,
+    special: Special,
+    *,
+    packing: Packing = "concat",
+    boundaries: bool = False,
+    cache: ShardCache | None = None,
+    keep: Path | None = None,
+) -> Batches:
+    """The batches of the training subset of the tokens artifact at a folder or URL; ``cache`` and ``keep`` as in ``open_text``.
+
+    ``boundaries``: batches carry documents and positions; they always do with best-fit packing.
+    """
+    by_source = names_sources([stage.mix for stage in stages])
+    text, digest = open_text(location, "train", special, by_source=by_source, cache=cache, keep=keep)
+    layouts = {stage.context: _layout(text, stage.context + 1, packing, keep) for stage in stages}
+    return Batches(text, layouts, stages, digest, seed, boundaries or packing == "best_fit")
 
 
-def validation_streams(tokens: Artifact, bos: int, eos: int) -> dict[str, Stream]:
-    """The streams of the validation subset of a tokens artifact, by language."""
-    return open_streams(tokens.paths("tokens"), "validation", bos, eos)
+def _layout(text: Text, window: int, packing: Packing, keep: Path | None) -> Layout:
+    if packing == "concat":
+        return Blocks(text, window)
+    packs = kept_packs(text.index, text.space.digest, window, keep) if keep else build_packs(text.index, window)
+    return Packed(text, window, packs)

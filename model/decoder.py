@@ -11,11 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.layers import Attention, LayerCache, RMSNorm, SwiGLU, rotary_table
+from model.layers import Attention, LayerCache, RMSNorm, SwiGLU, document_mask, rotary_table
 from schemas import recipe
 
 PAD_TO = 64
 INIT_STD = 0.02
+
+Packed = tuple[Tensor, Tensor]
+"""Number of each token's document in its row, and its position in it: int [batch, time] each."""
 
 
 class Layer(nn.Module):
@@ -28,9 +31,9 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.width, config.norm_eps)
         self.mlp = SwiGLU(config.width, config.ffn)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: LayerCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: LayerCache | None = None, mask: Tensor | None = None) -> Tensor:
         """float [batch, time, width] -> the same."""
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache)
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, cache, mask)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -49,16 +52,19 @@ class Backbone(nn.Module):
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def forward(self, ids: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
+    def forward(self, ids: Tensor, caches: list[LayerCache] | None = None, packed: Packed | None = None) -> Tensor:
         """int64 [batch, time] -> final-normed states, float [batch, time, width]."""
         start = caches[0].length if caches else 0
         end = start + ids.shape[1]
         if end > self.cos.shape[0]:
             raise ValueError(f"{end} positions do not fit the model's context of {self.cos.shape[0]}: shorten the input")
-        cos, sin = self.cos[start:end], self.sin[start:end]
+        cos, sin, mask = self.cos[start:end], self.sin[start:end], None
+        if packed is not None:
+            documents, positions = packed
+            cos, sin, mask = self.cos[positions][:, None], self.sin[positions][:, None], document_mask(documents)
         x = self.embed_tokens(ids)
         for number, layer in enumerate(self.layers):
-            x = layer(x, cos, sin, caches[number] if caches else None)
+            x = layer(x, cos, sin, caches[number] if caches else None, mask)
         return self.norm(x)
 
 
@@ -90,16 +96,17 @@ class DecoderModel(nn.Module):
         self.model.embed_tokens.weight[self.vocab_size :] = 0
         self.lm_head.weight[self.vocab_size :] = 0
 
-    def hidden(self, ids: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
+    def hidden(self, ids: Tensor, caches: list[LayerCache] | None = None, packed: Packed | None = None) -> Tensor:
         """int64 [batch, time] -> final-normed states, float [batch, time, width]."""
-        return self.model(ids, caches)
+        return self.model(ids, caches, packed)
 
-    def forward(self, ids: Tensor, caches: list[LayerCache] | None = None) -> Tensor:
+    def forward(self, ids: Tensor, caches: list[LayerCache] | None = None, packed: Packed | None = None) -> Tensor:
         """int64 [batch, time] -> logits of the next token, float [batch, time, vocab].
 
-        With ``caches`` (see ``caches``), the ids continue the positions that these hold. Raises ValueError past the context.
+        With ``caches`` (see ``caches``), the ids continue the positions that these hold. With ``packed``, a row holds several
+        documents, and each is read as if it stood alone. Raises ValueError past the context.
         """
-        return self.lm_head(self.hidden(ids, caches))[..., : self.vocab_size]
+        return self.lm_head(self.hidden(ids, caches, packed))[..., : self.vocab_size]
 
     def caches(self, batch: int) -> list[LayerCache]:
         """Empty caches of keys and values, one a layer, with room for the whole context."""
@@ -118,3 +125,20 @@ class NextToken(nn.Module):
         """int64 [batch, context + 1] -> float32 scalar."""
         logits = self.decoder(blocks[:, :-1])
         return F.cross_entropy(logits.flatten(0, 1).float(), blocks[:, 1:].flatten())
+
+
+class NextTokenOfDocument(nn.Module):
+    """The training objective over rows of several documents: a document's first token, and filling, are not predicted."""
+
+    def __init__(self, decoder: DecoderModel, masked: bool) -> None:
+        """``masked``: attend within documents, with positions of their own; else to all that is before in the row."""
+        super().__init__()
+        self.decoder, self.masked = decoder, masked
+
+    def forward(self, rows: Tensor, documents: Tensor, positions: Tensor, share: Tensor) -> Tensor:
+        """int64 [batch, context + 1], int32 and int64 of that shape, and the number of tokens to divide the sum of nats by ->
+        float32 scalar. With the same ``share`` on all ranks, tokens of all rows weigh the same, whatever is filling where."""
+        logits = self.decoder(rows[:, :-1], packed=(documents[:, :-1], positions[:, :-1]) if self.masked else None)
+        own = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
+        nats = F.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten(), reduction="none")
+        return (nats * own.flatten()).sum() / share

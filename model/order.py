@@ -1,8 +1,8 @@
 """The model: the *order* of training samples, a pure function of a key (content digest, seed), with nothing to remember.
 
-A *schedule* deals global sample indices to languages by integer weights, so that every stretch of samples holds each
-language's share, and gives each sample its *rank* within its language. A *permutation* per language and epoch maps ranks
-to block numbers. Any sample is found in O(1), whatever the number of ranks or the micro-batch.
+A *schedule* deals sample indices to streams by integer weights, so that every stretch of samples holds each stream's
+share, and gives each sample its *rank* within its stream. A *permutation* per stream and epoch maps ranks to block
+numbers. Any sample is found in O(1), whatever the number of ranks or the micro-batch.
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ from numpy.typing import NDArray
 
 from schemas.errors import RequestError
 
+Words = NDArray[np.uint64]
+
 SHARES = 5040
 """Weights are rounded to this many parts: it divides by all of 2..10, so common mixes are exact."""
 
 ROUNDS = 6
+
+BASES = 64
+"""Pairs of bases that are tried for a permutation, to find one whose product is little more than its size."""
 
 
 def integer_weights(mix: Mapping[str, float]) -> dict[str, int]:
@@ -39,9 +44,9 @@ def integer_weights(mix: Mapping[str, float]) -> dict[str, int]:
 
 
 class Schedule:
-    """Deals sample indices to languages: smooth weighted round robin over a period of the sum of the weights.
+    """Deals sample indices to streams: smooth weighted round robin over a period of the sum of the weights.
 
-    At every prefix each language's count is within one of its exact share (for two languages; a little more for many).
+    At every prefix each stream's count is within one of its exact share (for two languages; a little more for many).
     """
 
     def __init__(self, weights: Sequence[int]) -> None:
@@ -58,43 +63,89 @@ class Schedule:
             self._turn[i], self._rank[i] = turn, dealt[turn]
             dealt[turn] += 1
 
+    def dealt(self, samples: int) -> NDArray[np.int64]:
+        """[streams] how many of the first ``samples`` each stream got."""
+        cycles, rest = divmod(samples, self.period)
+        return cycles * self.counts + np.bincount(self._turn[:rest], minlength=len(self.counts))
+
     def at(self, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Global sample indices -> (number of the language, rank within the language), each of the same shape."""
+        """Global sample indices -> (number of the stream, rank within the stream), each of the same shape."""
         cycle, place = np.divmod(samples, self.period)
         turn = self._turn[place]
         return turn, cycle * self.counts[turn] + self._rank[place]
 
 
+class Permutations:
+    """A bijection of 0..size-1 for each of several things and each epoch, chosen by the thing's key.
+
+    A Feistel network over pairs of digits (Black & Rogaway, "Ciphers with Arbitrary Finite Domains", 2002, method 3): a number
+    is a digit below a and one below b, about equal and with a * b hardly more than the size, so that few numbers
+    have to walk on because they land outside. All of a batch is done in one pass, whatever things and epochs are in it.
+    """
+
+    def __init__(self, sizes: Sequence[int], keys: Sequence[bytes]) -> None:
+        if not all(0 < size < 1 << 62 for size in sizes):
+            raise ValueError(f"permutations of {list(sizes)} things: want 1 to 2^62 of each")
+        self._size = np.array(sizes, dtype=np.uint64)
+        root = np.ceil(np.sqrt(self._size.astype(np.float64))).astype(np.uint64)
+        low = root[:, None] + np.arange(BASES, dtype=np.uint64)
+        high = (self._size[:, None] - np.uint64(1)) // low + np.uint64(1)
+        best = np.argmin(low * high, axis=1)
+        self._low, self._high = (bases[np.arange(len(best)), best] for bases in (low, high))
+        digests = b"".join(hashlib.blake2b(key, digest_size=8 * ROUNDS).digest() for key in keys)
+        self._keys = np.frombuffer(digests, dtype="<u8").reshape(len(sizes), ROUNDS).T
+
+    def __call__(self, thing: NDArray[np.int64], epoch: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64 [n] each: numbers of things, epochs, indices in 0..size-1 -> int64 [n] in 0..size-1."""
+        keys = self._keys[:, thing] + epoch.astype(np.uint64) * _GOLDEN
+        size, low, high = self._size[thing], self._low[thing], self._high[thing]
+        value = _shuffle(index.astype(np.uint64), low, high, keys)
+        outside = np.flatnonzero(value >= size)
+        while len(outside):
+            value[outside] = _shuffle(value[outside], low[outside], high[outside], keys[:, outside])
+            outside = outside[value[outside] >= size[outside]]
+        return value.astype(np.int64)
+
+
 class Permutation:
-    """A bijection of 0..size-1 chosen by a key: a Feistel network on the next even number of bits, walked until it lands
-    inside (Black & Rogaway, "Ciphers with Arbitrary Finite Domains", 2002)."""
+    """A bijection of 0..size-1 chosen by a key."""
 
     def __init__(self, size: int, key: bytes) -> None:
-        if not 0 < size < 1 << 62:
-            raise ValueError(f"a permutation of {size} things: want 1 to 2^62")
-        self.size = size
-        self._half = np.uint64(max((size - 1).bit_length() + 1 >> 1, 1))
-        self._mask = np.uint64((1 << int(self._half)) - 1)
-        self._keys = np.frombuffer(hashlib.blake2b(key, digest_size=8 * ROUNDS).digest(), dtype="<u8")
+        self._permutations = Permutations([size], [key])
 
     def __call__(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
         """int64 [n] in 0..size-1 -> int64 [n] in 0..size-1."""
-        value = self._once(index.astype(np.uint64))
-        outside = value >= self.size
-        while outside.any():
-            value[outside] = self._once(value[outside])
-            outside = value >= self.size
-        return value.astype(np.int64)
-
-    def _once(self, value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        left, right = value >> self._half, value & self._mask
-        for key in self._keys:
-            left, right = right, left ^ (_mix(right ^ key) & self._mask)
-        return (left << self._half) | right
+        none = np.zeros(len(index), dtype=np.int64)
+        return self._permutations(none, none, index)
 
 
-def _mix(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Finaliser of SplitMix64 (Steele, Lea & Flood 2014); arithmetic modulo 2^64."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_HALF = np.uint64(32)
+
+
+def _shuffle(value: Words, low: Words, high: Words, keys: Words) -> Words:
+    """One pass of the network: each round adds to one digit, modulo its base, a hash of the other and the round's key."""
+    upper, lower = np.divmod(value, low)
+    for number, key in enumerate(keys):
+        if number % 2:
+            upper = _add(upper, _below(lower ^ key, high), high)
+        else:
+            lower = _add(lower, _below(upper ^ key, low), low)
+    return upper * low + lower
+
+
+def _add(one: Words, other: Words, bound: Words) -> Words:
+    """Sums modulo bounds, of words below them: less than a bound wraps around 2^64 when it is taken off, and so is never the least."""
+    total = one + other
+    return np.minimum(total, total - bound, out=total)
+
+
+def _below(value: Words, bound: Words) -> Words:
+    """A hash of each value, in its place, below its bound of at most 2^32, with the multipliers of SplitMix64 (Steele et al. 2014)."""
+    value *= np.uint64(0xBF58476D1CE4E5B9)
+    value ^= value >> _HALF
+    value *= np.uint64(0x94D049BB133111EB)
+    value >>= _HALF
+    value *= bound
+    value >>= _HALF
+    return value

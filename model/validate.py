@@ -1,7 +1,8 @@
 """The model: *validation* measures bits per byte by language on held-out documents while a model trains: the negative
 log2-likelihood of all their tokens, eos included, over their bytes of UTF-8 text. It compares across tokenizers.
 
-The documents are a fixed draw, laid in one stream as for training, so that a token sees at most one context before it.
+The documents are a fixed draw, laid in one stream as for training, so that a token sees at most one context before it; of its own
+document alone, if the model was trained so.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from model.data import Stream
 from model.decoder import DecoderModel
 from model.order import Permutation
 from model.parallel import Ranks
+from model.stream import Stream
 
 IGNORED = -100
 BATCH = 16
@@ -30,6 +31,10 @@ class Sample:
     inputs: torch.Tensor
     targets: torch.Tensor
     """Next tokens; ``IGNORED`` where that is a bos or filling."""
+    documents: torch.Tensor
+    """Which document each input is of."""
+    positions: torch.Tensor
+    """Of each input in its document, as far as its block has that."""
     n_bytes: int
     """Bytes of UTF-8 text of the documents."""
 
@@ -37,9 +42,10 @@ class Sample:
 class Validation:
     """A fixed draw of held-out documents by language, and the ranks that score it together."""
 
-    def __init__(self, streams: Mapping[str, Stream], tokens: int, context: int, key: str, ranks: Ranks) -> None:
-        """Every language gets an even share of ``tokens``; ``key`` decides the draw. No streams: nothing is measured."""
-        self._ranks = ranks
+    def __init__(self, streams: Mapping[str, Stream], tokens: int, context: int, key: str, ranks: Ranks, masked: bool) -> None:
+        """Every language gets an even share of ``tokens``; ``key`` decides the draw; ``masked``: documents are read as if each stood
+        alone. No streams: nothing is measured."""
+        self._ranks, self._masked = ranks, masked
         share = tokens // max(len(streams), 1)
         self._samples = {lang: draw(stream, share, context, f"{key}/{lang}/validation") for lang, stream in streams.items()}
 
@@ -50,9 +56,10 @@ class Validation:
         for lang, sample in self._samples.items():
             mine = slice(self._ranks.rank, None, self._ranks.count)
             nats = torch.zeros((), dtype=torch.float64)
-            for inputs, targets in zip(sample.inputs[mine].split(BATCH), sample.targets[mine].split(BATCH), strict=True):
+            columns = (sample.inputs, sample.targets, sample.documents, sample.positions)
+            for inputs, targets, documents, positions in zip(*(column[mine].split(BATCH) for column in columns), strict=True):
                 with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
-                    logits = model(inputs)
+                    logits = model(inputs, packed=(documents, positions) if self._masked else None)
                 loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
                 nats += loss.double()
             found[lang] = float(self._ranks.add(nats)) / math.log(2) / sample.n_bytes
@@ -72,11 +79,14 @@ def draw(stream: Stream, tokens: int, context: int, key: str) -> Sample:
             break
     chosen = chosen or [min(order, key=stream.length)]
     ids = np.concatenate([stream.document(document) for document in chosen])
-    first = np.cumsum([0] + [stream.length(document) for document in chosen[:-1]])
+    sizes = np.array([stream.length(document) for document in chosen])
+    first = np.repeat(np.cumsum(sizes) - sizes, sizes)
     following = np.append(ids[1:], IGNORED)
-    following[first[1:] - 1] = IGNORED
+    following[np.cumsum(sizes) - 1] = IGNORED
+    place = np.arange(len(ids))
+    positions = place - np.maximum(first, place // context * context)
+    columns = [(ids, 0), (following, IGNORED), (np.repeat(np.arange(len(sizes)), sizes), -1), (positions, 0)]
     blocks = -(-len(ids) // context)
-    filling = blocks * context - len(ids)
-    inputs = np.pad(ids, (0, filling)).reshape(blocks, context)
-    targets = np.pad(following, (0, filling), constant_values=IGNORED).reshape(blocks, context)
-    return Sample(torch.from_numpy(inputs), torch.from_numpy(targets), int(stream.n_bytes[chosen].sum()))
+    filled = [np.pad(column, (0, blocks * context - len(ids)), constant_values=value) for column, value in columns]
+    inputs, targets, documents, positions = (torch.from_numpy(column).reshape(blocks, context) for column in filled)
+    return Sample(inputs, targets, documents, positions, int(stream.n_bytes[chosen].sum()))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-PRETRAIN_VERSION = 1
+PRETRAIN_VERSION = 2
 FINETUNE_VERSION = 1
 EVALUATE_VERSION = 1
 

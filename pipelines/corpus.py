@@ -1,7 +1,7 @@
 """The model: the documents step, from raw files to document shards:
 
     list_inputs, plan_splits     what there is to read, cut into splits          pipelines/splits.py, pipelines/sources/
-    prepare                      decode, clean, judge; sorted digests            pipelines/prepare.py
+    prepare                      decode, clean, judge; digests, signatures       pipelines/prepare.py
     duplicates, shared lines     merge digests by partition; keep-first          pipelines/dedup/
     finish                       drop losers, segment, tag, write the shards     pipelines/finish.py
     run                          all of it by Beam, on the processes of a run    pipelines/transforms.py, pipelines/runners.py
@@ -27,23 +27,25 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pipelines.clean
 import pipelines.language
 import pipelines.rules
-from pipelines.annotate import engine_version
+from pipelines.annotate import annotator_versions
 from pipelines.splits import InputError, Listing, list_inputs, plan_splits
-from schemas.recipe import Annotator, Corpus
+from schemas.recipe import Corpus
 
 if TYPE_CHECKING:
     from pipelines.job import Job
 
 __all__ = ["STEP_VERSION", "InputError", "Listing", "engines", "identity_settings", "list_inputs", "plan_splits", "run"]
 
-STEP_VERSION = 1
+STEP_VERSION = 2
 """Raised by hand when the step's output changes for the same input."""
 
 
 def identity_settings(settings: Corpus) -> dict[str, Any]:
-    """The section as JSON, without the paths of the sources: where text lies doesn't decide what comes out."""
+    """The section as JSON, without the paths of sources and weights: where they lie doesn't decide what comes out."""
     value = settings.model_dump(mode="json")
-    return {**value, "sources": [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]}
+    sources = [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]
+    annotate = {lang: {k: v for k, v in annotator.items() if k != "weights"} for lang, annotator in value["annotate"].items()}
+    return {**value, "sources": sources, "annotate": annotate}
 
 
 def engines(settings: Corpus) -> dict[str, str]:
@@ -51,8 +53,7 @@ def engines(settings: Corpus) -> dict[str, str]:
     found = {"pyarrow": version("pyarrow"), **pipelines.clean.engines(), **pipelines.rules.engines()}
     if any(source.lang is None for source in settings.sources):
         found |= pipelines.language.engines()
-    annotators = {"default": Annotator(engine="plain"), **settings.annotate}
-    return found | {f"annotator {lang}": engine_version(annotator) for lang, annotator in annotators.items()}
+    return found | {f"annotator {lang}": engine for lang, engine in annotator_versions(settings.annotate).items()}
 
 
 def run(job: Job) -> None:

@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.annotate import AnnotatorEngine, engine_version, open_annotator
+from pipelines.annotate import AnnotatorEngine, annotator_for, annotator_versions, open_annotator
 from pipelines.dedup.lines import cut_lines
 from pipelines.job import Handle, Job, key_of
 from pipelines.rules.signals import measure
@@ -42,28 +42,18 @@ class Annotators:
 
     def __init__(self, settings: Corpus) -> None:
         self._settings = settings
-        self._open: dict[Annotator, AnnotatorEngine] = {}
+        self._open: dict[tuple[Annotator, str | None], AnnotatorEngine] = {}
 
     def open(self, langs: Sequence[str]) -> None:
         for lang in langs:
             self.engine(lang)
 
     def engine(self, lang: str) -> AnnotatorEngine:
-        wanted = annotator_of(self._settings, lang)
-        if wanted not in self._open:
-            self._open[wanted] = open_annotator(wanted)
-        return self._open[wanted]
-
-
-def annotator_of(settings: Corpus, lang: str) -> Annotator:
-    """What the recipe says for a language, for the others, or plain rules."""
-    return settings.annotate.get(lang) or settings.annotate.get("default") or Annotator(engine="plain")
-
-
-def annotator_versions(settings: Corpus) -> dict[str, str]:
-    """Version of each language's engine; `default` is that of all others."""
-    langs = sorted({*settings.annotate, "default"})
-    return {lang: engine_version(annotator_of(settings, lang)) for lang in langs}
+        wanted = annotator_for(self._settings.annotate, lang)
+        key = wanted, lang if wanted.engine == "fast" else None  # of the others one serves all languages
+        if key not in self._open:
+            self._open[key] = open_annotator(wanted, lang)
+        return self._open[key]
 
 
 def finish_split(job: Job, ordinal: int, handles: Sequence[Handle], annotators: Annotators) -> str:
@@ -103,7 +93,7 @@ def _finish(job: Job, ordinal: int, handles: Sequence[Handle], annotators: Annot
                     ledgers[source] += _kept_ledger(kept)
                     yield pa.RecordBatch.from_arrays([kept.column(name) for name in schema.names], schema=schema)
 
-    versions = annotator_versions(job.settings)
+    versions = annotator_versions(job.settings.annotate)
     schema = DOCUMENTS.with_metadata({**(DOCUMENTS.metadata or {}), b"annotators": canonical_json(versions)})
     path = job.temporary(f"documents-{stem}")
     rows = write_shard(path, schema, documents(), compress=True)
@@ -132,8 +122,8 @@ def _kept_ledger(batch: pa.RecordBatch) -> Ledger:
 
 def _left_over(job: Job, prepared: pa.Table, handles: Sequence[Handle], rejects: list[pa.Table]) -> Iterator[pa.RecordBatch]:
     """The prepared batches without losers and shared lines; what goes is appended to `rejects`."""
+    reasons = _near_reasons([job.read(handle) for handle in handles if handle.kind == "near"])
     losers = [job.read(handle) for handle in handles if handle.kind == "losers"]
-    reasons: dict[int, Verdict] = {}
     for row, first, conflict in chain.from_iterable(_columns(table, "row", "first", "conflict") for table in losers):
         reasons[row] = ("label_conflict", conflict) if conflict else ("exact_duplicate", f"of {first.hex()}")
     shared = frozenset(chain.from_iterable(job.read(handle)["line"].to_pylist() for handle in handles if handle.kind == "shared"))
@@ -148,6 +138,18 @@ def _left_over(job: Job, prepared: pa.Table, handles: Sequence[Handle], rejects:
             rejects.append(pa.Table.from_batches([dropped]))
         if batch.num_rows:
             yield batch
+
+
+def _near_reasons(losers: Sequence[pa.Table]) -> dict[int, Verdict]:
+    """By row, of which document it is a near duplicate: of the earliest, if partitions found several."""
+    earliest: dict[int, tuple[int, int]] = {}
+    reasons: dict[int, Verdict] = {}
+    names = ("row", "first_split", "first_row", "first", "estimate")
+    for row, split, place, first, estimate in chain.from_iterable(_columns(table, *names) for table in losers):
+        if row not in earliest or (split, place) < earliest[row]:
+            earliest[row] = split, place
+            reasons[row] = "near_duplicate", f"of {first.hex()}, estimated Jaccard similarity {estimate:.2f}"
+    return reasons
 
 
 def _cut_shared(batch: pa.RecordBatch, shared: frozenset[int], settings: Corpus) -> Sifted:
@@ -183,11 +185,11 @@ def _cut_shared(batch: pa.RecordBatch, shared: frozenset[int], settings: Corpus)
 def _annotate(batch: pa.RecordBatch, annotators: Annotators) -> Sifted:
     """Add sentence ends, words and parts of speech, in the batch's order whatever its languages."""
     langs = np.array(batch.column("lang").to_pylist(), dtype=object)
-    texts = batch.column("text").to_pylist()
+    texts = batch.column("text")
     made, order = [], []
     for lang in sorted(set(langs)):
         rows = np.flatnonzero(langs == lang)
-        made.append(annotators.engine(lang).annotate([texts[row] for row in rows]))
+        made.append(annotators.engine(lang).annotate(texts.take(pa.array(rows))))
         order.append(rows)
     back = pa.array(np.argsort(np.concatenate(order)))
     names = ("sentence_ends", "word_starts", "word_ends", "pos")

@@ -32,6 +32,8 @@ MAX_ATTEMPTS = 3
 
 _MERGED_ENTRY = 192
 """Bytes that one digest takes while a partition is merged: its columns, their sorted copies and the order."""
+_MERGED_BAND = 64
+"""The same of one band of a signature."""
 _SHORTEST_RECORD = 64
 """Bytes; a corpus of records that are shorter on average goes over `dedup.memory`."""
 
@@ -40,7 +42,7 @@ class Handle(NamedTuple):
     """Rows `offset` to `offset + rows` of the shard at `path` (relative to the draft), whose digest is `digest`."""
 
     kind: str
-    """digests, lines, losers or shared."""
+    """digests, lines, bands, signatures, losers, near or shared."""
     split: int
     """Ordinal of the split that the rows come from or are meant for."""
     path: str
@@ -76,7 +78,9 @@ class Job:
     def partitions(self) -> int:
         """Hash partitions of the digests, so many that merging one keeps within `dedup.memory`: a function of the plan alone."""
         text = sum(weighed_bytes(piece) for split in self.splits for piece in split["pieces"])
-        return min(1 << 12, -(-text // _SHORTEST_RECORD * _MERGED_ENTRY // self.settings.dedup.memory) or 1)
+        dedup = self.settings.dedup
+        entry = _MERGED_ENTRY + (_MERGED_BAND * dedup.near.bands if dedup.near else 0)
+        return min(1 << 12, -(-text // _SHORTEST_RECORD * entry // dedup.memory) or 1)
 
     @cached_property
     def cuts_lines(self) -> bool:

@@ -1,7 +1,8 @@
 """The model: *preparing* a split reads its records and takes them through the record stages. What is kept goes to a work
 file, with the digests that duplicates are found by; what isn't goes to rejects. Only handles come out.
 
-Text never leaves the process but to disk, and memory is bounded by the batch (and by the split for its rejects).
+Text never leaves the process but to disk, and memory is bounded by the batch (and by the split for its rejects, digests
+and signatures).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.dedup.near import NearRun
 from pipelines.dedup.runs import DigestRun, LineRun
 from pipelines.job import Handle, Job, key_of
 from pipelines.origin import doc_ids
@@ -24,6 +26,8 @@ from schemas.artifact import Part
 from schemas.ledger import Ledger
 
 STAGE = "prepare"
+
+Run = DigestRun | LineRun | NearRun
 
 
 def prepare_split(job: Job, ordinal: int) -> list[tuple[int, Handle]]:
@@ -38,20 +42,24 @@ def prepare_split(job: Job, ordinal: int) -> list[tuple[int, Handle]]:
 def run_handles(part: Part, ordinal: int) -> list[tuple[int, Handle]]:
     """(partition, handle) of each run that a part of this stage wrote, empty ones too: every partition leaves a part record."""
     handles = []
+    files = {file.path.split("/")[-2]: file for file in part.files}
     for kind, offsets in part.facts["offsets"].items():
-        file = next(f for f in part.files if f.path.startswith(f"{kind}/"))
         for partition, (start, end) in enumerate(pairwise(offsets)):
-            handles.append((partition, Handle(kind, ordinal, file.path, start, end - start, file.digest)))
+            handles.append((partition, Handle(kind, ordinal, files[kind].path, start, end - start, files[kind].digest)))
+    if (file := files.get("signatures")) is not None:  # whoever meets in a band, in whatever partition, is looked up in them
+        whole = Handle("signatures", ordinal, file.path, 0, file.rows or 0, file.digest)
+        handles += [(partition, whole) for partition in range(part.facts["partitions"])]
     return handles
 
 
 def _prepare(job: Job, ordinal: int) -> Part:
     ledgers = inputs_ledger(job.splits[ordinal])
+    encodings: dict[str, Counter[str]] = {}
     rejects: list[pa.RecordBatch] = []
     runs = _open_runs(job)
 
     def prepared() -> Iterator[pa.RecordBatch]:
-        for batch in read_batches(job, job.splits[ordinal], ledgers):
+        for batch in read_batches(job, job.splits[ordinal], ledgers, encodings):
             source = job.sources[batch.column("source")[0].as_py()]
             for sifted in run_stages(batch, source, job.settings):
                 rejects.append(sifted.rejects)
@@ -60,7 +68,7 @@ def _prepare(job: Job, ordinal: int) -> Part:
                         run.add(sifted.kept)
                     yield sifted.kept
 
-    return _record(job, ordinal, prepared(), rejects, runs, ledgers, {})
+    return _record(job, ordinal, prepared(), rejects, runs, ledgers, {"encodings": encodings})
 
 
 def record_failed(job: Job, ordinal: int, why: str) -> Part:
@@ -73,10 +81,14 @@ def record_failed(job: Job, ordinal: int, why: str) -> Part:
     return _record(job, ordinal, iter(()), [], _open_runs(job), ledgers, {"failed": why})
 
 
-def _open_runs(job: Job) -> list[DigestRun | LineRun]:
-    longer_than = job.settings.held_out.cut_shared_lines_over
-    runs: list[DigestRun | LineRun] = [DigestRun(job.settings.dedup.conflict_field)]
-    return runs if longer_than is None else [*runs, LineRun(longer_than)]
+def _open_runs(job: Job) -> list[Run]:
+    longer_than, near = job.settings.held_out.cut_shared_lines_over, job.settings.dedup.near
+    runs: list[Run] = [DigestRun(job.settings.dedup.conflict_field)]
+    if longer_than is not None:
+        runs.append(LineRun(longer_than))
+    if near is not None:
+        runs.append(NearRun(near))
+    return runs
 
 
 def _record(
@@ -84,11 +96,11 @@ def _record(
     ordinal: int,
     prepared: Iterator[pa.RecordBatch],
     rejects: list[pa.RecordBatch],
-    runs: list[DigestRun | LineRun],
+    runs: list[Run],
     ledgers: dict[str, Ledger],
     facts: dict[str, Any],
 ) -> Part:
-    """Write all files of a part, and its record. `rejects`, `runs` and `ledgers` fill while `prepared` is drawn."""
+    """Write all files of a part, and its record. `rejects`, `runs`, `ledgers` and `facts` fill while `prepared` is drawn."""
     stem = key_of(ordinal)
     path = job.temporary(f"prepared-{stem}")
     rows = write_shard(path, PREPARED, prepared, compress=True)
@@ -101,7 +113,11 @@ def _record(
     for run in runs:
         path = job.temporary(f"{run.kind}-{stem}")
         offsets[run.kind] = run.write(path, job.partitions)
-        files.append(job.draft.adopt(path, folder=run.kind, stem=stem, suffix=".arrow", role="digests", rows=offsets[run.kind][-1]))
+        files.append(job.draft.adopt(path, folder=run.folder, stem=stem, suffix=".arrow", role=run.role, rows=offsets[run.kind][-1]))
+        if isinstance(run, NearRun):
+            path = job.temporary(f"signatures-{stem}")
+            rows = run.write_signatures(path)
+            files.append(job.draft.adopt(path, folder="signatures", stem=stem, suffix=".arrow", role="digests", rows=rows))
     read = {source: ledger + rejected_ledger(table, source) for source, ledger in ledgers.items()}
     facts |= {
         "partitions": job.partitions,
@@ -121,8 +137,13 @@ def inputs_ledger(split: dict[str, Any]) -> dict[str, Ledger]:
     return {n: Ledger(read[n] + empty[n] + unreadable[n], read[n], empty[n], unreadable[n]) for n in sorted(names)}
 
 
-def read_batches(job: Job, split: dict[str, Any], ledgers: dict[str, Ledger]) -> Iterator[pa.RecordBatch]:
-    """The records of a split as batches of schema RAW, each of one source; counts what is read into `ledgers`."""
+def read_batches(
+    job: Job, split: dict[str, Any], ledgers: dict[str, Ledger], encodings: dict[str, Counter[str]]
+) -> Iterator[pa.RecordBatch]:
+    """The records of a split as batches of schema RAW, each of one source.
+
+    Counts what is read into `ledgers`, and by source the files that begin here by their encoding into `encodings`.
+    """
     rows: list[tuple[Any, ...]] = []
     size, seq, name = 0, 0, ""
     for piece in split["pieces"]:
@@ -133,6 +154,9 @@ def read_batches(job: Job, split: dict[str, Any], ledgers: dict[str, Ledger]) ->
         source = job.sources[name]
         file = open_piece(piece, source, job.roots[name])
         encoding = "utf-8" if source.format == "jsonl" else file.encoding
+        if piece["start"] == 0:
+            json_in_utf8 = source.format == "jsonl" and source.encoding is None and len(file.newline) == 1
+            encodings.setdefault(name, Counter())["utf-8" if json_in_utf8 else file.encoding] += 1
         records = owned = 0
         for record in read_records(file, source, job.settings.clean.max_document_bytes):
             rows.append((seq, file.uri, encoding, record))

@@ -22,9 +22,10 @@ from itertools import chain, count, repeat, zip_longest
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pipelines.dedup.exact import find_duplicates
+from pipelines.annotate import annotator_for
+from pipelines.dedup import find_losers
 from pipelines.dedup.lines import find_shared_lines
-from pipelines.finish import Annotators, annotator_of, finish_split
+from pipelines.finish import Annotators, finish_split
 from pipelines.job import Handle, Job, key_of
 from pipelines.prepare import prepare_split
 from pipelines.sources import expected_bytes
@@ -41,7 +42,7 @@ class RunnerFailed(Exception):
 _SETTLING = 1.0
 """Seconds in which the end of a worker process is noticed for certain."""
 
-_ANNOTATION_COST = {"plain": 1, "rjieba": 2, "spacy": 40}
+_ANNOTATION_COST = {"plain": 1, "fast": 2, "rjieba": 2, "spacy": 40}
 """Seconds of annotating against those of reading back and writing, roughly."""
 
 
@@ -106,7 +107,7 @@ def placements(job: Job) -> tuple[list[int], list[int]]:
 def _finish_cost(job: Job, split: Mapping[str, list[dict[str, str]]]) -> int:
     langs = {job.sources[piece["source"]].lang for piece in split["pieces"]}
     settings = job.settings
-    engines = [annotator_of(settings, lang) for lang in langs if lang] + [a for a in settings.annotate.values() if None in langs]
+    engines = [annotator_for(settings.annotate, lang) for lang in langs if lang] + [a for a in settings.annotate.values() if None in langs]
     return 1 + max((_ANNOTATION_COST[annotator.engine] for annotator in engines), default=1)
 
 
@@ -170,7 +171,7 @@ def _prepare(draft: str, ordinal: int) -> list[tuple[int, Handle]]:
 
 
 def _duplicates(draft: str, partition: int, runs: list[Handle]) -> list[tuple[int, Handle]]:
-    return find_duplicates(_opened(draft)[0], partition, [run for run in runs if run.kind == "digests"])
+    return find_losers(_opened(draft)[0], partition, runs)
 
 
 def _lines(draft: str, partition: int, runs: list[Handle], losers: dict[int, list[Handle]]) -> list[tuple[int, Handle]]:

@@ -1,35 +1,46 @@
 """The model: the *tokens* step writes one token shard for each document shard, in the same order, row i for row i.
 
-    document batch -> Encoder -> ids -> byte-length check -> word starts and sentence ends in tokens -> record batch
+    document batch -> encoder -> ids -> byte-length check -> word starts and sentence ends in tokens -> record batch
 
-`python -m pipelines.tokens DRAFT` works through the document shards and leaves a part record for each; a shard with a
-valid record is not done again. The library's threads share the work of a batch: ids do not depend on their number.
+`python -m pipelines.tokens DRAFT` works through the document shards, on as many processes as the run has workers, and leaves
+a part record for each; a shard with a valid record is not done again. Ids depend neither on the number of processes nor on
+the engine that computed them; what that was and what was checked is told in the scratch folder, for `run.json`.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.encode import Encoder, NotLossless
+from pipelines.encode import AnyEncoder, NotLossless, open_encoder
+from pipelines.workers import for_each
 from schemas.arrow import read_shard, tokens_schema, write_shard
 from schemas.artifact import Artifact, File
-from schemas.child import run_child
+from schemas.child import RUN_FACTS, run_child
 from schemas.draft import Draft
+from schemas.files import replace
+from schemas.fingerprint import canonical_json, read_json
 from schemas.recipe import Tokens
 
-STEP_VERSION: int = 1
+T = TypeVar("T")
+
+STEP_VERSION: int = 2
 """Raised by hand when the output of this step changes."""
 
 STAGE = "tokens"
+_CHECKS = "checks"
 
 _COLUMNS = ["doc_id", "source", "lang", "subset", "text", "word_starts", "sentence_ends"]
 
@@ -38,24 +49,21 @@ Counts = dict[str, dict[str, int]]
 
 
 def engines(settings: Tokens) -> dict[str, str]:
-    """Versions of what decides the tokens, for fingerprints."""
-    return {settings.engine: version(settings.engine), "pyarrow": version("pyarrow")}
+    """Versions of what decides the tokens, for fingerprints: ids are the reference's, whatever computes them."""
+    return {"tokenizers": version("tokenizers"), "pyarrow": version("pyarrow")}
 
 
-def run(draft: Draft) -> None:
+def run(draft: Draft, workers: int = 1) -> None:
     """Encode every document shard of the draft's input that has no valid part record yet.
 
     Raises `NotLossless` naming the document whose tokens' bytes are not its own.
     """
-    (file,) = draft.input("tokenizer").manifest.files("tokenizer")
-    encoder = Encoder(draft.input("tokenizer").path / file.path)
-    schema = tokens_schema(encoder.vocab_size, {"tokenizer": file.digest, "engine": encoder.version, "vocab_size": str(encoder.vocab_size)})
-    for key, shard in _document_shards(draft.input("documents")):
-        if draft.part(STAGE, key) is None:
-            _encode_shard(draft, key, shard, encoder, schema)
+    todo = [key for key, _ in document_shards(draft.input("documents")) if draft.part(STAGE, key) is None]
+    for_each(_encode_shard, [(str(draft.path), key) for key in todo], workers)
+    tell_checks(draft.scratch())
 
 
-def _document_shards(documents: Artifact) -> Iterator[tuple[str, File]]:
+def document_shards(documents: Artifact) -> Iterator[tuple[str, File]]:
     """Key of the part and file of every document shard, in order."""
     for part in documents.manifest.parts:
         shards = [file for file in part.files if file.role == "documents"]
@@ -63,69 +71,158 @@ def _document_shards(documents: Artifact) -> Iterator[tuple[str, File]]:
             yield part.key if len(shards) == 1 else f"{part.key}-{number}", shard
 
 
-def _encode_shard(draft: Draft, key: str, shard: File, encoder: Encoder, schema: pa.Schema) -> None:
-    path = draft.input("documents").path / shard.path
-    counts: dict[str, Counts] = {"tokens": {}, "bytes": {}}
+class _Work(NamedTuple):
+    """A draft at work in this process."""
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        for batch in read_shard(path).select(_COLUMNS).to_batches():
-            encoded = encode_batch(batch, encoder, schema)
-            _add(counts["tokens"], encoded, np.diff(encoded.column("tokens").offsets.to_numpy()))
-            _add(counts["bytes"], encoded, encoded.column("n_bytes").to_numpy())
-            yield encoded
+    draft: Draft
+    shards: dict[str, File]
+    encoder: AnyEncoder
+    schema: pa.Schema
 
+
+@lru_cache(maxsize=1)
+def _opened(path: str) -> _Work:
+    draft = Draft.open(path)
+    (file,) = draft.input("tokenizer").manifest.files("tokenizer")
+    encoder = open_encoder(draft.input("tokenizer").path / file.path, Tokens.model_validate(draft.settings).engine)
+    made_by = {"tokenizer": file.digest, "engine": encoder.version, "vocab_size": str(encoder.vocab_size)}
+    return _Work(draft, dict(document_shards(draft.input("documents"))), encoder, tokens_schema(encoder.vocab_size, made_by))
+
+
+def _encode_shard(path: str, key: str) -> None:
+    draft, shards, encoder, schema = _opened(path)
+    source = draft.input("documents").path / shards[key].path
     temporary = draft.scratch() / f"{STAGE}-{key}-{uuid.uuid4().hex}.arrow"
-    try:
-        rows = write_shard(temporary, schema, batches(), compress=False)
-    except NotLossless as error:
-        raise NotLossless(f"{path}: {error}") from error
+
+    def write(encoder: AnyEncoder) -> tuple[int, dict[str, Counts]]:
+        counts: dict[str, Counts] = {what: {} for what in (("tokens", "bytes") if encoder.lossless else ("tokens", "bytes", "uncovered"))}
+        try:
+            return write_shard(temporary, schema, _batches(source, encoder, schema, counts), compress=False), counts
+        except NotLossless as error:
+            raise NotLossless(f"{source}: {error}") from error
+
+    with checks_of(encoder, draft.scratch(), key):
+        rows, facts = trusting(encoder, write)
     file = draft.adopt(temporary, folder="tokens", stem=key, suffix=".arrow", role="tokens", rows=rows)
-    draft.add_part(STAGE, key, [file], facts=counts)
+    draft.add_part(STAGE, key, [file], facts=facts)
 
 
-def encode_batch(batch: pa.RecordBatch, encoder: Encoder, schema: pa.Schema) -> pa.RecordBatch:
-    """Token rows of a batch of documents, row i for row i.
+def _batches(source: Path, encoder: AnyEncoder, schema: pa.Schema, counts: dict[str, Counts]) -> Iterator[pa.RecordBatch]:
+    for batch in read_shard(source).select(_COLUMNS).to_batches():
+        encoded, uncovered = encode_batch(batch, encoder, schema)
+        _add(counts["tokens"], encoded, np.diff(encoded.column("tokens").offsets.to_numpy()))
+        _add(counts["bytes"], encoded, encoded.column("n_bytes").to_numpy())
+        if "uncovered" in counts:
+            _add(counts["uncovered"], encoded, uncovered)
+        yield encoded
 
-    Raises `NotLossless` naming the first document whose tokens' bytes do not add up to its own.
+
+def trusting(encoder: AnyEncoder, write: Callable[[AnyEncoder], T]) -> T:
+    """What `write` makes by an encoder; if its engine is found out meanwhile, what the reference makes instead of all of it."""
+    trusted = encoder.trusted
+    made = write(encoder)
+    if trusted and not encoder.trusted:
+        encoder.checks["shards again by the reference"] += 1
+        return write(encoder.reference)
+    return made
+
+
+@contextmanager
+def checks_of(encoder: AnyEncoder, scratch: Path, key: str) -> Iterator[None]:
+    """Keep what an encoder checks meanwhile, as a file of the scratch folder."""
+    before = encoder.checks.copy()
+    yield
+    told = {"engine": encoder.engine, "checks": encoder.checks - before}
+    (scratch / _CHECKS).mkdir(exist_ok=True)
+    replace(scratch / _CHECKS / f"{key}.json", canonical_json(told))
+
+
+def tell_checks(scratch: Path) -> None:
+    """Add up what was checked over all shards, for `run.json`: it is no content, since ids are the same without it."""
+    told = [read_json(path) for path in sorted((scratch / _CHECKS).glob("*.json"))]
+    checks: Counter[str] = sum((Counter(one["checks"]) for one in told), Counter())
+    facts = {"engines": sorted({one["engine"] for one in told}), "checks": dict(sorted(checks.items()))}
+    replace(scratch / RUN_FACTS, canonical_json(facts))
+
+
+def encode_batch(batch: pa.RecordBatch, encoder: AnyEncoder, schema: pa.Schema) -> tuple[pa.RecordBatch, npt.NDArray[np.int64]]:
+    """Token rows of a batch of documents, row i for row i; and how many characters of each no token covers, white space aside.
+
+    Documents that nobody looked for words in have no `word_starts` column; `word_start` and `sentence_ends` are null then.
+    Raises `NotLossless` naming the first document whose tokens' bytes do not add up to its own, for a lossless tokenizer.
     """
     text = batch.column("text")
     n_bytes = pc.binary_length(text).to_numpy().astype(np.int64)
-    ids, counts = encoder.encode(text.to_pylist())
-    lengths = encoder.token_bytes(ids)
-    rows = _offsets(counts)
-    ends = np.cumsum(lengths)
-    encoded = np.diff(np.concatenate(([0], ends))[rows])
+    encoded = encoder.encode_column(text, batch.column("doc_id"))
+    rows, bounds = _offsets(encoded.counts), _offsets(n_bytes)
+    if encoded.starts is None:
+        ends = np.cumsum(encoded.lengths)
+        starts, uncovered = ends - encoded.lengths, np.zeros(len(text), np.int64)
+        _check_lengths(batch.column("doc_id"), np.diff(np.concatenate(([0], ends))[rows]), n_bytes)
+        token_starts = pa.nulls(len(text), pa.list_(pa.uint32()))
+    else:
+        starts = encoded.starts + np.repeat(bounds[:-1], encoded.counts)
+        ends = np.maximum.accumulate(starts + encoded.lengths)
+        uncovered = _uncovered(text, bounds, starts, starts + encoded.lengths)
+        token_starts = _lists(rows, encoded.starts.astype(np.uint32))
+    word_start = sentence_ends = None
+    if "word_starts" in batch.schema.names:
+        word_start = _lists(rows, _word_starts(batch.column("word_starts"), bounds, rows, ends))
+        sentences = _lengths(batch.column("sentence_ends"))
+        tokens_before = np.searchsorted(starts, _from_batch_start(batch.column("sentence_ends"), bounds))
+        sentence_ends = _lists(_offsets(sentences), (tokens_before - np.repeat(rows[:-1], sentences)).astype(np.uint32))
+    columns = {
+        **{name: batch.column(name) for name in ("doc_id", "source", "lang", "subset")},
+        "tokens": pa.LargeListArray.from_arrays(rows, encoded.ids.astype(schema.field("tokens").type.value_type.to_pandas_dtype())),
+        "token_starts": token_starts,
+        "word_start": word_start,
+        "sentence_ends": sentence_ends,
+        "n_bytes": pa.array(n_bytes.astype(np.uint64)),
+    }
+    arrays = [pa.nulls(len(text), field.type) if columns[field.name] is None else columns[field.name] for field in schema]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema), uncovered
+
+
+def _check_lengths(doc_ids: pa.Array, encoded: npt.NDArray[np.int64], n_bytes: npt.NDArray[np.int64]) -> None:
     if (wrong := np.flatnonzero(encoded != n_bytes)).size:
         row = int(wrong[0])
-        raise NotLossless(
-            f"document {batch.column('doc_id')[row].as_py().hex()}: its tokens hold {encoded[row]:,} bytes, its text {n_bytes[row]:,}"
-        )
-    starts = ends - lengths
-    text_starts = _offsets(n_bytes)
-    begins = np.zeros(int(text_starts[-1]) + 1, bool)
-    begins[_from_batch_start(batch.column("word_starts"), text_starts)] = True
-    # A token of byte-level BPE takes the space before its word along, so any of its bytes may be the word's first.
-    word_start = np.logical_or.reduceat(begins[:-1], starts) if starts.size else begins[:0]
-    sentence_ends = np.searchsorted(starts, _from_batch_start(batch.column("sentence_ends"), text_starts))
-    sentences = _lengths(batch.column("sentence_ends"))
-    return pa.RecordBatch.from_arrays(
-        [
-            *(batch.column(name) for name in ("doc_id", "source", "lang", "subset")),
-            pa.LargeListArray.from_arrays(pa.array(rows), pa.array(ids).cast(schema.field("tokens").type.value_type)),
-            pa.nulls(len(text), pa.list_(pa.uint32())),
-            pa.ListArray.from_arrays(pa.array(rows, pa.int32()), pa.array(word_start)),
-            pa.ListArray.from_arrays(
-                pa.array(_offsets(sentences), pa.int32()),
-                pa.array(sentence_ends - np.repeat(rows[:-1], sentences), pa.uint32()),
-            ),
-            pa.array(n_bytes, pa.uint64()),
-        ],
-        schema=schema,
-    )
+        raise NotLossless(f"document {doc_ids[row].as_py().hex()}: its tokens hold {encoded[row]:,} bytes, its text {n_bytes[row]:,}")
+
+
+def _word_starts(
+    words: pa.ListArray, bounds: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Of each token, whether a word begins in it, or between the token before and it.
+
+    A token of byte-level BPE takes the space before its word along, so any of its bytes may be the word's first.
+    """
+    ended = np.cumsum(np.bincount(ends, minlength=int(bounds[-1]) + 1))  # by byte: tokens that end there or before
+    found = ended[_from_batch_start(words, bounds)]
+    begins = np.zeros(ends.size, bool)
+    begins[found[found < np.repeat(rows[1:], _lengths(words))]] = True
+    return begins
+
+
+def _uncovered(
+    text: pa.StringArray, bounds: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Characters of each text that lie in no token and aren't white space."""
+    depth = np.bincount(starts, minlength=int(bounds[-1]) + 1) - np.bincount(ends, minlength=int(bounds[-1]) + 1)
+    bare = np.cumsum(depth)[:-1] == 0
+    data = np.frombuffer(b"".join(value.as_buffer() for value in text), np.uint8)
+    counts = np.zeros(len(text), np.int64)
+    for row in np.unique(np.searchsorted(bounds, np.flatnonzero(bare), side="right") - 1).tolist():
+        own = slice(bounds[row], bounds[row + 1])
+        counts[row] = sum(not character.isspace() for character in data[own][bare[own]].tobytes().decode("utf-8", "replace"))
+    return counts
+
+
+def _lists(offsets: npt.NDArray[np.int64], values: npt.NDArray[Any]) -> pa.ListArray:
+    return pa.ListArray.from_arrays(offsets.astype(np.int32), values)
 
 
 def _offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return np.concatenate(([0], np.cumsum(lengths)))
+    return np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
 
 
 def _lengths(lists: pa.ListArray) -> npt.NDArray[np.int64]:
@@ -144,9 +241,7 @@ def _add(counts: Counts, batch: pa.RecordBatch, amounts: npt.NDArray[np.integer]
 
 
 def _work(draft: Draft) -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    os.environ["RAYON_NUM_THREADS"] = str(draft.task["run"]["workers"])
-    run(draft)
+    run(draft, draft.task["run"]["workers"])
 
 
 def main(arguments: list[str]) -> int:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import apache_beam as beam
 
-from pipelines.dedup.exact import find_duplicates
+from pipelines.dedup import LOSERS, find_losers
 from pipelines.dedup.lines import find_shared_lines
 from pipelines.finish import Annotators, finish_split
 from pipelines.job import Handle, Job
@@ -87,8 +87,7 @@ class FindDuplicates(_ForEverySplit):
 
     def process(self, group: Grouped) -> Iterator[Keyed]:
         partition, handles = group
-        runs = [run for run in map(Handle._make, handles) if run.kind == "digests"]
-        yield from self._say(find_duplicates(self._job, partition, runs))
+        yield from self._say(find_losers(self._job, partition, list(map(Handle._make, handles))))
 
 
 @beam.typehints.with_input_types(Grouped, Iterable[Keyed])
@@ -99,7 +98,7 @@ class FindSharedLines(_ForEverySplit):
     def process(self, group: Grouped, losers: Iterable[Keyed]) -> Iterator[Keyed]:
         partition, handles = group
         runs = [run for run in map(Handle._make, handles) if run.kind == "lines"]
-        lost = [(split, Handle._make(handle)) for split, handle in losers if handle[0] == "losers"]
+        lost = [(split, Handle._make(handle)) for split, handle in losers if handle[0] in LOSERS]
         by_split: dict[int, list[Handle]] = {}
         for split, handle in lost:
             by_split.setdefault(split, []).append(handle)

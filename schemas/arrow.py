@@ -68,12 +68,16 @@ REJECTS = pa.schema(
     ]
 )
 
+PLACES = pa.schema([REJECTS.field(name) for name in ("doc_id", "source", "uri", "record", "record_bytes")])
+"""Of token rows without a document shard: where each comes from."""
+
 
 def tokens_schema(vocab_size: int, metadata: Mapping[str, str] | None = None) -> pa.Schema:
     """The schema of token shards: ids are uint16 when the vocabulary fits, else uint32, without special tokens.
 
     ``source``, ``lang`` and ``subset`` repeat the document's, so that a trainer needs no second file.
     ``token_starts`` (byte offsets) is null for byte-level tokenizers, where it is a cumulative sum of token lengths.
+    ``word_start`` and ``sentence_ends`` are null where nobody looked for words: text that was tokenized without a documents step.
     """
     width = pa.uint16() if vocab_size <= 1 << 16 else pa.uint32()
     return pa.schema(
@@ -84,8 +88,8 @@ def tokens_schema(vocab_size: int, metadata: Mapping[str, str] | None = None) ->
             pa.field("subset", pa.string(), nullable=False),
             pa.field("tokens", pa.large_list(width), nullable=False),
             pa.field("token_starts", pa.list_(pa.uint32())),
-            pa.field("word_start", pa.list_(pa.bool_()), nullable=False),
-            pa.field("sentence_ends", pa.list_(pa.uint32()), nullable=False),
+            pa.field("word_start", pa.list_(pa.bool_())),
+            pa.field("sentence_ends", pa.list_(pa.uint32())),
             pa.field("n_bytes", pa.uint64(), nullable=False),
         ],
         metadata=dict(metadata or {}),

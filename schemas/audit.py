@@ -1,7 +1,7 @@
 """The model: an *audit* derives what a manifest claims from the files themselves. Each *finding* names a file.
 
 Digests and sizes of all files, part records and plan; rows of shards; for documents the ledger from the rows of its
-shards; for tokens the alignment of rows with the documents they came from.
+shards; for tokens the alignment of rows with the documents or places they came from.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from schemas.artifact import Artifact, File, Part
 from schemas.draft import PLAN
 from schemas.fingerprint import canonical_json, digest_file, digest_json, read_json
 
+_WITH_RECORDS = ("finish", "tokenize")
+"""Stages whose shards hold every record that was read."""
+
 
 def audit(artifact: Artifact, documents: Artifact | None = None) -> list[str]:
     """All findings, empty if the artifact is sound. `documents` is the input of a tokens artifact, if it is at hand."""
@@ -27,10 +30,9 @@ def audit(artifact: Artifact, documents: Artifact | None = None) -> list[str]:
         for finding in _file(artifact.path, file):
             damaged.add(file.path)
             findings.append(finding)
-    if artifact.kind == "documents":
-        for part in artifact.manifest.parts:
-            if part.stage == "finish" and not damaged & {f.path for f in part.files}:
-                findings += _ledger(artifact.path, part)
+    for part in artifact.manifest.parts:
+        if part.stage in _WITH_RECORDS and not damaged & {f.path for f in part.files}:
+            findings += [*_ledger(artifact.path, part), *_places(artifact.path, part)]
     if artifact.kind == "tokens" and documents is not None and not damaged:
         findings += _alignment(artifact, documents)
     for source, ledger in artifact.manifest.ledgers.items():
@@ -98,7 +100,7 @@ def _ledger(folder: Path, part: Part) -> Iterator[str]:
     rejected: Counter[tuple[str, str]] = Counter()
     rejected_bytes: Counter[tuple[str, str]] = Counter()
     for file in part.files:
-        if file.role == "documents":
+        if file.role in ("documents", "places"):
             table = read_shard(folder / file.path).group_by("source").aggregate([("record_bytes", "sum"), ("record_bytes", "count")])
             for source, total, count in zip(*_columns(table, "source", "record_bytes_sum", "record_bytes_count"), strict=True):
                 kept[source] += count
@@ -123,6 +125,14 @@ def _ledger(folder: Path, part: Part) -> Iterator[str]:
             found = (rejected[source, reason], rejected_bytes[source, reason])
             if claimed != found:
                 yield f"{record}: source {source}: {reason} {claimed[0]:,} in the ledger, {found[0]:,} in the shards"
+
+
+def _places(folder: Path, part: Part) -> Iterator[str]:
+    """Compare the rows of token shards with the places beside them, if there are any."""
+    shards = {role: [folder / file.path for file in part.files if file.role == role] for role in ("tokens", "places")}
+    for tokens, places in zip(shards["tokens"], shards["places"], strict=bool(shards["places"])):
+        if read_shard(tokens).column("doc_id") != read_shard(places).column("doc_id"):
+            yield f"{tokens}: its rows are not aligned with {places}"
 
 
 def _columns(table: pa.Table, *names: str) -> list[list[object]]:

@@ -12,6 +12,9 @@ from schemas.artifact import Damaged
 from schemas.draft import Draft
 from schemas.errors import RequestError
 
+RUN_FACTS = "run-facts.json"
+"""In the scratch folder: what a child wants told in `run.json`, since it is no content of the artifact."""
+
 
 def run_child(module: str, arguments: list[str], work: Callable[[Draft], None]) -> int:
     """Do `work` on the draft at `arguments[0]`; return the exit code."""

@@ -2,11 +2,13 @@
 taken) by its owner, who touches it as a heartbeat; the highest number is the holder, and fences off all lower ones.
 
 A lease is free when its holder has released it, its process is gone (same host), or its heartbeat is older than
-`STALE` seconds (another host). Two runs of one step thus give one artifact: the second waits and then reuses.
+`STALE` seconds (another host). Two runs of one step thus give one artifact: the second waits and then reuses. A new
+holder removes what lower numbers left; the highest stays, so that numbers never begin anew.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -45,9 +47,11 @@ class Lease:
         told = False
         while not self._take():
             if not told:
-                self._waiting(self._path(self._highest()).read_text())
-                told = True
+                with contextlib.suppress(FileNotFoundError):  # it was just taken over
+                    self._waiting(self._path(self._highest()).read_text())
+                    told = True
             time.sleep(0.5)
+        self._forget_lower()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
         self._thread.start()
         return self
@@ -68,19 +72,29 @@ class Lease:
             return False
         owner = {"host": _host(), "pid": os.getpid(), "started": _started(os.getpid())}
         self.number = highest + 1
-        return create(self._path(self.number), json.dumps(owner).encode())
+        # Between look and create others may have come, gone, and been forgotten: then a higher number stands.
+        return create(self._path(self.number), json.dumps(owner).encode()) and self._highest() == self.number
 
     def _is_free(self, number: int) -> bool:
         if self._released(number).exists():
             return True
-        owner = json.loads(self._path(number).read_bytes())
-        if owner["host"] == _host():
-            return _started(owner["pid"]) != owner["started"]
-        return time.time() - self._path(number).stat().st_mtime > STALE
+        try:
+            owner = json.loads(self._path(number).read_bytes())
+            if owner["host"] == _host():
+                return _started(owner["pid"]) != owner["started"]
+            return time.time() - self._path(number).stat().st_mtime > STALE
+        except FileNotFoundError:  # a new holder has removed it
+            return False
+
+    def _forget_lower(self) -> None:
+        for path in self.folder.iterdir():
+            if path.suffix in (".json", ".released") and int(path.stem) < self.number:
+                path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT):
-            os.utime(self._path(self.number))
+            with contextlib.suppress(FileNotFoundError):  # the lease was taken over; `check` tells
+                os.utime(self._path(self.number))
 
     def _highest(self) -> int:
         return max((int(p.stem) for p in self.folder.glob("*.json")), default=0)

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from schemas.languages import is_language
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -51,7 +53,7 @@ class Source(Section):
     """What one document is in a txt file."""
     text_field: str = "text"
     """The JSON key that holds the text; other keys go to `extra`."""
-    lang: str | None = None
+    lang: Annotated[str, AfterValidator(is_language)] | None = None
     """Declared language (`code` for source code); null: identified for each document."""
     encoding: Annotated[str, AfterValidator(_is_encoding)] | None = None
     """Declared encoding; null: byte order mark, then detection."""
@@ -94,10 +96,30 @@ class Rules(Section):
     min_lang_score: Fraction | None = None
 
 
+class Near(Section):
+    """When a document counts as a near duplicate of an earlier one, by MinHash over words (over characters where no spaces are written)."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Jaccard similarity of the two sets of n-grams; it is estimated, and an estimate passes down to two standard deviations below."""
+    ngram: Positive = 5
+    """Words, or characters, of an n-gram. A shorter document is never a near duplicate."""
+    bands: Positive = 16
+    """Documents that agree in all rows of a band are compared: with 16 x 7, 0.977 of the pairs at 0.8."""
+    rows: Positive = 7
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 1
+
+    @property
+    def hashes(self) -> int:
+        """Hash functions of a signature."""
+        return self.bands * self.rows
+
+
 class Dedup(Section):
     """Which repeated texts go; the first in canonical order stays."""
 
     exact: bool = True
+    near: Near | None = None
+    """Drop near duplicates, too (`near: {}` takes the defaults); null: only equal texts go."""
     conflict_field: str | None = None
     """Key of `extra`; equal texts with different values there are all rejected as `label_conflict`."""
     memory: Positive = 256 << 20
@@ -122,15 +144,23 @@ class HeldOut(Section):
 class Annotator(Section):
     """Who finds sentences, words and parts of speech in one language."""
 
-    engine: Literal["spacy", "rjieba", "plain"]
-    """plain: rules by script, POS left null."""
+    engine: Literal["fast", "spacy", "rjieba", "plain"] = "fast"
+    """fast: rules and taggers of our own (POS is null where there is none); rjieba: Chinese by a dictionary; plain: by script, POS null."""
     model: str | None = None
     """Installed spaCy pipeline, for the spacy engine."""
+    standard: Literal["ud", "dictionary"] = "ud"
+    """Where the fast engine cuts Chinese words: as Universal Dependencies does, or as jieba's dictionary does."""
+    weights: str | None = None
+    """File of weights for the fast engine, made by `gristmill tagger train`; null: those that ship. Its content counts, not its place."""
 
     @model_validator(mode="after")
-    def _spacy_has_a_model(self) -> Annotator:
+    def _options_fit_the_engine(self) -> Annotator:
         if (self.engine == "spacy") != (self.model is not None):
             raise ValueError("the spacy engine needs a model, the name of an installed pipeline; the other engines take none")
+        if self.standard != "ud" and self.engine != "fast":
+            raise ValueError(f"a standard is chosen for the fast engine; {self.engine} has one of its own")
+        if self.weights is not None and self.engine != "fast":
+            raise ValueError(f"weights are for the fast engine; {self.engine} reads none")
         return self
 
 
@@ -145,7 +175,7 @@ class Corpus(Section):
     dedup: Dedup = Dedup()
     held_out: HeldOut = HeldOut()
     annotate: dict[str, Annotator] = {}
-    """By language; `default` serves the others (plain if absent)."""
+    """By language; `default` serves the others. Without it they get the fast engine, and source code (`code`) the plain one."""
     split_bytes: Positive = 32 << 20
     """Target size of a split, in bytes of input as stored."""
     keep_raw: bool = False
@@ -160,26 +190,83 @@ class Corpus(Section):
             raise ValueError(f"two sources have one name: {sorted(n for n in set(names) if names.count(n) > 1)}")
         return self
 
+    @model_validator(mode="after")
+    def _languages_are_known(self) -> Corpus:
+        for section, languages in (("rules", self.rules), ("annotate", self.annotate)):
+            for language in sorted({*languages} - {"default"}):
+                try:
+                    is_language(language)
+                except ValueError as error:
+                    raise ValueError(f"{section}.{language}: {error}") from None
+        return self
+
 
 class Tokenizer(Section):
     """The tokenizer step: a deterministic sample of the training subset in, tokenizer.json out."""
 
-    kind: Literal["byte_bpe"] = "byte_bpe"
+    kind: Literal["byte_bpe", "wordpiece", "unigram"] = "byte_bpe"
+    """byte_bpe: lossless; wordpiece: BERT's; unigram: SentencePiece's. The last two rewrite text, and give back what they made of it."""
+    family: Literal["decoder", "bert", "t5"] | None = None
+    """Models whose special tokens and template it gets; null: decoder for byte_bpe, bert for wordpiece, t5 for unigram."""
     vocab_size: Annotated[int, Field(ge=512, le=1 << 20)] = 32_768
+    """Ids at the most, special tokens and sentinels included."""
+    pre_tokenizer: Literal["cl100k", "o200k", "indent", "han"] | None = None
+    """Where a byte_bpe always cuts: as GPT-4 (cl100k, the default) or GPT-4o; indent: new line and indentation stay together;
+    han: that, and no token joins Chinese with anything else."""
+    digits: Literal["threes", "right", "single"] | None = None
+    """How a byte_bpe cuts numbers: in threes from the left (the default) or from the right, or digit by digit."""
+    lowercase: bool = False
+    """For wordpiece: lower case and no accents, as BERT's uncased models have it."""
+    character_coverage: Annotated[float, Field(gt=0, le=1)] = 0.9995
+    """For wordpiece and unigram: the most frequent characters that make up this share of the sample get tokens."""
+    byte_fallback: bool = True
+    """For unigram: other characters become byte tokens; false: they are unknown."""
     sample_bytes: Positive = 64 << 20
-    """Bytes of text to train on, drawn evenly over `weights`."""
-    weights: dict[str, float] = {}
-    """Share of the sample by language; empty: as the corpus is."""
-    special_tokens: Annotated[tuple[str, ...], Field(min_length=3)] = ("<|bos|>", "<|eos|>", "<|pad|>")
-    """The first three begin a document, end it, and fill a batch up."""
+    """Bytes of text to train on, drawn evenly over `weights` and `source_weights`."""
+    weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Share of the sample by language; a language that isn't listed gets none; empty: as the corpus is."""
+    source_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """Share by source, within each language if `weights` are given too; a source that isn't listed gets none; empty: as the corpus is."""
+    special_tokens: dict[str, str] | Annotated[tuple[str, ...], Field(min_length=3)] = {}
+    """Token by role (bos, eos, pad, unk, cls, sep, mask) or by a name of your own; roles that aren't given are the family's. A list:
+    the first three begin a document, end it, and fill a batch up. With `path`: which of the file's tokens have these roles."""
+    sentinels: Count | None = None
+    """How many <extra_id_0>, <extra_id_1>, ... there are for spans that are cut out; null: 100 for t5, none for others."""
+    path: str | None = None
+    """A `tokenizer.json` to use instead of training one, relative to the folder that the command runs in; its content is the identity."""
     pin: str | None = None
     """`name@version` of a tokenizer to use instead of training one."""
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Tokenizer:
+        if self.path is not None and self.pin is not None:
+            raise ValueError("path and pin both say which tokenizer to use; give one of them")
+        trained = {
+            **dict.fromkeys(("kind", "family", "vocab_size", "sentinels"), ("byte_bpe", "wordpiece", "unigram")),
+            **dict.fromkeys(("pre_tokenizer", "digits"), ("byte_bpe",)),
+            "lowercase": ("wordpiece",),
+            "character_coverage": ("wordpiece", "unigram"),
+            "byte_fallback": ("unigram",),
+        }
+        for key, kinds in trained.items():
+            if getattr(self, key) == type(self).model_fields[key].default:
+                continue
+            if self.path is not None:
+                raise ValueError(f"{key} is for training; the tokenizer at path is used as it is")
+            if self.kind not in kinds:
+                raise ValueError(f"{key} is for {' and '.join(kinds)}, not for {self.kind}")
+        decoder = self.family == "decoder" or (self.family is None and self.kind == "byte_bpe")
+        if isinstance(self.special_tokens, tuple) and not decoder:
+            raise ValueError("this family has roles of its own: give special_tokens by role, as in {mask: '<mask>'}")
+        return self
 
 
 class Tokens(Section):
     """The tokens step: document shards in, row-aligned token shards out."""
 
-    engine: Literal["tokenizers"] = "tokenizers"
+    engine: Literal["auto", "tokenizers", "gigatoken"] = "auto"
+    """Who computes the ids; they are the same whoever does. tokenizers: the reference; gigatoken: many times faster, and refused where
+    it can't be proved equal (other tokenizers than byte-level BPE, unknown patterns); auto: gigatoken where it is, else tokenizers."""
 
 
 class Decoder(Section):
@@ -224,15 +311,35 @@ class Schedule(Section):
     final: Fraction = 0.0
 
 
+class Phase(Section):
+    """What changes from one step of pretraining on; a key that is left out stays as it was."""
+
+    step: Positive
+    """Steps that are taken before it."""
+    mix: dict[str, float] | None = None
+    context: Annotated[int, Field(ge=2)] | None = None
+    """Tokens of a sequence, at most `model.context`. Another window cuts the text anew."""
+    batch: Positive | None = None
+
+
 class Pretrain(Section):
     """The pretrain step: token shards in, a model out."""
 
     model: Decoder = Decoder()
-    steps: Positive = 1000
+    steps: Positive | None = 1000
+    """Null if `epochs` is given."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Instead of `steps`: as many steps as read no stream of text more often than this."""
     batch: Positive = 16
     """Sequences of `model.context` tokens a step, over all ranks."""
     mix: dict[str, float] = {}
-    """Share of the samples by language; empty: as the corpus is."""
+    """Share of the samples by language (`zh`), source (`books/*`) or both (`books/zh`); empty: as the corpus is."""
+    phases: tuple[Phase, ...] = ()
+    """Changes of mix, context or batch at later steps."""
+    packing: Literal["concat", "best_fit"] = "concat"
+    """concat: documents end to end, cut into blocks; best_fit: whole documents packed into sequences, cut only if longer than one."""
+    document_mask: bool = False
+    """Attend within documents only, with positions counted from each document's start in its sequence."""
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
     precision: Literal["float32", "bf16"] = "bf16"
@@ -244,6 +351,25 @@ class Pretrain(Section):
     checkpoint_every: Positive = 200
     keep_checkpoints: Positive = 2
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_take_the_place_of_steps(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("epochs") is not None:
+            return {"steps": None, **value}
+        return value
+
+    @model_validator(mode="after")
+    def _phases_follow_each_other(self) -> Pretrain:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"give either steps or epochs, not {'both' if self.epochs else 'neither'}")
+        starts = [phase.step for phase in self.phases]
+        if starts != sorted(set(starts)) or (self.steps is not None and starts and starts[-1] >= self.steps):
+            raise ValueError(f"phases start at steps {starts}: want them to grow, and to stay below steps ({self.steps})")
+        for phase in self.phases:
+            if phase.context is not None and phase.context > self.model.context:
+                raise ValueError(f"the phase at step {phase.step}: context {phase.context} is more than model.context {self.model.context}")
+        return self
 
 
 class Finetune(Section):
@@ -316,8 +442,9 @@ class Recipe(Section):
             raise ValueError(
                 f"finetune.max_tokens {self.finetune.max_tokens} is more than pretrain.model.context {self.pretrain.model.context}"
             )
-        if self.pretrain and self.pretrain.batch % self.run.ranks:
-            raise ValueError(f"pretrain.batch {self.pretrain.batch} does not divide over run.ranks {self.run.ranks}")
+        for batch in (self.pretrain.batch, *(phase.batch for phase in self.pretrain.phases)) if self.pretrain else ():
+            if batch and batch % self.run.ranks:
+                raise ValueError(f"pretrain.batch {batch} does not divide over run.ranks {self.run.ranks}")
         return self
 
 

@@ -44,7 +44,10 @@ def test_commands_options_and_recipe_keys_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for name, rest in re.findall(r"(?:\$ |`)gristmill ([a-z]+)\b([^`\n#]*)", text):
         assert name in commands, f"gristmill {name}"
-        known = {option for parameter in commands[name].params for option in parameter.opts}
+        command = commands[name]
+        if hasattr(command, "commands"):  # a group
+            command = command.commands[rest.split()[0]]
+        known = {option for parameter in command.params for option in parameter.opts}
         assert set(re.findall(r"--[a-z-]+", rest)) <= known | {"--help"}, f"gristmill {name}{rest}"
     for target in re.findall(r"(?:\$ |`)make ([a-z-]+)", text):
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"make {target}"

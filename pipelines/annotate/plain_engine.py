@@ -10,13 +10,15 @@ import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
-from pipelines.annotate.columns import Annotations, columns_of
-from pipelines.characters import DIGIT, LETTER, MARK, SPACE, classes_of, codes_of, text_starts
+from pipelines.annotate import GivenWord
+from pipelines.annotate.columns import Annotations, columns_of, join
+from pipelines.characters import DIGIT, LETTER, MARK, SPACE, classes_of
 
-VERSION = f"plain 1 (unicode {unicodedata.unidata_version})"
+VERSION = f"plain 2 (unicode {unicodedata.unidata_version})"
 
-_LINE_ENDS = re.compile(r"\n(?:[^\S\n]*\n)*")
+_LINE_ENDS = re.compile(r"\n(?:[^\S\n]*\n)*(?:[^\S\n]+\Z)?")
 
 
 class PlainEngine:
@@ -24,21 +26,25 @@ class PlainEngine:
 
     version = VERSION
 
-    def annotate(self, texts: Sequence[str]) -> Annotations:
-        joined = "".join(texts)
-        codes = codes_of(joined)
+    def annotate(self, texts: pa.StringArray) -> Annotations:
+        joined = join(texts)
+        codes, bounds = joined.codes, joined.bounds
         classes = classes_of(codes)
         running = (classes == LETTER) | (classes == DIGIT) | (classes == MARK) | (codes == ord("_"))
         begins = classes != SPACE
         continues = np.zeros(codes.size, bool)
         continues[1:] = running[1:] & running[:-1]
-        bounds = text_starts(texts)
         continues[bounds[:-1][bounds[:-1] < codes.size]] = False
         starts = np.flatnonzero(begins & ~continues)
         # a word ends before the next character that does not continue it
         stops = np.append(np.flatnonzero(~continues), codes.size)
         ends = stops[np.searchsorted(stops, starts, side="right")]
         sentence_ends = [
-            start + match.end() for start, text in zip(bounds[:-1].tolist(), texts, strict=True) for match in _LINE_ENDS.finditer(text)
+            start + match.end()
+            for start, text in zip(bounds[:-1].tolist(), texts.to_pylist(), strict=True)
+            for match in _LINE_ENDS.finditer(text)
         ]
-        return columns_of(texts, starts, ends, np.array(sentence_ends, np.int64), None)
+        return columns_of(joined, starts, ends, np.array(sentence_ends, np.int64), None)
+
+    def tag_words(self, sentences: Sequence[Sequence[GivenWord]]) -> None:
+        """Null: the engine has no tags."""

@@ -46,7 +46,10 @@ def clean_text(text: str, settings: Clean) -> tuple[str, dict[str, int]]:
     found: the span from the first to the last difference of a line for `mojibake` and `nfc`, single characters for
     `control`. The result can always be encoded as UTF-8.
     """
-    if text.isascii() and not (settings.control_characters and _ASCII_CONTROL.search(text)):
+    if text.isascii():
+        if not (settings.control_characters and _ASCII_CONTROL.search(text)):
+            return text, {}
+    elif not _trouble(settings).search(text) and (not settings.nfc or unicodedata.is_normalized("NFC", text)):
         return text, {}
     changed: dict[str, int] = {}
     while True:
@@ -57,6 +60,13 @@ def clean_text(text: str, settings: Clean) -> tuple[str, dict[str, int]]:
                 changed[kind] = changed.get(kind, 0) + count
         if text == before:
             return text, changed
+
+
+@cache
+def _trouble(settings: Clean) -> re.Pattern[str]:
+    """Matches a character without which no kind of repair but `nfc` has anything to do."""
+    control = _TO_REMOVE + _LINE_BREAKS if settings.control_characters else ""
+    return re.compile("[\ud800-\udfff" + control + (_suspects() if settings.ftfy else "") + "]")
 
 
 def _repairs(settings: Clean) -> list[tuple[str, Callable[[str], tuple[str, int]]]]:
@@ -138,9 +148,13 @@ def suspects() -> re.Pattern[str]:
     Every alternative of `ftfy.badness.BADNESS_RE` needs a character of a category that is not in `_NEVER_ALONE`.
     Chinese punctuation and curly quotes are thus not suspect. Built from ftfy's own tables.
     """
+    return re.compile(f"[{_suspects()}]")
+
+
+def _suspects() -> str:
     from ftfy.badness import MOJIBAKE_CATEGORIES
 
-    return re.compile("[" + "".join(c for name, c in MOJIBAKE_CATEGORIES.items() if name not in _NEVER_ALONE) + "]")
+    return "".join(c for name, c in MOJIBAKE_CATEGORIES.items() if name not in _NEVER_ALONE)
 
 
 @cache

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipelines.dedup.exact import STAGE as DUPLICATES
 from pipelines.dedup.exact import split_handles, write_by_split
+from pipelines.dedup.near import STAGE as NEAR_DUPLICATES
 from pipelines.dedup.runs import line_digest
 from pipelines.job import Handle, Job, key_of
 
@@ -68,7 +69,7 @@ def _without_losers(job: Job, run: Handle, losers: Sequence[Handle]) -> pa.Table
 def finish_handles(job: Job) -> dict[int, list[Handle]]:
     """By split, all that its finishing needs to know, from the part records of the stages before."""
     handles: dict[int, list[Handle]] = {split["ordinal"]: [] for split in job.splits}
-    for stage, kind in ((DUPLICATES, "losers"), (STAGE, "shared")):
+    for stage, kind in ((DUPLICATES, "losers"), (NEAR_DUPLICATES, "near"), (STAGE, "shared")):
         for part in job.draft.parts(stage):
             for split, handle in split_handles(part, kind):
                 handles[split].append(handle)

@@ -43,7 +43,8 @@ _LONGEST_LABEL = 64
 class DigestRun:
     """Gathers the digests of a split's documents."""
 
-    kind = "digests"
+    kind = folder = "digests"
+    role = "digests"
 
     def __init__(self, label_field: str | None) -> None:
         self._label_field = label_field
@@ -72,7 +73,8 @@ class DigestRun:
 class LineRun:
     """Gathers the longer lines of a split's documents."""
 
-    kind = "lines"
+    kind = folder = "lines"
+    role = "digests"
 
     def __init__(self, longer_than: int) -> None:
         self._longer_than = longer_than

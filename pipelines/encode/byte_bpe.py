@@ -1,40 +1,38 @@
 """The model: a byte-level BPE tokenizer (Sennrich et al. 2016, arXiv:1508.07909; bytes as in GPT-2) first splits a text by
-`PATTERN` into *pieces* that no token crosses, then merges the bytes of a piece by rank. It is lossless: the bytes of the
+a pattern into *pieces* that no token crosses, then merges the bytes of a piece by rank. It is lossless: the bytes of the
 tokens are the bytes of the text.
-
-The pattern is Llama 3's (GPT-4's cl100k, digits in groups of at most three) with one change: a run of letters is cut
-after `RUN` of them, so that text without spaces costs the same a byte as other text, however long it is. Han characters
-are letters: Chinese words are learned from data, without a segmenter.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from pipelines.encode.patterns import PATTERNS, RUN
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-RUN = 256
+__all__ = ["PATTERN", "RUN", "new_tokenizer", "train"]
 
-PATTERN = (
-    rf"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}{{1,{RUN}}}"
-    r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+PATTERN = PATTERNS["cl100k", "threes"].regex
+"""The one that recipes use unless they say otherwise."""
 
-_ROLES = ("bos", "eos", "pad")
 _TRAINING_CHARS = 2_048
-"""Longest string that training sees: the trainer's time grows with merges times the length of one piece."""
+"""Texts are cut for training after about so many characters: the trainer's time grows with merges times the length of one piece."""
+
+_CUT = re.compile(r"\n(?=\w)|(?<=\w)(?=[^\w'])")
 
 
-def new_tokenizer() -> Tokenizer:
-    """A byte-level BPE tokenizer without a vocabulary."""
+def new_tokenizer(pattern: str = PATTERN) -> Tokenizer:
+    """A byte-level BPE tokenizer without a vocabulary, that cuts by the regular expression `pattern`."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(PATTERN), "isolated"),
+            pre_tokenizers.Split(Regex(pattern), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -42,14 +40,14 @@ def new_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def train(texts: Iterable[str], vocab_size: int, special_tokens: Sequence[str]) -> Tokenizer:
+def train(texts: Iterable[str], vocab_size: int, special_tokens: Sequence[str], pattern: str = PATTERN) -> Tokenizer:
     """A tokenizer trained on `texts`, of at most `vocab_size` tokens; special tokens have the first ids.
 
     Counts decide, so neither the order of the texts nor the number of threads matters. Every byte has a token.
     """
     from tokenizers import pre_tokenizers, trainers
 
-    tokenizer = new_tokenizer()
+    tokenizer = new_tokenizer(pattern)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=list(special_tokens),
@@ -60,13 +58,13 @@ def train(texts: Iterable[str], vocab_size: int, special_tokens: Sequence[str]) 
     return tokenizer
 
 
-def special_roles(special_tokens: Sequence[str]) -> dict[str, str]:
-    """Special token by role: the first three serve as `bos`, `eos` and `pad`, others by their own names."""
-    return {(_ROLES[i] if i < len(_ROLES) else token): token for i, token in enumerate(special_tokens)}
-
-
 def _strings(texts: Iterable[str]) -> Iterator[str]:
+    """The texts in strings of bounded length, cut where most patterns end a piece if there is such a place."""
     for text in texts:
-        for line in text.splitlines(keepends=True):
-            for start in range(0, len(line), _TRAINING_CHARS):
-                yield line[start : start + _TRAINING_CHARS]
+        start = 0
+        while len(text) - start > 2 * _TRAINING_CHARS:
+            found = _CUT.search(text, start + _TRAINING_CHARS, start + 2 * _TRAINING_CHARS)
+            end = found.end() if found else start + _TRAINING_CHARS
+            yield text[start:end]
+            start = end
+        yield text[start:]

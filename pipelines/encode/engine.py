@@ -1,55 +1,55 @@
-"""The model: an *encoder* runs Hugging Face `tokenizers` on many texts. A long text is cut into *stretches* that are
-encoded side by side and give the same ids as the whole: memory (about 50 times the longest stretch) stays small, and one
-long document uses all threads.
+"""The model: an *encoder* runs a `tokenizer.json` on many texts. This one is Hugging Face `tokenizers`, the *reference*: what it
+says are the ids, whatever engine computes them (see `proven`).
 
-Cuts are made only where the tokenizer's own pattern always ends a piece:
-
-    letter | no letter     those of `PATTERN`'s alternatives that take a letter end after letters
-    new line | letter      one that takes a new line never goes on to a letter or digit
-    inside a run           pieces of a run of letters have `RUN` letters each, counted from where it begins, unless an
-                           apostrophe before it makes the first ones a piece of their own (`'s`)
-
-No alternative looks behind, and at these places none decides by what is ahead: what stands on either side is split alike
-with or without the other. The classes below are parts of the pattern's that no version of Unicode changes. A tokenizer
-with another pattern is run on whole texts.
+A tokenizer is *lossless* if the bytes of its tokens are the bytes of the text: byte-level BPE without a normalizer. Others
+(WordPiece, Unigram, BPE behind a normalizer) say of each token where in the text it begins and ends.
 """
 
 from __future__ import annotations
 
 import json
-import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from pipelines.encode.byte_bpe import RUN, new_tokenizer
+from pipelines.characters import byte_offsets, codes_of
+from pipelines.encode.patterns import pattern_of
+from pipelines.encode.stretches import stretches
 from schemas.errors import RequestError
-
-STRETCH_CHARS = 1 << 16
-"""Texts are cut at the first place where that is safe after so many characters."""
 
 _GROUP_CHARS = 1 << 20
 """Characters that go through the library at once."""
-
-_LETTERS = "A-Za-zÀ-ÖØ-öø-ÿΑ-ΡΣ-Ωα-ωА-яא-תء-غف-يक-हก-ฮぁ-ゖァ-ヺ一-龥가-힣"
-_NO_LETTERS = "\\x00-@\\[-`{-~，。！？；：、…·—（）《》“”‘’「」『』【】\u3000"
-_CUT = re.compile(f"(?<=[{_LETTERS}])(?=[{_NO_LETTERS}])|(?<=\\n)(?=[{_LETTERS}0-9])")
-_RUN_BEGINS = re.compile(f"(?<=[{_NO_LETTERS}])(?<!')(?=[{_LETTERS}])")
-_RUN = re.compile(f"[{_LETTERS}]*")
 
 
 class NotLossless(RequestError):
     """The bytes of a text's tokens are not the bytes of the text."""
 
 
+class Encoded(NamedTuple):
+    """Tokens of many texts, one text after the other."""
+
+    ids: npt.NDArray[np.uint32]
+    counts: npt.NDArray[np.int64]
+    """How many each text has, shape (texts,)."""
+    lengths: npt.NDArray[np.int64]
+    """Bytes of each token."""
+    starts: npt.NDArray[np.int64] | None = None
+    """Where each token begins, in bytes of its text; None for a lossless tokenizer, whose tokens follow each other."""
+
+
 class Encoder:
-    """A tokenizer ready to encode; see the module."""
+    """A tokenizer ready to encode; see the module. It is its own reference, trusted, with nothing to check."""
+
+    trusted = True
 
     def __init__(self, path: Path) -> None:
-        """Raises `RequestError` naming `path` if it is no byte-level tokenizer."""
+        """Raises `RequestError` naming `path` if it is no tokenizer."""
         from tokenizers import Tokenizer
 
         try:
@@ -59,15 +59,29 @@ class Encoder:
         self._tokenizer.encode_special_tokens = True  # "<|eos|>" in a text is text
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        parts, ours = (json.loads(t.to_str()) for t in (self._tokenizer, new_tokenizer()))
-        if (parts["decoder"] or {}).get("type") != "ByteLevel" or parts["normalizer"] is not None:
-            raise RequestError(f"{path}: not a byte-level tokenizer without normalizer; only those are lossless")
-        self._cuttable = parts["pre_tokenizer"] == ours["pre_tokenizer"]
+        self.document: dict[str, Any] = json.loads(self._tokenizer.to_str())
+        """The tokenizer.json as the library understood it."""
         self.version = f"tokenizers {version('tokenizers')}"
         self.vocab_size: int = self._tokenizer.get_vocab_size()
+        self.lossless = self.document["normalizer"] is None and (self.document["decoder"] or {}).get("type") == "ByteLevel"
+        self.pattern = pattern_of(self.document["pre_tokenizer"]) if self.lossless else None
+        self.engine = self.version
+        self.checks: Counter[str] = Counter()
         self._token_bytes = np.zeros(self.vocab_size, np.int64)
         for token, number in self._tokenizer.get_vocab().items():
             self._token_bytes[number] = len(token)  # a byte-level token has one character a byte
+
+    @property
+    def reference(self) -> Encoder:
+        return self
+
+    @property
+    def tokens(self) -> list[str]:
+        """Each token as the tokenizer.json writes it, by id; empty for ids that it leaves out."""
+        tokens = [""] * self.vocab_size
+        for token, number in self._tokenizer.get_vocab().items():
+            tokens[number] = token
+        return tokens
 
     def encode(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         """Ids of all texts, one after the other, and how many each text has (shape (texts,))."""
@@ -80,15 +94,35 @@ class Encoder:
                 counts[row] += ids[-1].size
         return np.concatenate(ids), counts
 
-    def token_bytes(self, ids: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
-        """Bytes of each token, same shape as `ids`."""
-        return self._token_bytes[ids]
+    def encode_column(self, texts: pa.StringArray, doc_ids: pa.FixedSizeBinaryArray | None = None) -> Encoded:
+        """The tokens of a column of texts; there is nothing to sample, whatever `doc_ids`."""
+        strings = texts.to_pylist()
+        if not self.lossless:
+            return self._with_places(strings)
+        ids, counts = self.encode(strings)
+        return Encoded(ids, counts, self.token_bytes(ids))
+
+    def token_bytes(self, ids: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int64]:
+        """Bytes of each token of a lossless tokenizer, same shape as `ids`."""
+        return self._token_bytes.take(ids)
+
+    def _with_places(self, texts: Sequence[str]) -> Encoded:
+        ids, places = [np.zeros(0, np.uint32)], [np.zeros((0, 2), np.int64)]
+        counts = np.zeros(len(texts), np.int64)
+        for group in self._groups(texts):
+            encodings = self._tokenizer.encode_batch([text for _, text in group], add_special_tokens=False)
+            for (row, text), encoding in zip(group, encodings, strict=True):
+                ids.append(np.array(encoding.ids, np.uint32))
+                counts[row] = ids[-1].size
+                places.append(byte_offsets(codes_of(text))[np.array(encoding.offsets, np.int64).reshape(-1, 2)].astype(np.int64))
+        starts, ends = np.concatenate(places).T
+        return Encoded(np.concatenate(ids), counts, ends - starts, starts)
 
     def _groups(self, texts: Sequence[str]) -> Iterator[list[tuple[int, str]]]:
         group: list[tuple[int, str]] = []
         chars = 0
         for row, text in enumerate(texts):
-            for stretch in stretches(text) if self._cuttable else (text,):
+            for stretch in stretches(text, self.pattern):
                 group.append((row, stretch))
                 chars += len(stretch)
                 if chars >= _GROUP_CHARS:
@@ -96,31 +130,3 @@ class Encoder:
                     group, chars = [], 0
         if group:
             yield group
-
-
-def stretches(text: str) -> Iterator[str]:
-    """`text` in stretches of about `STRETCH_CHARS`, cut where `PATTERN` ends a piece whatever surrounds it."""
-    start = 0
-    while len(text) - start > STRETCH_CHARS:
-        cut = _cut(text, start)
-        if cut is None:
-            break
-        yield text[start:cut]
-        start = cut
-    yield text[start:]
-
-
-def _cut(text: str, start: int) -> int | None:
-    """Where the stretch from `start`, which begins a piece, may end; None if no place is known."""
-    wanted = start + STRETCH_CHARS
-    near = _CUT.search(text, wanted, wanted + STRETCH_CHARS)
-    if near is not None:
-        return near.start()
-    begins = [match.start() for match in _RUN_BEGINS.finditer(text, start, wanted)]
-    begin = begins[-1] if begins else start
-    run = _RUN.match(text, begin, wanted + RUN)
-    whole = len(run[0]) // RUN * RUN if run else 0
-    if whole:
-        return begin + whole
-    far = _CUT.search(text, wanted)
-    return far and far.start()

@@ -21,9 +21,9 @@ All is arithmetic on arrays over many texts joined by new lines; a text's signal
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -32,19 +32,21 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.characters import DIGIT, HAN, JIEBA_CUTS, LETTER, MARK, SPACE, SYMBOL, blocks, classes_of, codes_of
+from pipelines.span_hashes import SpanHashes
 from schemas.arrow import SIGNALS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-_END_MARKS = frozenset(".!?…。！？｡．؟।॥;；\"'”’»」』")
+_END_MARKS = codes_of(".!?…。！？｡．؟।॥;；\"'”’»」』")
 """Terminal punctuation, and the quotes that close a sentence after it."""
 
-_GROUP_CHARS = 1 << 20
+_GROUP_CHARS = 1 << 17
 """Characters measured at a time: the arrays stay in cache and memory stays small."""
 
-_SPACE = re.compile(r"\s")
+_CLASSES = 8
+"""A number of character classes that is enough."""
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -82,75 +84,77 @@ def _measure(texts: Sequence[str], chinese: bool) -> Floats:
     codes = codes_of(joined)
     classes = classes_of(codes)
     chars = np.fromiter(map(len, texts), np.int64, len(texts))
-    ends = np.cumsum(chars + 1) - 1
-    rows = _Rows(ends - chars, ends)
+    text = np.repeat(np.arange(len(texts), dtype=np.int32), chars + 1)
+    kinds = np.bincount(text * _CLASSES + classes, minlength=len(texts) * _CLASSES).reshape(-1, _CLASSES).T
+    ink = chars + 1 - kinds[SPACE]  # the new line behind each text is a space, too
+    hashes = codes == ord("#")  # punctuation by its category, a symbol by Gopher's account
+    symbols = kinds[SYMBOL] + (np.bincount(text[hashes], minlength=len(texts)) if hashes.any() else 0)
 
-    inked = classes != SPACE
-    ink = rows.count(inked)
-    han = rows.count(classes == HAN)
+    values = codes.astype(np.uint64)
+    values += 1
+    spans = SpanHashes(values)
+    words = _Words(classes)
     if chinese:
-        words, word_chars = _chinese_words(joined, classes, rows)
+        counts, word_chars = _chinese_words(joined, classes, text, len(texts))
+        inked = classes != SPACE
         top = 2 * _top_character_pairs(codes[inked], ink) / np.maximum(ink, 1)
     else:
-        starts = inked.copy()
-        starts[1:] &= ~inked[:-1]
-        words, word_chars = rows.count(starts), ink
-        top = _top_word_pairs(joined, words) / np.maximum(chars, 1)
-    lines = rows.count(codes == ord("\n")) + 1
-    end_share, duplicate_share = _lines(joined, lines)
+        counts, word_chars = np.bincount(text[words.starts], minlength=len(texts)), ink
+        top = _top_word_pairs(spans.of(words.starts, words.ends), words.ends - words.starts, counts) / np.maximum(chars, 1)
+    line_ends = np.flatnonzero(codes == ord("\n"))
+    lines = np.bincount(text[line_ends], minlength=len(texts))
+    end_share, duplicate_share = _lines(codes, spans, words, line_ends, text[line_ends], len(texts))
     signals = {
         "chars": chars,
-        "words": words,
-        "mean_word_length": _ratio(word_chars, words),
-        "alphabetic": _ratio(rows.count((classes == LETTER) | (classes == MARK)) + han, ink),
-        "digits": _ratio(rows.count(classes == DIGIT), ink),
-        "symbols": _ratio(rows.count((classes == SYMBOL) | (codes == ord("#"))), ink),
-        "han": _ratio(han, ink),
+        "words": counts,
+        "mean_word_length": _ratio(word_chars, counts),
+        "alphabetic": _ratio(kinds[LETTER] + kinds[MARK] + kinds[HAN], ink),
+        "digits": _ratio(kinds[DIGIT], ink),
+        "symbols": _ratio(symbols, ink),
+        "han": _ratio(kinds[HAN], ink),
         "lines_end_punctuation": end_share,
-        "new_lines": np.minimum(_ratio(lines - 1, words), 1),
+        "new_lines": np.minimum(_ratio(lines - 1, counts), 1),
         "duplicate_lines": duplicate_share,
         "top_2gram": np.minimum(top, 1),
     }
     return np.stack([signals[name] for name in SIGNALS])
 
 
-class _Rows:
-    """Where texts lie in the joined characters; counts marked characters text by text."""
+class _Words:
+    """Where characters that are not white space stand together, as `str.split` finds them."""
 
-    def __init__(self, starts: Ints, ends: Ints) -> None:
-        self._bounds = np.stack([starts, ends], axis=1).ravel()
-        self._filled = ends > starts
-
-    def count(self, mask: Mask) -> Ints:
-        """Marked characters in each text, shape (texts,)."""
-        sums = np.add.reduceat(mask.view(np.uint8), self._bounds, dtype=np.int64)[::2]
-        return np.where(self._filled, sums, 0)
+    def __init__(self, classes: npt.NDArray[np.uint8]) -> None:
+        inked = np.zeros(classes.size + 1, np.bool_)
+        np.not_equal(classes, SPACE, out=inked[1:])  # all ends with a space
+        edges = np.flatnonzero(inked[1:] != inked[:-1])
+        self.starts: Ints = edges[::2]
+        self.ends: Ints = edges[1::2]
 
 
 def _ratio(part: Ints, whole: Ints) -> Floats:
     return part / np.maximum(whole, 1) * (whole > 0)
 
 
-def _chinese_words(joined: str, classes: npt.NDArray[np.uint8], rows: _Rows) -> tuple[Ints, Ints]:
+def _chinese_words(joined: str, classes: npt.NDArray[np.uint8], text: npt.NDArray[np.int32], texts: int) -> tuple[Ints, Ints]:
     """rjieba's words that hold a letter or digit, and the characters in them, for each text."""
     import rjieba
 
     lengths = np.concatenate([_lengths(rjieba.cut(block)) for block in blocks(joined, JIEBA_CUTS)])
-    ends = np.cumsum(lengths)
-    spoken = (classes == HAN) | (classes == LETTER) | (classes == DIGIT)
-    is_word = np.logical_or.reduceat(spoken, ends - lengths)
-    at_start = np.zeros(classes.size, bool)
-    at_start[(ends - lengths)[is_word]] = True
-    return rows.count(at_start), rows.count(np.repeat(is_word, lengths))
+    starts = np.cumsum(lengths) - lengths
+    is_word = np.logical_or.reduceat(_spoken()[classes], starts)
+    text = text[starts[is_word]]
+    lengths = lengths[is_word]
+    return np.bincount(text, minlength=texts), np.bincount(text, lengths, texts).astype(np.int64)
+
+
+@cache
+def _spoken() -> Mask:
+    """By class, whether a character makes a word."""
+    return np.isin(np.arange(_CLASSES), (HAN, LETTER, DIGIT))
 
 
 def _lengths(words: list[str]) -> Ints:
     return np.fromiter(map(len, words), np.int64, len(words))
-
-
-def _hashes(words: list[str]) -> npt.NDArray[np.uint64]:
-    """Python's hashes: they differ from process to process, but only equality of words is asked of them."""
-    return np.fromiter(map(hash, words), np.int64, len(words)).view(np.uint64)
 
 
 def _top_character_pairs(codes: npt.NDArray[np.uint32], per_text: Ints) -> Ints:
@@ -169,10 +173,8 @@ def _top_character_pairs(codes: npt.NDArray[np.uint32], per_text: Ints) -> Ints:
     return np.where(best > 1, best, 0)
 
 
-def _top_word_pairs(joined: str, per_text: Ints) -> Ints:
+def _top_word_pairs(hashes: npt.NDArray[np.uint64], lengths: Ints, per_text: Ints) -> Ints:
     """Characters in the occurrences of the most frequent pair of adjacent words of each text; the first such pair's."""
-    found = [(_hashes(words), _lengths(words)) for words in map(str.split, blocks(joined, _SPACE))]
-    hashes, lengths = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
     text = np.repeat(np.arange(per_text.size), per_text)
     pairs = np.flatnonzero(text[1:] == text[:-1])
     keys = (hashes[pairs] * _MIX + hashes[pairs + 1]) * _MIX + text[pairs].astype(np.uint64)
@@ -201,14 +203,18 @@ def _runs(values: npt.NDArray[Any]) -> Ints:
     return np.concatenate(([0], np.flatnonzero(values[1:] != values[:-1]) + 1))
 
 
-def _lines(joined: str, per_text: Ints) -> tuple[Floats, Floats]:
-    """Shares of non-blank lines that end in punctuation, and that repeat an earlier line of their text."""
-    lines = [line.strip() for line in joined.split("\n")]
-    hashes = _hashes(lines)[:-1]  # behind the last new line is no line
-    ended = np.fromiter((line[-1:] in _END_MARKS for line in lines), bool, len(lines))[:-1]
-    filled = np.fromiter(map(bool, lines), bool, len(lines))[:-1]
-    text = np.repeat(np.arange(per_text.size), per_text)
-    in_text = text[filled]
-    first = _count(hashes[filled] * _MIX + in_text.astype(np.uint64))[1]
-    total, ends, distinct = (np.bincount(rows, minlength=per_text.size) for rows in (in_text, text[ended], in_text[first]))
-    return _ratio(ends, total), _ratio(total - distinct, total)
+def _lines(
+    codes: npt.NDArray[np.uint32], spans: SpanHashes, words: _Words, ends: Ints, text: npt.NDArray[np.int32], texts: int
+) -> tuple[Floats, Floats]:
+    """Shares of non-blank lines that end in punctuation, and that repeat an earlier line of their text.
+
+    `ends` are the new lines, and `text` the number of the text of each.
+    """
+    after = np.searchsorted(words.starts, ends)  # no word goes on beyond a line
+    before = np.concatenate(([0], after[:-1]))
+    filled = after > before
+    text, first, last = text[filled], before[filled], after[filled] - 1
+    ended = np.isin(codes[words.ends[last] - 1], _END_MARKS)
+    distinct = _count(spans.of(words.starts[first], words.ends[last]) * _MIX + text.astype(np.uint64))[1]
+    total, marked, different = (np.bincount(rows, minlength=texts) for rows in (text, text[ended], text[distinct]))
+    return _ratio(marked, total), _ratio(total - different, total)

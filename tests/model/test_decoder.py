@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.decoder import DecoderModel, NextToken
+from model.decoder import DecoderModel, NextToken, NextTokenOfDocument
 from schemas import recipe
 
 SMALL = recipe.Decoder(layers=2, width=32, heads=4, kv_heads=2, ffn=48, context=16)
@@ -73,3 +73,44 @@ def test_a_new_model_finds_all_tokens_equally_likely() -> None:
 def test_past_the_context_is_an_error() -> None:
     with pytest.raises(ValueError, match="17 positions do not fit the model's context of 16"):
         small()(torch.zeros(1, 17, dtype=torch.int64))
+
+
+def packed(lengths: list[int], size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Documents and positions of a row of documents of these lengths, the rest filling."""
+    documents, positions = torch.full((1, size), -1), torch.zeros((1, size), dtype=torch.int64)
+    start = 0
+    for number, length in enumerate(lengths):
+        documents[0, start : start + length], positions[0, start : start + length] = number, torch.arange(length)
+        start += length
+    return documents, positions
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "as compiled"])
+@pytest.mark.parametrize("lengths", [[16], [5, 11], [1, 2, 3, 4], [7, 4]])
+def test_a_document_in_a_pack_is_read_as_if_it_stood_alone(lengths: list[int], compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiled)
+    model, ids = small().double(), torch.randint(0, 100, (1, 16))
+    logits = model(ids, packed=packed(lengths, 16))
+    assert torch.isfinite(logits).all(), "filling too"
+    start = 0
+    for length in lengths:
+        alone = model(ids[:, start : start + length])
+        torch.testing.assert_close(logits[:, start : start + length], alone)
+        start += length
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_objective_of_packs_is_the_mean_over_what_documents_predict(masked: bool) -> None:
+    model, rows = small().double(), torch.randint(0, 100, (2, 17))
+    marks = [packed([5, 9], 17), packed([17], 17)]
+    documents, positions = (torch.cat(columns) for columns in zip(*marks, strict=True))
+    found = NextTokenOfDocument(model, masked)(rows, documents, positions, torch.tensor(28.0))
+    nats = 0.0
+    for row, spans in ((0, [(0, 5), (5, 14)]), (1, [(0, 17)])):
+        for begin, end in spans:
+            ids = rows[row : row + 1, (begin if masked else 0) : end - 1]
+            logits = model(ids)[0, -(end - 1 - begin) :]
+            nats += float(torch.nn.functional.cross_entropy(logits.float(), rows[row, begin + 1 : end], reduction="sum").detach())
+    assert float(found.detach()) == pytest.approx(nats / (4 + 8 + 16), rel=1e-5)
+    whole = NextTokenOfDocument(model, masked=False)(rows, torch.zeros_like(rows), torch.arange(17).expand(2, -1), torch.tensor(32.0))
+    torch.testing.assert_close(whole, NextToken(model)(rows))

@@ -19,10 +19,11 @@ import torch
 from torch.nn import functional as F
 
 from model.checkpoint import load_model
-from model.data import validation_streams
 from model.generate import continue_text
 from model.hardware import compiler_problem
 from model.parallel import ranks
+from model.stream import validation_streams
+from model.text import Special
 from model.train import EXIT_STOPPED, main
 from model.validate import IGNORED, Validation, draw
 from schemas.artifact import Artifact
@@ -75,8 +76,15 @@ def test_a_run_leaves_its_model_and_its_metrics(whole: Draft, tokenizer_artifact
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 5, 6])
 def test_a_run_resumed_at_any_boundary_ends_in_the_same_bits(whole: Draft, tmp_path: Path, step: int) -> None:
-    shutil.copytree(whole.path, tmp_path / "draft")
-    broken = Draft.open(tmp_path / "draft")
+    broken = interrupted(whole, tmp_path / "draft", step)
+    assert main([str(broken.path)]) == 0
+    assert outcome(broken) == outcome(whole)
+
+
+def interrupted(draft: Draft, folder: Path, step: int) -> Draft:
+    """A copy of a finished draft as a kill after the checkpoint of ``step`` would have left it."""
+    shutil.copytree(draft.path, folder)
+    broken = Draft.open(folder)
     for gone in ("parts", "model.safetensors", "config.json"):
         target = broken.path / gone
         shutil.rmtree(target) if target.is_dir() else target.unlink()
@@ -85,8 +93,7 @@ def test_a_run_resumed_at_any_boundary_ends_in_the_same_bits(whole: Draft, tmp_p
             shutil.rmtree(checkpoint)
     with open(broken.scratch() / "metrics.jsonl", "a") as file:
         file.write('{"step": 99, "lo')
-    assert main([str(broken.path)]) == 0
-    assert outcome(broken) == outcome(whole)
+    return broken
 
 
 def test_it_learns(make_draft: MakeDraft, tmp_path: Path) -> None:
@@ -155,9 +162,9 @@ def test_the_finished_model_goes_on_from_a_prompt(whole: Draft) -> None:
 @torch.no_grad()
 def test_validation_counts_every_token_but_bos_over_the_bytes(whole: Draft, tokens_artifact: Artifact) -> None:
     model, _ = load_model(whole.path)
-    streams = {"en": validation_streams(tokens_artifact, 0, 1)["en"]}
+    streams = {"en": validation_streams(tokens_artifact.path, Special(0, 1))["en"]}
     with ranks(1) as group:
-        found = Validation(streams, 300, 16, "key", group).bits_per_byte(model, torch.float32)["en"]
+        found = Validation(streams, 300, 16, "key", group, masked=False).bits_per_byte(model, torch.float32)["en"]
     sample = draw(streams["en"], 300, 16, "key/en/validation")
     nats = sum(
         float(F.cross_entropy(model(row[None])[0], target, ignore_index=IGNORED, reduction="sum"))
@@ -168,6 +175,78 @@ def test_validation_counts_every_token_but_bos_over_the_bytes(whole: Draft, toke
     assert 0 not in kept and int((kept == 1).sum()) > 1
     lengths = sorted(streams["en"].length(d) for d in range(streams["en"].documents))
     assert len(draw(streams["en"], 1, 16, "k").inputs.flatten()) == math.ceil(lengths[0] / 16) * 16
+
+
+@torch.no_grad()
+def test_masked_validation_reads_every_document_alone(whole: Draft, tokens_artifact: Artifact) -> None:
+    model, _ = load_model(whole.path)
+    stream = validation_streams(tokens_artifact.path, Special(0, 1))["en"]
+    sample = draw(stream, 300, 16, "key/en/validation")
+    with ranks(1) as group:
+        found = Validation({"en": stream}, 300, 16, "key", group, masked=True).bits_per_byte(model, torch.float32)["en"]
+    nats = 0.0
+    for inputs, targets, documents in zip(sample.inputs, sample.targets, sample.documents, strict=True):
+        for number in documents.unique().tolist():
+            own = documents == number
+            nats += float(F.cross_entropy(model(inputs[own][None])[0], targets[own], ignore_index=IGNORED, reduction="sum"))
+    assert found == pytest.approx(nats / math.log(2) / sample.n_bytes, rel=1e-5)
+
+
+PHASED: dict[str, Any] = {
+    "phases": [{"step": 2, "mix": {"zh/*": 1}, "batch": 8}, {"step": 4, "context": 8}, {"step": 5, "mix": {}, "context": 16}],
+    "packing": "best_fit",
+    "document_mask": True,
+}
+
+
+@pytest.fixture(scope="module")
+def phased(make_draft: MakeDraft, tmp_path_factory: pytest.TempPathFactory) -> Draft:
+    """A run through changes of mix, batch and window, over packs, with a checkpoint after every step."""
+    draft = make_draft(tmp_path_factory.mktemp("phased") / "draft", **tiny(checkpoint_every=1, **PHASED))
+    assert main([str(draft.path)]) == 0
+    return draft
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+def test_a_run_resumed_at_any_boundary_of_phases_ends_in_the_same_bits(phased: Draft, tmp_path: Path, step: int) -> None:
+    broken = interrupted(phased, tmp_path / "draft", step)
+    assert main([str(broken.path)]) == 0
+    assert outcome(broken) == outcome(phased)
+    rows = [json.loads(line) for line in (broken.path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["tokens"] for row in rows] == [64, 128, 256, 384, 448, 576]
+    assert set(outcome(broken)[2]["epochs"]) == {"code/code", "en/en", "zh/zh"}
+
+
+def test_a_checkpoint_of_other_data_is_refused(phased: Draft, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = interrupted(phased, tmp_path / "draft", 3)
+    state = tmp_path / "draft/work/checkpoints/step-00000003/state.json"
+    changed = json.loads(state.read_text())
+    changed["loader"]["tokens"] = "another"
+    state.write_text(json.dumps(changed))
+    assert main([str(broken.path)]) == 1
+    assert "the loader's state at step 3 is of other tokens (tokens another, here " in capsys.readouterr().err
+
+
+def test_a_run_by_epochs_ends_before_any_text_is_read_more_often(make_draft: MakeDraft, tmp_path: Path) -> None:
+    settings = tiny(epochs=0.05, checkpoint_every=1000, validate_every=1000)
+    del settings["steps"]
+    draft = make_draft(tmp_path / "draft", **settings)
+    assert main([str(draft.path)]) == 0
+    facts = outcome(draft)[2]
+    assert facts["steps"] > 1 and 0.03 < max(facts["epochs"].values()) <= 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [PHASED, {"packing": "best_fit"}, {"document_mask": True}], ids=["phases", "packs", "mask"])
+def test_two_ranks_weigh_every_token_as_one_rank_does(make_draft: MakeDraft, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Filling falls unevenly on ranks; the losses and weights must not depend on where."""
+    settings = tiny(precision="float32", optimizer={"name": "adamw"}, **changes)
+    alone, together = make_draft(tmp_path / "alone", **settings), make_draft(tmp_path / "together", **settings)
+    assert main([str(alone.path)]) == 0
+    process = launch(together, 2)
+    assert process.wait() == 0, process.communicate()[1].decode()
+    for one, two in zip(*(outcome(draft)[1].splitlines() for draft in (alone, together)), strict=True):
+        assert json.loads(one)["loss"] == pytest.approx(json.loads(two)["loss"], rel=1e-4)
 
 
 def launch(draft: Draft, count: int) -> subprocess.Popen[bytes]:

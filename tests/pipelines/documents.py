@@ -17,18 +17,18 @@ from schemas.draft import Draft
 from schemas.fingerprint import Identity
 from schemas.recipe import Annotator
 
-Document = tuple[str, str, str]
-"""Text, language and subset."""
+Document = tuple[str, str, str] | tuple[str, str, str, str]
+"""Text, language, subset, and the source if it isn't `s`."""
 
 
 def batch_of(documents: Sequence[Document]) -> pa.RecordBatch:
     """One record batch of a document shard; ids are digests of text and subset, annotations are the plain engine's."""
     texts, langs, subsets = ([document[i] for document in documents] for i in range(3))
-    found = open_annotator(Annotator(engine="plain")).annotate(texts)
+    found = open_annotator(Annotator(engine="plain"), "code").annotate(pa.array(texts, pa.string()))
     n = len(texts)
     columns = {
         "doc_id": pa.array([xxhash.xxh3_128(f"{number}{d}".encode()).digest() for number, d in enumerate(documents)], pa.binary(16)),
-        "source": ["s"] * n,
+        "source": [document[3] if len(document) > 3 else "s" for document in documents],
         "uri": ["u"] * n,
         "record": np.arange(n),
         "record_bytes": [len(text.encode()) for text in texts],

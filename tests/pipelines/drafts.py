@@ -74,7 +74,7 @@ def ledgers(draft: Draft) -> dict[str, Ledger]:
 
 def digests(draft: Draft) -> dict[str, str]:
     """Digest of every file that the parts of the draft list, and of the part records, by path; scratch aside."""
-    stages = ("prepare", "duplicates", "finish")
+    stages = ("prepare", "duplicates", "near_duplicates", "finish")
     listed = [f.path for stage in stages for part in draft.parts(stage) for f in part.files if f.role != "work"]
     records = [part.record_path for stage in stages for part in draft.parts(stage)]
     return {path: digest_file(draft.path / path) for path in listed + records}

@@ -12,6 +12,7 @@ import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.summary import encodings
 from pipelines import corpus
 from pipelines.job import Job
 from pipelines.origin import doc_ids, origin_groups, subset_of
@@ -59,7 +60,7 @@ def test_shards_hold_provenance_text_and_annotation(tmp_path: Path) -> None:
         words = [row["text"].encode()[a:b].decode() for a, b in zip(row["word_starts"], row["word_ends"], strict=True)]
         assert "".join(words) in row["text"].replace(" ", "").replace("\n", "") and row["sentence_ends"]
     assert {row["lang"] for row in found if row["source"] == "reviews"} == {"en", "zh"}
-    assert [(row["pos"] is not None) for row in found] == [row["lang"] == "zh" for row in found]
+    assert [(row["pos"] is not None) for row in found] == [row["lang"] != "code" for row in found]
     assert [json.loads(row["extra"]).get("n") for row in found[6:46]] == list(range(40))
     assert found[0]["text"] == "Note number 0. It has two sentences.\n"
     assert ledgers(draft)["notes"].cleaned == {"control": 6}
@@ -72,7 +73,7 @@ def test_shards_are_of_the_declared_schemas_and_name_their_engines(tmp_path: Pat
     for part in parts:
         documents, rejects = (read_shard(draft.path / file.path) for file in part.files)
         assert documents.schema.equals(DOCUMENTS) and rejects.schema.equals(REJECTS)
-        assert json.loads(documents.schema.metadata[b"annotators"]).keys() == {"default", "zh"}
+        assert json.loads(documents.schema.metadata[b"annotators"]).keys() == {"code", "default", "zh"}
         assert [file.rows for file in part.files] == [len(documents), len(rejects)]
 
 
@@ -202,6 +203,19 @@ def test_raw_text_of_rejects_is_kept_only_on_demand(tmp_path: Path) -> None:
         draft = make(tmp_path / f"draft{keep_raw}", settings, roots)
         assert set(reasons(draft)) == {"min_chars"} and len(texts(draft)) > 5
         assert {reject["text"] is not None for reject in rows(draft, "rejects")} == {keep_raw}
+
+
+def test_encodings_are_recorded_once_a_file(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("这家酒店的房间很大，服务也不错。\n" * 200, encoding="gb18030")
+    (tmp_path / "in" / "b.txt").write_text("Plain text.\n" * 300)
+    (tmp_path / "in" / "c.txt").write_text("café\n")
+    draft = make(tmp_path / "draft", recipe(sources=(source("notes", unit="line", lang="zh"),)), {"notes": tmp_path / "in"})
+    assert len(draft.plan["splits"]) > 2
+    found = [part.facts["encodings"].get("notes", {}) for part in draft.parts("prepare")]
+    assert {name: sum(counts.get(name, 0) for counts in found) for name in ("gb18030", "utf-8")} == {"gb18030": 1, "utf-8": 2}
+    artifact = draft.commit(["prepare", "finish"])
+    assert encodings(artifact) == ["notes: 2 utf-8, 1 gb18030"]
 
 
 def test_changing_inputs_raise_in_process_too(tmp_path: Path) -> None:

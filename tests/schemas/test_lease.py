@@ -86,3 +86,25 @@ def test_waiting_tells_who_holds_it(tmp_path: Path) -> None:
 
     with Lease(tmp_path, note):
         assert "elsewhere" in told[0]
+
+
+def test_only_the_last_holder_leaves_files(tmp_path: Path) -> None:
+    for number in range(1, 6):
+        with Lease(tmp_path, silent) as lease:
+            assert lease.number == number
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["000005.json", "000005.released"]
+
+
+def test_a_number_that_was_used_and_forgotten_gives_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever saw lease 1 free, and slept until 2 was over and 3 had removed it, must not hold 2."""
+    with Lease(tmp_path, silent):
+        pass
+    late = Lease(tmp_path, silent)
+    with Lease(tmp_path, silent):
+        pass
+    with Lease(tmp_path, silent) as holder:
+        seen = iter([1])
+        monkeypatch.setattr(late, "_highest", lambda: next(seen, 3))
+        monkeypatch.setattr(late, "_is_free", lambda number: True)
+        assert holder.number == 3 and not late._take()
+        holder.check()

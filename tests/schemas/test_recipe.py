@@ -52,6 +52,16 @@ def test_a_good_recipe(tmp_path: Path) -> None:
         ("      path: raw/web.jsonl\n", "", "r.yaml:4: corpus.sources[0].path: is required"),
         ("  rules:", "  annotate: {en: {engine: spacy}}\n  rules:", "r.yaml:7: corpus.annotate.en: the spacy engine needs a model"),
         ("name: tiny", "name: [tiny", "r.yaml:2: not valid YAML"),
+        (
+            "format: jsonl",
+            "format: jsonl\n      lang: chinese",
+            "r.yaml:7: corpus.sources[0].lang: not a language code of ISO 639 that is known here; did you mean 'zh' (Chinese)?",
+        ),
+        (
+            "    en:",
+            "    english:",
+            "r.yaml:2: corpus: rules.english: not a language code of ISO 639 that is known here; did you mean 'en'",
+        ),
         ("pretrain:\n  model:\n    layers: 2\n", "evaluate: {}\n", "r.yaml:1: recipe: evaluate measures the model that pretrain makes"),
     ],
 )

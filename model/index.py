@@ -1,0 +1,142 @@
+"""The model: an *index* says where the documents of one subset lie in a token space. They stand in *streams*, one a language
+(or one a source and language, `source/lang`), stream after stream, in shard order within each: one long line of *positions*,
+on which a document takes its tokens with a bos before and an eos after.
+
+An index can be kept as a file, named by what decides it and mapped when opened: then nothing that grows with the number of
+documents is done at the start of a run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from model.token_space import TokenSpace
+from schemas.arrow import read_shard, write_shard
+from schemas.artifact import Damaged
+from schemas.fingerprint import digest_json
+
+FORMAT = 1
+_SCHEMA = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in ("end", "place", "n_bytes")])
+_COLUMNS = ("source", "lang", "subset", "tokens", "n_bytes")
+
+
+@dataclass(frozen=True)
+class Index:
+    """Documents of a subset, in the order of their streams; all arrays int64 [documents]."""
+
+    end: NDArray[np.int64]
+    """Position after each document's eos."""
+    place: NDArray[np.int64]
+    """Of each document's first token in the space."""
+    n_bytes: NDArray[np.int64]
+    """Of each document's UTF-8 text."""
+    streams: Mapping[str, tuple[int, int]]
+    """First document of each stream, and the one after its last."""
+    width: int
+    """Bytes of a token id in the space."""
+
+    def begin(self, document: int) -> int:
+        """Position of a document's bos."""
+        return int(self.end[document - 1]) if document else 0
+
+    def span(self, stream: str) -> tuple[int, int]:
+        """First position of a stream, and the one after its last."""
+        first, last = self.streams[stream]
+        return self.begin(first), self.begin(last)
+
+
+def build_index(space: TokenSpace, subset: str, by_source: bool = False) -> Index:
+    """Read the index of a subset off all shards; every shard is touched. Raises Damaged naming one that has no tokens."""
+    found: dict[str, list[NDArray[np.int64]]] = {}
+    widths = set()
+    for number, file in enumerate(space.files):
+        with space.hold_shards(np.array([number])):
+            table, address, start = space.table(number)
+            missing = [name for name in _COLUMNS if name not in table.column_names]
+            if missing:
+                raise Damaged(f"{file.path}: is not a token shard: it has no column {missing[0]!r}")
+            for batch in table.select(_COLUMNS).to_batches():
+                ids = batch.column("tokens").values
+                widths.add(width := ids.type.bit_width // 8)
+                first = (ids.buffers()[1].address - address) // width + ids.offset if len(ids) else start // width + 1
+                offsets = batch.column("tokens").offsets.to_numpy()
+                for stream, rows in _streams(batch, subset, by_source).items():
+                    lengths, n_bytes = offsets[rows + 1] - offsets[rows], batch.column("n_bytes").to_numpy()[rows]
+                    found.setdefault(stream, []).append(np.stack((lengths + 2, first + offsets[rows], n_bytes.astype(np.int64))))
+    if len(widths) > 1:
+        raise Damaged(f"{space.files[0].path} and its neighbours: their ids have {sorted(widths)} bytes, so they are not of one artifact")
+    streams, documents = {}, 0
+    for stream in sorted(found):
+        size = sum(columns.shape[1] for columns in found[stream])
+        streams[stream] = (documents, documents + size)
+        documents += size
+    columns = [columns for stream in sorted(found) for columns in found[stream]]
+    lengths, place, n_bytes = np.concatenate(columns, axis=1) if columns else np.zeros((3, 0), dtype=np.int64)
+    return Index(np.cumsum(lengths), place, n_bytes, streams, max(widths, default=2))
+
+
+def _streams(batch: pa.RecordBatch, subset: str, by_source: bool) -> dict[str, NDArray[np.int64]]:
+    """Rows of a subset, by stream."""
+    langs, sources = (batch.column(name).dictionary_encode() for name in ("lang", "source"))
+    code = langs.indices.to_numpy().astype(np.int64)
+    if by_source:
+        code += sources.indices.to_numpy().astype(np.int64) * len(langs.dictionary)
+    rows = np.flatnonzero(pc.equal(batch.column("subset"), subset).to_numpy(zero_copy_only=False))
+    found = {}
+    for each in np.unique(code[rows]).tolist():
+        source, lang = divmod(each, len(langs.dictionary))
+        name = f"{sources.dictionary[source]}/{langs.dictionary[lang]}" if by_source else str(langs.dictionary[lang])
+        found[name] = rows[code[rows] == each]
+    return found
+
+
+def kept_index(space: TokenSpace, subset: str, by_source: bool, folder: Path) -> Index:
+    """The index of a subset as a mapped file of ``folder``; built if it isn't there."""
+    key = digest_json({"format": FORMAT, "space": space.digest, "subset": subset, "by_source": by_source})
+    path = folder / f"index-{key[:16]}.arrow"
+    if not path.is_file():
+        save_index(build_index(space, subset, by_source), path)
+    return open_index(path)
+
+
+def save_index(index: Index, path: Path) -> None:
+    """Write an index; the file is whole or not there."""
+    metadata = {"streams": json.dumps(dict(index.streams)), "width": str(index.width)}
+    batch = pa.RecordBatch.from_arrays([pa.array(column) for column in (index.end, index.place, index.n_bytes)], schema=_SCHEMA)
+    keep(path, _SCHEMA.with_metadata(metadata), batch)
+
+
+def keep(path: Path, schema: pa.Schema, batch: pa.RecordBatch) -> None:
+    """Write one batch as a file that is whole or not there. Processes that do so together write equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    write_shard(temporary, schema, [batch.replace_schema_metadata(schema.metadata)], compress=False)
+    os.replace(temporary, path)
+
+
+def open_index(path: Path) -> Index:
+    """Map a saved index; nothing that grows with it is read. Raises Damaged."""
+    columns, metadata = mapped(path)
+    streams = {name: (int(first), int(last)) for name, (first, last) in json.loads(metadata[b"streams"]).items()}
+    return Index(columns["end"], columns["place"], columns["n_bytes"], streams, int(metadata[b"width"]))
+
+
+def mapped(path: Path) -> tuple[dict[str, NDArray[Any]], Mapping[bytes, bytes]]:
+    """The columns of a file of one batch as views of its mapping, and its metadata. Raises Damaged."""
+    try:
+        table = read_shard(path)
+    except pa.ArrowInvalid as error:
+        raise Damaged(f"{error}: remove it, and it is made again") from error
+    arrays = {name: table.column(name).chunk(0).to_numpy() if table.num_rows else np.zeros(0, np.int64) for name in table.column_names}
+    return arrays, table.schema.metadata

@@ -1,0 +1,86 @@
+"""The model: a *tagger* gives each word a part of speech (Universal POS) from its own spelling and those of its neighbours in
+the sentence. Spellings become features once a word *type*; a window net does the rest (`window_net`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipelines.annotate.fast.hashing import Indices
+from pipelines.annotate.fast.weights import TAGGER, Weights, packaged, read_weights
+from pipelines.annotate.fast.window_net import Projections, WindowNet
+from pipelines.annotate.fast.word_features import tagger_features, word_types
+from schemas.errors import RequestError
+
+_MOST_TYPES = 1 << 15
+"""Word types whose projections are kept: about 30 MB."""
+
+
+class Tagger:
+    """The tagger of one language; see the module."""
+
+    def __init__(self, weights: Weights) -> None:
+        """Raises `RequestError` if the weights hold no tagger."""
+        if TAGGER not in weights.nets:
+            raise RequestError(f"the weights of {weights.lang!r} hold no tagger")
+        self.version = f"tagger {weights.lang} {weights.digest}"
+        self._net = weights.nets[TAGGER]
+        self._known = _KnownTypes(self._net, weights.lang)
+
+    @classmethod
+    def load(cls, path: Path) -> Tagger:
+        """The tagger in a file of weights."""
+        return cls(read_weights(path))
+
+    @classmethod
+    def packaged(cls, lang: str) -> Tagger | None:
+        """The tagger that ships for a language, if there is one."""
+        path = packaged(lang)
+        return cls.load(path) if path else None
+
+    def tag(self, data: npt.NDArray[np.uint8], starts: Indices, ends: Indices, sentence_ends: Indices) -> npt.NDArray[np.uint8]:
+        """Codes of `schemas.arrow.UPOS`, one a word.
+
+        Words are `data[start:end]` of less than 2 GiB of UTF-8, in order; `sentence_ends` are counts of words up to the end
+        of each sentence, increasing, the last all of them. A word's tag depends on nothing outside of its sentence.
+        """
+        types, spellings = word_types(data, starts, ends)
+        numbers, table = self._known.numbers(spellings)
+        return self._net.labels([numbers[types]], [table], sentence_ends)
+
+
+class _KnownTypes:
+    """Projections of word types that were met before: most words of the next batch are among them."""
+
+    def __init__(self, net: WindowNet, lang: str) -> None:
+        self._net, self._lang = net, lang
+        self._number: dict[bytes, int] = {}
+        self._table = np.zeros((0, 0, 0), np.int16)
+
+    def numbers(self, spellings: pa.BinaryArray) -> tuple[npt.NDArray[np.int32], Projections]:
+        """Number of each spelling, and the table that holds its projections under that number.
+
+        The table is emptied when it is full, so what it costs is bounded; what it holds never shows in a tag.
+        """
+        words = spellings.to_pylist()
+        unknown = [word for word in words if word not in self._number]
+        if len(self._number) + len(unknown) > _MOST_TYPES:
+            self._number.clear()
+            unknown = words
+        if len(unknown) > _MOST_TYPES:
+            return np.arange(len(words), dtype=np.int32), self._project(words)
+        if unknown:
+            first = len(self._number)
+            fresh = self._project(unknown)
+            if not self._table.size:
+                self._table = np.zeros((fresh.shape[0], _MOST_TYPES + 1, fresh.shape[2]), np.int16)
+            self._table[:, first + 1 : first + 1 + len(unknown)] = fresh[:, 1:]
+            self._number.update(zip(unknown, range(first, first + len(unknown)), strict=True))
+        return np.fromiter(map(self._number.__getitem__, words), np.int32, len(words)), self._table
+
+    def _project(self, words: list[bytes]) -> Projections:
+        return self._net.tables([tagger_features(self._lang, pa.array(words, pa.binary()))])[0]

@@ -1,0 +1,119 @@
+"""The integer net labels as its torch twin does, exactly, whatever else is in the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines.annotate.fast import window_net
+from pipelines.annotate.fast.window_net import MAX_TERMS, TOP, WindowNet, net_from
+
+LABELS, CHANNELS, CONTEXT = 5, 16, 8
+WINDOWS = ((-2, -1, 0, 1), (0, 1, 2, 3))
+ROWS = 50
+
+
+def random_net(rng: np.random.Generator) -> WindowNet:
+    """Weights as large as they can be: whatever overflows does so here."""
+
+    def weights(*shape: int) -> np.ndarray:
+        return rng.integers(-TOP, TOP + 1, shape).astype(np.int8)
+
+    def bias(size: int) -> np.ndarray:
+        return rng.integers(-30_000, 30_000, size).astype(np.int32)
+
+    tensors: dict[str, np.ndarray] = {}
+    for stream, places in enumerate(WINDOWS):
+        tensors[f"{stream}.embedding"] = weights(ROWS, 12)
+        tensors[f"{stream}.hidden"], tensors[f"{stream}.hidden_bias"] = weights(12, 6), bias(6)
+        tensors[f"{stream}.projection"] = weights(18, len(places) * CHANNELS)
+        tensors[f"{stream}.projection_bias"] = bias(len(places) * CHANNELS)
+    tensors["context"], tensors["context_bias"] = weights(3 * CHANNELS, CONTEXT), bias(CONTEXT)
+    tensors["output"], tensors["output_bias"] = weights(CONTEXT + CHANNELS, LABELS), bias(LABELS)
+    return net_from(tensors, WINDOWS)
+
+
+def label_slowly(net: WindowNet, features: list[np.ndarray], types: list[np.ndarray], sequence: range) -> list[int]:
+    """The labels of one sequence by the definitions, in Python's whole numbers."""
+
+    def divided(value: int, by: int) -> int:
+        return (2 * value + by) // (2 * by)
+
+    def dense(inputs: list[int], weights: np.ndarray, bias: np.ndarray | None) -> list[int]:
+        table = weights.astype(int).tolist()
+        start = [0] * weights.shape[1] if bias is None else bias.astype(int).tolist()
+        return [start[j] + sum(x * row[j] for x, row in zip(inputs, table, strict=True)) for j in range(weights.shape[1])]
+
+    def clipped(value: int, low: int, high: int) -> int:
+        return max(low, min(high, value))
+
+    def projections(stream: int, kind: int) -> list[list[int]]:
+        part = net.streams[stream]
+        total = part.embedding[features[stream][kind]].astype(int).sum(0).tolist()
+        vector = [clipped(divided(x, 4), -TOP, TOP) for x in total]
+        hidden = [clipped(divided(x, 64), 0, TOP) for x in dense(vector, part.hidden, part.hidden_bias)]
+        made = [clipped(divided(x, 4), -net.clip, net.clip) for x in dense(vector + hidden, part.projection, part.projection_bias)]
+        return [made[i : i + CHANNELS] for i in range(0, len(made), CHANNELS)]
+
+    channels = []
+    for place in sequence:
+        total = [0] * CHANNELS
+        for stream, places in enumerate(WINDOWS):
+            for number, offset in enumerate(places):
+                if place + offset in sequence:
+                    part = projections(stream, int(types[stream][place + offset]))[number]
+                    total = [a + b for a, b in zip(total, part, strict=True)]
+        channels.append([clipped(divided(x, 16), 0, TOP) for x in total])
+    empty = [0] * CHANNELS
+    labels = []
+    for i, own in enumerate(channels):
+        before, behind = channels[i - 1] if i else empty, channels[i + 1] if i + 1 < len(channels) else empty
+        context = dense(before + own + behind, net.context.reshape(3 * CHANNELS, CONTEXT), net.context_bias)
+        scores = dense([clipped(divided(x, 64), 0, TOP) for x in context] + own, net.output, net.output_bias)
+        labels.append(scores.index(max(scores)))
+    return labels
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 1 << 32), sizes=st.lists(st.integers(0, 7), min_size=1, max_size=6))
+def test_labels_are_those_of_exact_arithmetic(seed: int, sizes: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    net = random_net(rng)
+    features = [rng.integers(0, ROWS, (4, 3)).astype(np.int32) for _ in WINDOWS]
+    ends = np.cumsum(sizes)
+    types = [rng.integers(0, 4, int(ends[-1])).astype(np.int32) for _ in WINDOWS]
+    expected = [
+        label
+        for end, size in zip(ends.tolist(), sizes, strict=True)
+        for label in label_slowly(net, features, types, range(end - size, end))
+    ]
+    assert net.labels(types, net.tables(features), ends).tolist() == expected
+
+
+def test_a_sequence_sees_no_other_and_no_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    net = random_net(rng)
+    features = [rng.integers(0, ROWS, (30, 3)).astype(np.int32) for _ in WINDOWS]
+    ends = np.cumsum(rng.integers(0, 40, 100))
+    types = [rng.integers(0, 30, int(ends[-1])).astype(np.int32) for _ in WINDOWS]
+    tables = net.tables(features)
+    together = net.labels(types, tables, ends)
+    alone = [net.labels([t[a:b] for t in types], tables, np.array([b - a])) for a, b in zip([0, *ends[:-1]], ends, strict=True) if b > a]
+    assert np.array_equal(together, np.concatenate(alone))
+    monkeypatch.setattr(window_net, "_CHUNK_TOKENS", 7)
+    assert np.array_equal(together, net.labels(types, tables, ends))
+
+
+def test_no_tokens_have_no_labels() -> None:
+    net = random_net(np.random.default_rng(0))
+    features = [np.zeros((0, 3), np.int32) for _ in WINDOWS]
+    assert net.labels([np.zeros(0, np.int32)] * 2, net.tables(features), np.zeros(0, np.int64)).size == 0
+
+
+def test_a_layer_that_float32_could_not_sum_exactly_is_refused() -> None:
+    rng = np.random.default_rng(0)
+    tensors = {"0.embedding": rng.integers(-9, 9, (4, 4)).astype(np.int8), "0.hidden": np.zeros((MAX_TERMS + 1, 2), np.int8)}
+    with pytest.raises(ValueError, match="more than the .* that are exact"):
+        net_from(tensors, ((0,),))
