@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.annotate import open_annotator
+from pipelines.annotate import engine_version, open_annotator
 from pipelines.annotate.fast import tagger as tagger_module
 from pipelines.annotate.fast.han import HanSegmenter
 from pipelines.annotate.fast.tagger import Tagger
@@ -127,3 +127,18 @@ def test_languages_without_weights_have_no_tags_rather_than_wrong_ones() -> None
     assert Tagger.packaged("th") is None and Tagger.packaged("../en") is None
     made = open_annotator(Annotator(engine="fast"), "fr").annotate(pa.array(["Une phrase simple."], pa.string()))
     assert made.pos.null_count == 1 and made.word_starts[0].as_py()
+
+
+def test_a_recipe_brings_its_own_weights(tmp_path: Path) -> None:
+    shipped = packaged("en")
+    assert shipped is not None
+    own = tmp_path / "elsewhere.safetensors"
+    own.write_bytes(shipped.read_bytes())
+    text = pa.array(["She can't come."], pa.string())
+    brought = Annotator(engine="fast", weights=str(own))
+    assert open_annotator(brought, "en").annotate(text) == open_annotator(Annotator(), "en").annotate(text)
+    assert engine_version(brought, "en") == engine_version(Annotator(), "en"), "content counts, not place"
+    with pytest.raises(RequestError, match=r"elsewhere\.safetensors: holds weights of 'en', and is asked to annotate 'de'"):
+        open_annotator(brought, "de")
+    with pytest.raises(ValueError, match="weights are for the fast engine"):
+        Annotator(engine="rjieba", weights=str(own))

@@ -27,35 +27,30 @@ _ALONE, _BEGIN, _MIDDLE, _END = range(4)
 _POSITIONS = 4
 
 
-class CharStreams(NamedTuple):
-    """Types and feature rows of characters, a pair of arrays for each stream."""
+class CharStream(NamedTuple):
+    """One stream of characters."""
 
-    types: tuple[npt.NDArray[np.int32], ...]
-    """int32 (characters,) each."""
-    features: tuple[Rows, ...]
-    """int32 (types, features) each."""
+    types: npt.NDArray[np.int32]
+    """(characters,)"""
+    keys: Hashes
+    """(types,), what tells the types apart."""
 
 
-def char_streams(sequences: Sequence[str], words: Bits) -> CharStreams:
-    """The streams of sequences, joined end to end; none has white space. `words` is the word set."""
+def char_streams(sequences: Sequence[str], words: Bits) -> list[CharStream]:
+    """The streams of sequences, joined end to end, in the order of `ROWS_OF`; none has white space. `words` is the word set."""
     codes = codes_of("".join(sequences))
     folded = fold(codes)
     ends = np.cumsum(np.fromiter(map(len, sequences), np.int64, len(sequences)))
     following = np.zeros(codes.size, np.uint64)
     following[:-1] = folded[1:]
     following[ends[ends > 0] - 1] = 0
-    streams = (
-        _typed(codes.astype(np.uint64), _char_rows),
-        _typed(folded.astype(np.uint64) << np.uint64(32) | following, _pair_rows),
-        _typed(_entries(sequences, codes.size), _entry_rows),
-        _typed(_reach(codes, ends, words), _reach_rows),
-    )
-    return CharStreams(tuple(types for types, _ in streams), tuple(features for _, features in streams))
+    pairs = folded.astype(np.uint64) << np.uint64(32) | following
+    return [_typed(keys) for keys in (codes.astype(np.uint64), pairs, _entries(sequences, codes.size), _reach(codes, ends, words))]
 
 
-def _typed(keys: Hashes, rows: Callable[[Hashes], Rows]) -> tuple[npt.NDArray[np.int32], Rows]:
+def _typed(keys: Hashes) -> CharStream:
     encoded = pa.array(keys).dictionary_encode()
-    return encoded.indices.to_numpy(), rows(encoded.dictionary.to_numpy())
+    return CharStream(encoded.indices.to_numpy(), encoded.dictionary.to_numpy())
 
 
 def _char_rows(keys: Hashes) -> Rows:
@@ -76,6 +71,10 @@ def _entry_rows(keys: Hashes) -> Rows:
 
 def _reach_rows(keys: Hashes) -> Rows:
     return keys.astype(np.int32)[:, None]
+
+
+ROWS_OF: tuple[Callable[[Hashes], Rows], ...] = (_char_rows, _pair_rows, _entry_rows, _reach_rows)
+"""Feature rows of the types of each stream, int32 (types, features), from their keys."""
 
 
 def _reach(codes: npt.NDArray[np.uint32], ends: npt.NDArray[np.int64], words: Bits) -> Hashes:

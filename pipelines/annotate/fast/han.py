@@ -5,16 +5,19 @@ to the segmentation of Universal Dependencies.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.annotate.fast.char_features import char_streams
-from pipelines.annotate.fast.hashing import Indices
+from pipelines.annotate.fast.char_features import ROWS_OF, char_streams
+from pipelines.annotate.fast.hashing import Hashes, Indices, Rows
+from pipelines.annotate.fast.known_types import KnownTypes
 from pipelines.annotate.fast.weights import SEGMENTER, Weights, packaged, read_weights
+from pipelines.annotate.fast.window_net import Projections, Stream
 from pipelines.characters import SPACE, classes_of, codes_of
 from schemas.errors import RequestError
 
@@ -26,6 +29,9 @@ _CLOSING = codes_of("。！？；…!?\n")
 
 _BATCH_CHARS = 1 << 19
 """Characters at a time: what the dictionary returns of them is Python objects."""
+
+_MOST_TYPES = (1 << 13, 1 << 16, 1 << 11, 1 << 4)
+"""Characters, pairs, entries and reaches whose projections are kept: about 75 MB."""
 
 _LONGEST = 1 << 12
 """A longer sentence is looked at in stretches of so many characters."""
@@ -43,6 +49,8 @@ class HanSegmenter:
             raise RequestError(f"the weights of {weights.lang!r} hold no segmenter")
         self.version = f"segmenter {weights.lang} {weights.digest}"
         self._net, self._words = weights.nets[SEGMENTER], weights.words
+        streams = zip(self._net.streams, ROWS_OF, _MOST_TYPES, strict=True)
+        self._known = [KnownTypes(partial(_project, stream, rows_of, self._net.clip), most) for stream, rows_of, most in streams]
 
     @classmethod
     def load(cls, path: Path) -> HanSegmenter:
@@ -68,12 +76,18 @@ class HanSegmenter:
         ends = np.searchsorted(solid, np.union1d(closing, bounds[1:]))
         text = codes[solid].tobytes().decode("utf-32-le", "surrogatepass")
         for sequences, first in _batches(text, ends):
-            streams = char_streams(sequences, self._words)
-            labels = self._net.labels(
-                streams.types, self._net.tables(streams.features), np.cumsum([len(sequence) for sequence in sequences])
-            )
+            types, tables = [], []
+            for stream, known in zip(char_streams(sequences, self._words), self._known, strict=True):
+                numbers, table = known.numbers(stream.keys.tolist())
+                types.append(numbers[stream.types])
+                tables.append(table)
+            labels = self._net.labels(types, tables, np.cumsum([len(sequence) for sequence in sequences]))
             begins[solid[first : first + labels.size]] = labels == BEGINS
         return begins[places]
+
+
+def _project(stream: Stream, rows_of: Callable[[Hashes], Rows], clip: int, keys: list[int]) -> Projections:
+    return stream.projections(rows_of(np.array(keys, np.uint64)), clip)
 
 
 def _batches(text: str, ends: Indices) -> Iterator[tuple[list[str], int]]:

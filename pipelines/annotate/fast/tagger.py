@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.annotate.fast.hashing import Indices
+from pipelines.annotate.fast.known_types import KnownTypes
 from pipelines.annotate.fast.weights import TAGGER, Weights, packaged, read_weights
-from pipelines.annotate.fast.window_net import Projections, WindowNet
+from pipelines.annotate.fast.window_net import Projections
 from pipelines.annotate.fast.word_features import tagger_features, word_types
 from schemas.errors import RequestError
 
@@ -29,7 +30,8 @@ class Tagger:
             raise RequestError(f"the weights of {weights.lang!r} hold no tagger")
         self.version = f"tagger {weights.lang} {weights.digest}"
         self._net = weights.nets[TAGGER]
-        self._known = _KnownTypes(self._net, weights.lang)
+        self._lang = weights.lang
+        self._known = KnownTypes(self._project, _MOST_TYPES)
 
     @classmethod
     def load(cls, path: Path) -> Tagger:
@@ -49,38 +51,8 @@ class Tagger:
         of each sentence, increasing, the last all of them. A word's tag depends on nothing outside of its sentence.
         """
         types, spellings = word_types(data, starts, ends)
-        numbers, table = self._known.numbers(spellings)
+        numbers, table = self._known.numbers(spellings.to_pylist())
         return self._net.labels([numbers[types]], [table], sentence_ends)
-
-
-class _KnownTypes:
-    """Projections of word types that were met before: most words of the next batch are among them."""
-
-    def __init__(self, net: WindowNet, lang: str) -> None:
-        self._net, self._lang = net, lang
-        self._number: dict[bytes, int] = {}
-        self._table = np.zeros((0, 0, 0), np.int16)
-
-    def numbers(self, spellings: pa.BinaryArray) -> tuple[npt.NDArray[np.int32], Projections]:
-        """Number of each spelling, and the table that holds its projections under that number.
-
-        The table is emptied when it is full, so what it costs is bounded; what it holds never shows in a tag.
-        """
-        words = spellings.to_pylist()
-        unknown = [word for word in words if word not in self._number]
-        if len(self._number) + len(unknown) > _MOST_TYPES:
-            self._number.clear()
-            unknown = words
-        if len(unknown) > _MOST_TYPES:
-            return np.arange(len(words), dtype=np.int32), self._project(words)
-        if unknown:
-            first = len(self._number)
-            fresh = self._project(unknown)
-            if not self._table.size:
-                self._table = np.zeros((fresh.shape[0], _MOST_TYPES + 1, fresh.shape[2]), np.int16)
-            self._table[:, first + 1 : first + 1 + len(unknown)] = fresh[:, 1:]
-            self._number.update(zip(unknown, range(first, first + len(unknown)), strict=True))
-        return np.fromiter(map(self._number.__getitem__, words), np.int32, len(words)), self._table
 
     def _project(self, words: list[bytes]) -> Projections:
         return self._net.tables([tagger_features(self._lang, pa.array(words, pa.binary()))])[0]

@@ -70,18 +70,19 @@ class Stream:
         """
         channels = self.projection.shape[1] // len(self.offsets)
         out = np.zeros((len(self.offsets), rows.shape[0] + 1, channels), np.int16)
-        for start in range(0, rows.shape[0], _CHUNK_TYPES):
-            some = rows[start : start + _CHUNK_TYPES]
-            total = np.zeros((some.shape[0], self.embedding.shape[1]), np.int16)
-            for feature in range(some.shape[1]):
-                total += self.embedding[some[:, feature]]
-            vector = np.clip(_divided(total.astype(np.float32), WEIGHT // ACTIVATION), -TOP, TOP)
-            hidden = np.clip(_divided(vector @ self.hidden + self.hidden_bias, WEIGHT), 0, TOP)
-            made = _divided(
-                np.concatenate([vector, hidden], axis=1) @ self.projection + self.projection_bias, WEIGHT * ACTIVATION // PROJECTION
-            )
-            made = np.clip(made, -clip, clip).reshape(some.shape[0], len(self.offsets), channels)
-            out[:, start + 1 : start + 1 + some.shape[0]] = made.transpose(1, 0, 2)
+        with _one_thread():
+            for start in range(0, rows.shape[0], _CHUNK_TYPES):
+                some = rows[start : start + _CHUNK_TYPES]
+                total = np.zeros((some.shape[0], self.embedding.shape[1]), np.int16)
+                for feature in range(some.shape[1]):
+                    total += self.embedding[some[:, feature]]
+                vector = np.clip(_divided(total.astype(np.float32), WEIGHT // ACTIVATION), -TOP, TOP)
+                hidden = np.clip(_divided(vector @ self.hidden + self.hidden_bias, WEIGHT), 0, TOP)
+                made = _divided(
+                    np.concatenate([vector, hidden], axis=1) @ self.projection + self.projection_bias, WEIGHT * ACTIVATION // PROJECTION
+                )
+                made = np.clip(made, -clip, clip).reshape(some.shape[0], len(self.offsets), channels)
+                out[:, start + 1 : start + 1 + some.shape[0]] = made.transpose(1, 0, 2)
         return out
 
 
@@ -109,8 +110,7 @@ class WindowNet:
 
     def tables(self, features: Sequence[Rows]) -> list[Projections]:
         """Projections of the types of each stream from their feature rows, as `labels` reads them."""
-        with _one_thread():
-            return [stream.projections(rows, self.clip) for stream, rows in zip(self.streams, features, strict=True)]
+        return [stream.projections(rows, self.clip) for stream, rows in zip(self.streams, features, strict=True)]
 
     def labels(self, types: Sequence[Types], tables: Sequence[Projections], ends: Indices) -> npt.NDArray[np.uint8]:
         """The label of each token, uint8 (tokens,): that of the highest score, the lowest of equals.

@@ -79,7 +79,7 @@ def reading(words: Bits) -> Task:
 
 def _character_streams(sequences: Sequence[Tokens], words: Bits) -> Streams:
     found = char_features.char_streams(["".join(sequence) for sequence in sequences], words)
-    return found.types, found.features
+    return [stream.types for stream in found], [rows(stream.keys) for stream, rows in zip(found, char_features.ROWS_OF, strict=True)]
 
 
 def tag_target(tags: Sequence[str]) -> Target:
