@@ -5,6 +5,7 @@ long as the run that started it, and dies with it even on SIGKILL. With PREFECT_
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import socket
 import subprocess
@@ -46,23 +47,37 @@ def embedded_server(home: Path) -> Iterator[str]:
     port, log = _free_port(), home / "server.log"
     application = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-m", "schemas.process", str(os.getpid()), sys.executable, "-m", *application, "--log-level", "error"]
-    with open(log, "ab") as output:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
-    try:
-        url = f"http://127.0.0.1:{port}/api"
-        _wait_until_up(server, url, log)
+    url = f"http://127.0.0.1:{port}/api"
+    with contextlib.ExitStack() as stack:
+        with _alone(home):  # two servers that migrate one empty database at once break each other
+            with open(log, "ab") as output:
+                server = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                )
+            stack.callback(_end, server)
+            _wait_until_up(server, url, log)
         os.environ["PREFECT_API_URL"] = url
         try:
             yield url
         finally:
             del os.environ["PREFECT_API_URL"]
-    finally:
-        server.terminate()
-        try:
-            server.wait(5)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the lock on starting a server here; it goes with the process."""
+    with open(home / "start.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(5)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _wait_until_up(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
