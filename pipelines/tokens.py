@@ -173,7 +173,7 @@ def encode_batch(batch: pa.RecordBatch, encoder: AnyEncoder, schema: pa.Schema) 
         sentence_ends = _lists(_offsets(sentences), (tokens_before - np.repeat(rows[:-1], sentences)).astype(np.uint32))
     columns = {
         **{name: batch.column(name) for name in ("doc_id", "source", "lang", "subset")},
-        "tokens": pa.LargeListArray.from_arrays(rows, encoded.ids.astype(schema.field("tokens").type.value_type.to_pandas_dtype())),
+        "tokens": pa.LargeListArray.from_arrays(rows, encoded.ids.astype(f"uint{schema.field('tokens').type.value_type.bit_width}")),
         "token_starts": token_starts,
         "word_start": word_start,
         "sentence_ends": sentence_ends,
