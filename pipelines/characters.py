@@ -7,12 +7,13 @@ Classes follow Unicode general categories (UAX #44), of the Unicode database of 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+
+from pipelines.categories import by_category, spaces
 
 HAN, LETTER, DIGIT, SPACE, PUNCTUATION, SYMBOL, MARK = range(7)
 """Han ideographs; other letters (L*); numbers (N*); white space (`str.isspace`); punctuation (P*); the rest (S*, C*);
@@ -76,16 +77,9 @@ def blocks(text: str, after: re.Pattern[str]) -> Iterator[str]:
 
 @cache
 def _table() -> npt.NDArray[np.uint8]:
-    table = np.full(0x110000, SYMBOL, np.uint8)
-    category = unicodedata.category
-    for code in range(0x110000):
-        kind = _BY_CATEGORY.get(category(chr(code))[0])
-        if kind is not None:
-            table[code] = kind
+    table = by_category(lambda name: _BY_CATEGORY.get(name[0], SYMBOL))
     for first, last in HAN_RANGES:
         block = table[first : last + 1]
         block[(block == LETTER) | (block == DIGIT)] = HAN
-    for code in range(0x3001):
-        if chr(code).isspace():
-            table[code] = SPACE
+    table[spaces()] = SPACE
     return table

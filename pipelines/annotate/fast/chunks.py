@@ -13,9 +13,11 @@ the first that fits at each place. They follow Universal Dependencies English, a
 from __future__ import annotations
 
 import re
-import sys
-import unicodedata
 from functools import lru_cache
+
+import numpy as np
+
+from pipelines.categories import CODE_POINTS, having
 
 ABBREVIATIONS = frozenset(
     "adm al approx apr assn assoc asst aug ave bldg blvd brig bros ca capt cf cmdr co col comdr corp cpl dec dept dist div dr drs ed eds "
@@ -42,13 +44,10 @@ _SUFFIXES = (  # but for those that are English words too
 
 def _marks() -> str:
     """Marks and joiners as the inside of a character class; `re` doesn't count them among the characters of words."""
-    codes = [code for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code)) in ("Mn", "Mc", "Me", "Cf") and code != 0x200B]
-    ranges: list[list[int]] = []
-    for code in codes:
-        if ranges and code == ranges[-1][1] + 1:
-            ranges[-1][1] = code
-        else:
-            ranges.append([code, code])
+    codes = having(("M", "Cf"))
+    codes = codes[codes != 0x200B]
+    first, last = np.diff(codes, prepend=-2) > 1, np.diff(codes, append=CODE_POINTS + 1) > 1
+    ranges = zip(codes[first].tolist(), codes[last].tolist(), strict=True)
     return "".join(f"{re.escape(chr(a))}-{re.escape(chr(b))}" if b > a else re.escape(chr(a)) for a, b in ranges)
 
 

@@ -6,12 +6,12 @@ kin: the annex leaves them open); numbers of all kinds (`²`, `½`) are digits; 
 
 from __future__ import annotations
 
-import unicodedata
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.categories import by_category, spaces
 from pipelines.characters import HAN_RANGES
 
 (
@@ -55,13 +55,8 @@ _BY_CHARACTER = {
 @cache
 def table() -> npt.NDArray[np.uint8]:
     """Class of every code point, shape (0x110000,)."""
-    found = np.full(0x110000, OTHER, np.uint8)
-    category = unicodedata.category
-    for code in range(0x110000):
-        name = category(chr(code))
-        found[code] = _BY_CATEGORY.get(name, _BY_MAJOR.get(name[0], OTHER))
-        if chr(code).isspace():
-            found[code] = SPACE
+    found = by_category(lambda name: _BY_CATEGORY.get(name, _BY_MAJOR.get(name[0], OTHER)))
+    found[spaces()] = SPACE
     for ranges, letters in ((_COMPLEX, COMPLEX), (_HIRAGANA, HIRAGANA), (_KATAKANA, KATAKANA), (HAN_RANGES, HAN)):
         for first, last in ranges:
             block = found[first : last + 1]

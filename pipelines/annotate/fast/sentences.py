@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from pipelines.annotate.chinese_sentences import sentence_ends
 from pipelines.annotate.columns import Ints, merged
+from pipelines.categories import CODE_POINTS, having, told_of
 
 Flags = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.uint32]
@@ -168,11 +169,10 @@ def _at_lines(bounds: Ints, words: _Words) -> Ints:
 @cache
 def _table() -> npt.NDArray[np.uint8]:
     """Kind of every code point: one of the flags above, or none."""
-    found = np.zeros(0x110000, np.uint8)
-    for code in range(0x110000):
-        character = chr(code)
-        if character.isalnum():
-            found[code] = _LOWER if character.islower() else _UPPER
+    found = np.zeros(CODE_POINTS, np.uint8)
+    words = np.concatenate((having(("L", "N")), told_of(str.isalnum, having(("M", "P", "S")))))
+    found[words] = _UPPER
+    found[told_of(str.islower, words)] = _LOWER
     for flag, characters in _CHARACTERS.items():
         found[list(map(ord, characters))] = flag
     return found
