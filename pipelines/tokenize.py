@@ -29,7 +29,7 @@ from pipelines.prepare import inputs_ledger
 from pipelines.sources import Record, open_piece, read_records
 from pipelines.stages import BATCH_BYTES, BATCH_ROWS
 from pipelines.tokens import checks_of, encode_batch, tell_checks, trusting
-from pipelines.workers import for_each
+from pipelines.workers import for_each, without_pandas
 from schemas.arrow import PLACES, REJECTS, tokens_schema, write_shard
 from schemas.artifact import File
 from schemas.child import run_child
@@ -62,7 +62,8 @@ def run(draft: Draft, workers: int = 1) -> None:
         raise RequestError(f"{draft.task['roots'][TOKENIZER]}: is not the tokenizer that this run was planned with. Run again to plan anew")
     _keep_tokenizer(draft)
     todo = [split["ordinal"] for split in draft.plan["splits"] if draft.part(STAGE, _key(split["ordinal"])) is None]
-    for_each(_tokenize_split, [(str(draft.path), ordinal) for ordinal in todo], workers)
+    path = str(draft.path)
+    for_each(_tokenize_split, [(path, ordinal) for ordinal in todo], workers, make_ready=lambda: _opened(path))
     tell_checks(draft.scratch())
 
 
@@ -204,6 +205,7 @@ def _key(ordinal: int) -> str:
 
 def main(arguments: list[str]) -> int:
     """Run the step on the draft at `arguments[0]`; return the exit code."""
+    without_pandas()
     return run_child("pipelines.tokenize", arguments, lambda draft: run(draft, draft.task["run"]["workers"]))
 
 

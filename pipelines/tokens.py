@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.encode import AnyEncoder, NotLossless, open_encoder
-from pipelines.workers import for_each
+from pipelines.workers import for_each, without_pandas
 from schemas.arrow import read_shard, tokens_schema, write_shard
 from schemas.artifact import Artifact, File
 from schemas.child import RUN_FACTS, run_child
@@ -59,7 +59,8 @@ def run(draft: Draft, workers: int = 1) -> None:
     Raises `NotLossless` naming the document whose tokens' bytes are not its own.
     """
     todo = [key for key, _ in document_shards(draft.input("documents")) if draft.part(STAGE, key) is None]
-    for_each(_encode_shard, [(str(draft.path), key) for key in todo], workers)
+    path = str(draft.path)
+    for_each(_encode_shard, [(path, key) for key in todo], workers, make_ready=lambda: _opened(path))
     tell_checks(draft.scratch())
 
 
@@ -246,6 +247,7 @@ def _work(draft: Draft) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the step on the draft at `arguments[0]`; return the exit code."""
+    without_pandas()
     return run_child("pipelines.tokens", arguments, _work)
 
 

@@ -1,6 +1,7 @@
 """The model: a *worker* is a process of the local runner. It dies with the process that started it, from its first
 moment on, and computes on one thread, so that workers don't fight over cores.
 
+`for_each` forks its workers where the system allows it (Linux): what was made ready before, imports and all, they have at once.
 `python -m pipelines.workers PARENT_PID` becomes a Beam SDK worker; the runner tells it the rest by its environment.
 """
 
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from importlib.abc import MetaPathFinder
 from typing import Any
 
 from schemas.process import die_with_parent
@@ -33,16 +35,37 @@ def become_worker(parent: int) -> None:
     pa.set_cpu_count(1)
 
 
-def for_each(work: Callable[..., None], pieces: Sequence[tuple[Any, ...]], processes: int) -> None:
+class _Absent(MetaPathFinder):
+    """Says of one package that it isn't installed."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        if fullname == self._package:
+            raise ModuleNotFoundError(f"{fullname} is not wanted in this process", name=fullname)
+
+
+def without_pandas() -> None:
+    """Spare this process and its workers pandas: pyarrow imports it, 0.2 s of CPU, to ask whether a list is one of its arrays."""
+    sys.meta_path.insert(0, _Absent("pandas"))
+
+
+def for_each(work: Callable[..., None], pieces: Sequence[tuple[Any, ...]], processes: int, make_ready: Callable[[], object]) -> None:
     """Call `work(*piece)` for all pieces, in their order, on so many processes (in this one if one is enough).
 
-    Raises what `work` raises. If a process dies, this one ends with exit code 75: the same command goes on from what is done.
+    `make_ready` is called once before, in this process: what it remembers, forked workers need not do again. Raises what `work`
+    raises. If a process dies, this one ends with exit code 75: the same command goes on from what is done.
     """
     if processes == 1 or len(pieces) < 2:
         for piece in pieces:
             work(*piece)
         return
-    context = multiprocessing.get_context("spawn")
+    forks = sys.platform == "linux"
+    if forks:
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # no threads of its own here: they would be missing in a fork
+        make_ready()
+    context = multiprocessing.get_context("fork" if forks else "spawn")
     with ProcessPoolExecutor(min(processes, len(pieces)), mp_context=context, initializer=become_worker, initargs=(os.getpid(),)) as pool:
         try:
             for done in [pool.submit(work, *piece) for piece in pieces]:
