@@ -46,10 +46,9 @@ class CutRule(NamedTuple):
             return _none()
         seam = self.seams.between(text.codes, han)
         seam &= np.diff(text.at) == 3
-        found = text.at.take(np.flatnonzero(seam) + 1)
-        at_bounds = np.searchsorted(found, text.bounds)
-        at_bounds = at_bounds[at_bounds < found.size]
-        return np.delete(found, at_bounds[np.isin(found[at_bounds], text.bounds)])
+        inside = text.bounds[(text.bounds > text.at[0]) & (text.bounds <= text.at[-1])]
+        seam[np.searchsorted(text.at, inside) - 1] = False  # the characters on either side belong to two texts
+        return text.at.take(np.flatnonzero(seam) + 1)
 
     def long_runs(self, codes: npt.NDArray[np.unsignedinteger], flags: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.int64], bool]:
         """Where long runs of one text are cut, as positions in `codes`, increasing; and whether one of them is wrong."""

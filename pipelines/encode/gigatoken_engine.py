@@ -12,7 +12,7 @@ opened anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
@@ -73,18 +73,17 @@ class Gigatoken:
         self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64], cuts: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         """Ids of the texts `data[bounds[i]:bounds[i + 1]]` and how many each has; `cuts` are byte offsets between letters, increasing."""
-        native = bool(cuts.size) and bool((data == _CUT).any())
-        if cuts.size:
-            data = np.insert(data, cuts, np.uint8(_CUT))
-            before = np.searchsorted(cuts, bounds)
-            bounds = bounds + before
-        ids, counts = self._run(data, bounds)
         if not cuts.size:
-            return ids, counts
+            return self._run(data, bounds)
+        places = cuts + np.arange(cuts.size)
+        before = np.searchsorted(cuts, bounds)
+        ids, counts = self._run(_with_cuts(data, places), bounds + before)
         kept = ids != self._cut_id
-        if native:  # a carriage return of the text's own stays: only those at the cuts go
+        if (data == _CUT).any():  # a carriage return of the text's own stays: only those at the cuts go
             lengths = self._token_bytes.take(ids)
-            kept |= ~np.isin(np.cumsum(lengths) - lengths, cuts + np.arange(cuts.size), kind="sort")
+            is_cut = np.zeros(data.size + places.size, bool)
+            is_cut[places] = True
+            kept |= ~is_cut.take(np.cumsum(lengths) - lengths, mode="clip")
         return ids[kept], counts - np.diff(before)
 
     def _run(self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
@@ -106,6 +105,11 @@ def _resident() -> int:
         return 0
 
 
-def texts_of(data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64], rows: Sequence[int]) -> list[str]:
-    """Some of the texts."""
-    return [data[bounds[row] : bounds[row + 1]].tobytes().decode() for row in rows]
+def _with_cuts(data: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """The bytes with carriage returns put in, so that they stand at `places`, increasing and none of them 0."""
+    step = np.ones(data.size + places.size, np.int8)
+    step[places] = 0
+    step[0] = 0
+    given = data.take(np.cumsum(step, dtype=np.int64))  # a third less time than `np.insert`
+    given[places] = _CUT
+    return given

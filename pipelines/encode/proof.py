@@ -5,6 +5,7 @@ vocabulary would often hide.
     pattern       every string of up to four characters that stand for the classes a pattern tells apart; all of them are tokens
     code points   each one, when it first occurs in a text, beside letters, digits, spaces, an apostrophe and itself; what stands
                   side by side in one piece is merged into one token
+    Han           for patterns that know letters as one class only, all ideographs at once: runs of them behind a letter
 
 Patterns ask for classes that Unicode goes on assigning, and each engine has tables of its own age. A code point on which they
 disagree is known before its document is encoded.
@@ -32,6 +33,9 @@ _CLASSES = "aS'1. /\t\n\r好é"
 _LONGEST = 4
 _BEFORE, _AFTER = "aA1. \t'", "aA"
 
+_HAN_RUN = 64
+"""Ideographs of one run: the reference's time grows with the length of a piece."""
+
 _SHOWN = {byte: character for character, byte in byte_alphabet().items()}
 _LEADS, _TRAILS = range(0xC2, 0xF5), range(0x80, 0xC0)
 
@@ -40,7 +44,7 @@ def with_pieces(document: Mapping[str, Any], pieces: Iterable[str]) -> dict[str,
     """A `tokenizer.json` with another's pattern, in which each of `pieces` is a token, and all other pieces are single bytes."""
     vocabulary = {_SHOWN[byte]: byte for byte in range(256)}
     for piece in pieces:
-        vocabulary.setdefault("".join(_SHOWN[byte] for byte in piece.encode()), len(vocabulary))
+        vocabulary.setdefault(piece.encode().decode("latin-1").translate(_SHOWN), len(vocabulary))
     return {**document, "model": {**document["model"], "vocab": vocabulary, "merges": [], "ignore_merges": True}}
 
 
@@ -85,6 +89,20 @@ class Proof:
         self.flags[codes] = np.where(alike, SAME, DIFFERS)
         self.flags[codes[alike & self._are_letters(characters)]] |= LETTER
         self.flags[codes[alike & (codes >= FIRST) & (codes <= LAST)]] |= HAN
+
+    def learn_han(self) -> None:
+        """Set the flags of all ideographs that `seams` may cut at, for a pattern in which nothing but a letter joins a letter before it.
+
+        If in a run behind a letter everything is joined, for both engines, then all are letters to both, and letters are all alike
+        to the pattern. What is in another run is left to `learn`.
+        """
+        codes = np.arange(FIRST, LAST + 1, dtype=np.uint32)
+        runs = np.split(codes, range(_HAN_RUN, codes.size, _HAN_RUN))
+        texts = ["a" + "".join(map(chr, run.tolist())) for run in runs]
+        expected, found = (encode(texts) for encode in self._by_pairs)
+        for run, a, b in zip(runs, expected, found, strict=True):
+            if a == b and len(a) == 2 * run.size + 1:  # of 3 n + 1 bytes, n pairs are merged: each first byte with what is before it
+                self.flags[run] = SAME | LETTER | HAN
 
     def _open(self, change: Callable[[Mapping[str, Any]], dict[str, Any]]) -> tuple[Encode, Encode]:
         """The reference and the engine with a changed tokenizer."""

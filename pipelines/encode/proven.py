@@ -25,11 +25,12 @@ import pyarrow as pa
 from pipelines.characters import byte_offsets, codes_of
 from pipelines.encode.cuts import Characters, CutRule, may_hold_long_runs
 from pipelines.encode.engine import Encoded, Encoder
-from pipelines.encode.gigatoken_engine import Gigatoken, Refused, for_gigatoken, open_probe, texts_of
+from pipelines.encode.gigatoken_engine import Gigatoken, Refused, for_gigatoken, open_probe
 from pipelines.encode.probes import probe_texts
 from pipelines.encode.proof import DIFFERS, UNKNOWN, Proof
 from pipelines.encode.seams import Seams, bytes_of_tokens
 from pipelines.encode.stretches import stretches
+from pipelines.encode.utf8 import blocks, bytes_of, codes_at, sums, texts_of
 from schemas.errors import RequestError
 
 SAMPLE_CHARS = 1_024
@@ -37,6 +38,10 @@ SAMPLE_CHARS = 1_024
 _SAMPLE_AT_MOST = 16 * SAMPLE_CHARS
 _TRIED = 16
 """Documents that are looked at for one to sample."""
+
+_Tokens = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Ids, how many of them each text has, and the bytes of each."""
+_NOTHING: _Tokens = np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64)
 
 _CUTTABLE = tuple(
     rf"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -105,11 +110,13 @@ class Proven:
         if not self.trusted:
             return self._distrusted(texts)
         data, bounds = bytes_of(texts)
-        cuts, refused = self._plan(data, bounds)
-        ids, counts = self._engine.encode(data, bounds, cuts)
-        lengths = self.token_bytes(ids)
-        for row in np.flatnonzero(sums(lengths, counts) != np.diff(bounds)).tolist():
-            refused.setdefault(row, "length")
+        parts: list[_Tokens] = [_NOTHING]
+        refused: dict[int, str] = {}
+        for first, last in blocks(bounds):
+            part, rejected = self._encode_block(data[bounds[first] : bounds[last]], bounds[first : last + 1] - bounds[first])
+            parts.append(part)
+            refused |= {first + row: reason for row, reason in rejected.items()}
+        ids, counts, lengths = (np.concatenate(some) for some in zip(*parts, strict=True))
         if doc_ids is not None and not self._sample_agrees(data, bounds, ids, counts, first_words(doc_ids), refused):
             self.trusted = False
             return self._distrusted(texts)
@@ -119,12 +126,23 @@ class Proven:
             self.checks[f"by the reference: {why}"] += 1
         return self._with_reference(data, bounds, ids, counts, sorted(refused))
 
+    def _encode_block(self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64]) -> tuple[_Tokens, dict[int, str]]:
+        """The engine's tokens of a few texts; and which of these the reference must encode, with the reason."""
+        cuts, refused = self._plan(data, bounds)
+        ids, counts = self._engine.encode(data, bounds, cuts)
+        lengths = self.token_bytes(ids)
+        for row in np.flatnonzero(sums(lengths, counts) != np.diff(bounds)).tolist():
+            refused.setdefault(row, "length")
+        return (ids, counts, lengths), refused
+
     def _prove(self) -> None:
         if not self._proof.holds_for_pattern():
             raise Refused("it ends pieces elsewhere than the reference")
         self._proof.learn(np.arange(0x80, dtype=np.uint32))
         if (self._proof.flags[:0x80] & DIFFERS).any():
             raise Refused("it classes ASCII characters otherwise than the reference")
+        if self._rule.seams is not None:
+            self._proof.learn_han()
         texts = pa.array(probe_texts(), pa.string())
         expected, found = self.reference.encode_column(texts), self.encode_column(texts)
         if not (np.array_equal(expected.ids, found.ids) and np.array_equal(expected.counts, found.counts)):
@@ -140,18 +158,20 @@ class Proven:
         at = np.flatnonzero(data >= 0xC0)
         codes = codes_at(data, at)
         text = Characters(at, codes, self._flags(codes), bounds)
-        places = [self._rule.seams_in(text)]
+        seams = self._rule.seams_in(text)
+        places: list[npt.NDArray[np.int64]] = []
         refused: dict[int, str] = {}
         if self._rule.limited:
             for row in may_hold_long_runs(data, text).tolist():
                 characters = codes_of(data[bounds[row] : bounds[row + 1]].tobytes().decode())
                 cuts, wrong = self._rule.long_runs(characters, self._flags(characters))
-                places.append(bounds[row] + byte_offsets(characters)[cuts])
+                if cuts.size:
+                    places.append(bounds[row] + byte_offsets(characters)[cuts])
                 if wrong:
                     refused[row] = "run of letters"
         differing = at[(text.flags & DIFFERS).astype(bool)]
         refused |= dict.fromkeys(np.unique(np.searchsorted(bounds, differing, side="right") - 1).tolist(), "code point")
-        return sorted_union(places), refused
+        return (_union(seams, *places) if places else seams), refused
 
     def _flags(self, codes: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
         flags = self._proof.flags.take(codes)
@@ -219,44 +239,13 @@ def in_words(pre_tokenizer: Mapping[str, Any]) -> bool:
     return len(regexes) == 2 and regexes[0] in _CUTTABLE and regexes[1] is None
 
 
-def codes_at(data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
-    """Code points of the characters of UTF-8 whose first bytes, all of 0xC0 or more, are at these offsets; same shape."""
-    wide = data.astype(np.uint16)  # as if each byte began a character of three: passes over all bytes are cheaper than gathering some
-    bits = wide & 0x3F
-    wide <<= 12
-    wide[:-1] |= bits[1:] << 6
-    wide[:-2] |= bits[2:]
-    codes, first = wide.take(at).astype(np.uint32), data.take(at)
-    two, four = np.flatnonzero(first < 0xE0), np.flatnonzero(first >= 0xF0)
-    codes[two] = (first[two] & np.uint32(0x1F)) << 6 | bits[at[two] + 1]
-    codes[four] = (codes[four] & 0xFFF | (first[four] & np.uint32(7)) << 12) << 6 | bits[at[four] + 3]
-    return codes
-
-
-def bytes_of(texts: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """The bytes of a column of texts, joined, and where each text begins and the last one ends."""
-    _, offsets, data = texts.buffers()
-    bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
-    if data is None:
-        return np.zeros(0, np.uint8), bounds
-    return np.frombuffer(data, np.uint8)[bounds[0] : bounds[-1]], bounds - bounds[0]
+def _union(*places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """All values of increasing arrays, each once, increasing (a stable sort merges what is sorted in parts)."""
+    values = np.sort(np.concatenate(places), kind="stable")
+    return values[np.concatenate(([True], values[1:] != values[:-1]))]
 
 
 def first_words(doc_ids: pa.FixedSizeBinaryArray) -> npt.NDArray[np.uint64]:
     """The first eight bytes of each id, as a number."""
     words = np.frombuffer(doc_ids.buffers()[1], ">u8").reshape(-1, 2)
     return words[doc_ids.offset : doc_ids.offset + len(doc_ids), 0]
-
-
-def sorted_union(places: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
-    """All values, each once, increasing (numpy's own `unique` is a hundred times slower on millions of them)."""
-    if len(places) == 1:
-        return places[0]
-    values = np.sort(np.concatenate(places))
-    return values[np.concatenate(([True], values[1:] != values[:-1]))] if values.size else values
-
-
-def sums(values: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The sum over each of the groups of `counts` values that follow each other."""
-    before = np.concatenate(([0], np.cumsum(values)))
-    return np.diff(before[np.concatenate(([0], np.cumsum(counts)))])

@@ -12,14 +12,16 @@ import pyarrow as pa
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from pipelines.encode import Encoder, open_encoder, train
 from pipelines.encode.gigatoken_engine import Refused, for_gigatoken, open_probe
 from pipelines.encode.patterns import PATTERNS
 from pipelines.encode.probes import probe_texts
-from pipelines.encode.proof import DIFFERS, SAME, Proof, with_pieces
-from pipelines.encode.proven import Proven, codes_at
-from pipelines.encode.seams import Seams, bytes_of_tokens
+from pipelines.encode.proof import DIFFERS, HAN, LETTER, SAME, UNKNOWN, Encode, Proof, with_pieces
+from pipelines.encode.proven import Proven
+from pipelines.encode.seams import FIRST, LAST, Seams, bytes_of_tokens
+from pipelines.encode.utf8 import codes_at
 from schemas.errors import RequestError
 
 TEXT = (
@@ -146,6 +148,33 @@ def test_code_points_are_proved_once_and_the_ones_that_differ_are_known(path: Pa
     other = {**opened, "pre_tokenizer": json.loads(json.dumps(opened["pre_tokenizer"]).replace("{1,3}", ""))}
     wrong = Proof(document, other, open_probe, r"\p{L}")
     assert not wrong.holds_for_pattern()
+
+
+def test_ideographs_are_proved_in_runs_as_they_would_be_one_by_one(path: Path) -> None:
+    document = Encoder(path).document
+    opened = for_gigatoken(document)
+    together, apart = (Proof(document, opened, open_probe, r"\p{L}") for _ in range(2))
+    together.learn_han()
+    ideographs = np.arange(FIRST, LAST + 1, dtype=np.uint32)
+    apart.learn(ideographs)
+    assert (together.flags[ideographs] == SAME | LETTER | HAN).all()
+    assert np.array_equal(together.flags, apart.flags)
+
+
+def test_a_run_with_an_ideograph_that_is_no_letter_to_an_engine_is_left_to_be_looked_at(path: Path) -> None:
+    document = Encoder(path).document
+    blind = json.loads(json.dumps(document).replace(r"\\p{L}{1,256}", r"[\\p{L}&&[^\u4e2d]]{1,256}"))
+    assert blind != document
+
+    def by_the_library(given: str) -> Encode:
+        library = Tokenizer.from_str(given)
+        return lambda texts: [library.encode(text, add_special_tokens=False).ids for text in texts]
+
+    proof = Proof(document, blind, by_the_library, r"\p{L}")
+    proof.learn_han()
+    assert proof.flags[0x4E2D] == UNKNOWN and proof.flags[0x597D] == SAME | LETTER | HAN
+    proof.learn(np.array([0x4E2D], np.uint32))
+    assert proof.flags[0x4E2D] == DIFFERS
 
 
 def test_every_code_point_goes_the_right_way(proven: Proven) -> None:
