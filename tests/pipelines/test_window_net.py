@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.annotate.fast import window_net
-from pipelines.annotate.fast.window_net import MAX_TERMS, TOP, WindowNet, net_from
+from pipelines.annotate.fast.window_net import MAX_TERMS, PROJECTIONS_TOP, TOP, Table, WindowNet, net_from, union
 
 LABELS, CHANNELS, CONTEXT = 5, 16, 8
 WINDOWS = ((-2, -1, 0, 1), (0, 1, 2, 3))
 ROWS = 50
 
 
-def random_net(rng: np.random.Generator) -> WindowNet:
+def random_tensors(rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Weights as large as they can be: whatever overflows does so here."""
 
     def weights(*shape: int) -> np.ndarray:
@@ -32,29 +32,35 @@ def random_net(rng: np.random.Generator) -> WindowNet:
         tensors[f"{stream}.projection_bias"] = bias(len(places) * CHANNELS)
     tensors["context"], tensors["context_bias"] = weights(3 * CHANNELS, CONTEXT), bias(CONTEXT)
     tensors["output"], tensors["output_bias"] = weights(CONTEXT + CHANNELS, LABELS), bias(LABELS)
-    return net_from(tensors, WINDOWS)
+    return tensors
 
 
-def label_slowly(net: WindowNet, features: list[np.ndarray], types: list[np.ndarray], sequence: range) -> list[int]:
+def random_net(rng: np.random.Generator) -> WindowNet:
+    return net_from(random_tensors(rng), WINDOWS)
+
+
+def label_slowly(tensors: dict[str, np.ndarray], features: list[np.ndarray], types: list[np.ndarray], sequence: range) -> list[int]:
     """The labels of one sequence by the definitions, in Python's whole numbers."""
+    clip = PROJECTIONS_TOP // sum(map(len, WINDOWS))
 
     def divided(value: int, by: int) -> int:
         return (2 * value + by) // (2 * by)
 
-    def dense(inputs: list[int], weights: np.ndarray, bias: np.ndarray | None) -> list[int]:
-        table = weights.astype(int).tolist()
-        start = [0] * weights.shape[1] if bias is None else bias.astype(int).tolist()
+    def dense(inputs: list[int], weights: np.ndarray, bias: np.ndarray) -> list[int]:
+        table, start = weights.astype(int).tolist(), bias.tolist()
         return [start[j] + sum(x * row[j] for x, row in zip(inputs, table, strict=True)) for j in range(weights.shape[1])]
 
     def clipped(value: int, low: int, high: int) -> int:
         return max(low, min(high, value))
 
     def projections(stream: int, kind: int) -> list[list[int]]:
-        part = net.streams[stream]
-        total = part.embedding[features[stream][kind]].astype(int).sum(0).tolist()
+        def layer(name: str, inputs: list[int]) -> list[int]:
+            return dense(inputs, tensors[f"{stream}.{name}"], tensors[f"{stream}.{name}_bias"])
+
+        total = tensors[f"{stream}.embedding"][features[stream][kind]].astype(int).sum(0).tolist()
         vector = [clipped(divided(x, 4), -TOP, TOP) for x in total]
-        hidden = [clipped(divided(x, 64), 0, TOP) for x in dense(vector, part.hidden, part.hidden_bias)]
-        made = [clipped(divided(x, 4), -net.clip, net.clip) for x in dense(vector + hidden, part.projection, part.projection_bias)]
+        hidden = [clipped(divided(x, 64), 0, TOP) for x in layer("hidden", vector)]
+        made = [clipped(divided(x, 4), -clip, clip) for x in layer("projection", vector + hidden)]
         return [made[i : i + CHANNELS] for i in range(0, len(made), CHANNELS)]
 
     channels = []
@@ -70,8 +76,8 @@ def label_slowly(net: WindowNet, features: list[np.ndarray], types: list[np.ndar
     labels = []
     for i, own in enumerate(channels):
         before, behind = channels[i - 1] if i else empty, channels[i + 1] if i + 1 < len(channels) else empty
-        context = dense(before + own + behind, net.context.reshape(3 * CHANNELS, CONTEXT), net.context_bias)
-        scores = dense([clipped(divided(x, 64), 0, TOP) for x in context] + own, net.output, net.output_bias)
+        context = dense(before + own + behind, tensors["context"], tensors["context_bias"])
+        scores = dense([clipped(divided(x, 64), 0, TOP) for x in context] + own, tensors["output"], tensors["output_bias"])
         labels.append(scores.index(max(scores)))
     return labels
 
@@ -80,16 +86,23 @@ def label_slowly(net: WindowNet, features: list[np.ndarray], types: list[np.ndar
 @given(seed=st.integers(0, 1 << 32), sizes=st.lists(st.integers(0, 7), min_size=1, max_size=6))
 def test_labels_are_those_of_exact_arithmetic(seed: int, sizes: list[int]) -> None:
     rng = np.random.default_rng(seed)
-    net = random_net(rng)
+    tensors = random_tensors(rng)
+    net = net_from(tensors, WINDOWS)
     features = [rng.integers(0, ROWS, (4, 3)).astype(np.int32) for _ in WINDOWS]
     ends = np.cumsum(sizes)
     types = [rng.integers(0, 4, int(ends[-1])).astype(np.int32) for _ in WINDOWS]
     expected = [
         label
         for end, size in zip(ends.tolist(), sizes, strict=True)
-        for label in label_slowly(net, features, types, range(end - size, end))
+        for label in label_slowly(tensors, features, types, range(end - size, end))
     ]
-    assert net.labels(types, net.tables(features), ends).tolist() == expected
+    tables = net.tables(features)
+    assert net.labels(types, tables, ends).tolist() == expected
+    pairs, numbers = np.unique(np.stack(types), axis=1, return_inverse=True)
+    joint = Table(union(*WINDOWS), np.zeros((len(union(*WINDOWS)), pairs.shape[1] + 1, CHANNELS), np.int16))
+    tables[0].add(pairs[0], joint.offsets, joint.projections[:, 1:])
+    net.streams[1].add(features[1][pairs[1]], net.clip, joint.offsets, joint.projections[:, 1:])
+    assert net.labels([numbers.reshape(-1)], [joint], ends).tolist() == expected
 
 
 def test_a_sequence_sees_no_other_and_no_chunk(monkeypatch: pytest.MonkeyPatch) -> None:

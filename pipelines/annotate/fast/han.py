@@ -5,7 +5,7 @@ to the segmentation of Universal Dependencies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.annotate.fast.char_features import ROWS_OF, char_streams
-from pipelines.annotate.fast.hashing import Hashes, Indices, Rows
+from pipelines.annotate.columns import merged
+from pipelines.annotate.fast.char_features import REACH_ROWS, ROWS_OF, char_keys, parts_of_placed, parts_of_spelled, typed
+from pipelines.annotate.fast.hashing import Hashes, Indices
+from pipelines.annotate.fast.jieba_words import JiebaWords
 from pipelines.annotate.fast.known_types import KnownTypes
 from pipelines.annotate.fast.weights import SEGMENTER, Weights, packaged, read_weights
-from pipelines.annotate.fast.window_net import Projections, Stream
+from pipelines.annotate.fast.window_net import Projections, Table, Types, union
 from pipelines.characters import SPACE, classes_of, codes_of
 from schemas.errors import RequestError
 
@@ -27,11 +29,11 @@ BEGINS = 1
 _CLOSING = codes_of("。！？；…!?\n")
 """Behind these another sentence begins, as far as the segmenter looks."""
 
-_BATCH_CHARS = 1 << 19
-"""Characters at a time: what the dictionary returns of them is Python objects."""
+_BATCH_CHARS = 1 << 17
+"""Characters at a time: what the dictionary returns of them is Python objects, and each may be of a type of its own."""
 
-_MOST_TYPES = (1 << 13, 1 << 16, 1 << 11, 1 << 4)
-"""Characters, pairs, entries and reaches whose projections are kept: about 75 MB."""
+_MOST_CHARACTERS, _MOST_SPELLED, _MOST_ENTRIES, _MOST_PLACED = 1 << 13, 1 << 16, 1 << 11, 1 << 13
+"""Types whose projections are kept, of characters and spelled keys, entries and placed keys: about 95 MB, if a text has so many."""
 
 _LONGEST = 1 << 12
 """A longer sentence is looked at in stretches of so many characters."""
@@ -49,8 +51,13 @@ class HanSegmenter:
             raise RequestError(f"the weights of {weights.lang!r} hold no segmenter")
         self.version = f"segmenter {weights.lang} {weights.digest}"
         self._net, self._words = weights.nets[SEGMENTER], weights.words
-        streams = zip(self._net.streams, ROWS_OF, _MOST_TYPES, strict=True)
-        self._known = [KnownTypes(partial(_project, stream, rows_of, self._net.clip), most) for stream, rows_of, most in streams]
+        self._jieba = JiebaWords()
+        characters, pairs, entries, reaches = (stream.offsets for stream in self._net.streams)
+        self._reaches = self._net.streams[3].table(ROWS_OF[3](np.arange(REACH_ROWS, dtype=np.uint64)), self._net.clip)
+        self._characters = self._known(partial(self._project, 0, characters), characters, _MOST_CHARACTERS)
+        self._entries = self._known(partial(self._project, 2, entries), entries, _MOST_ENTRIES)
+        self._spelled = self._known(self._project_spelled, union(characters, pairs), _MOST_SPELLED)
+        self._placed = self._known(self._project_placed, union(entries, reaches), _MOST_PLACED)
 
     @classmethod
     def load(cls, path: Path) -> HanSegmenter:
@@ -73,21 +80,39 @@ class HanSegmenter:
         begins = np.zeros(codes.size, bool)
         solid = np.flatnonzero(classes_of(codes) != SPACE)
         closing = np.flatnonzero(np.isin(codes, _CLOSING)) + 1
-        ends = np.searchsorted(solid, np.union1d(closing, bounds[1:]))
+        ends = np.searchsorted(solid, merged(closing, bounds[1:]))
         text = codes[solid].tobytes().decode("utf-32-le", "surrogatepass")
         for sequences, first in _batches(text, ends):
-            types, tables = [], []
-            for stream, known in zip(char_streams(sequences, self._words), self._known, strict=True):
-                numbers, table = known.numbers(stream.keys.tolist())
-                types.append(numbers[stream.types])
-                tables.append(table)
-            labels = self._net.labels(types, tables, np.cumsum([len(sequence) for sequence in sequences]))
+            keys = char_keys(sequences, self._words, self._jieba)
+            (spelled, by_spelling), (placed, by_place) = _look_up(self._spelled, keys.spelled), _look_up(self._placed, keys.placed)
+            labels = self._net.labels([spelled, placed], [by_spelling, by_place], np.cumsum([len(sequence) for sequence in sequences]))
             begins[solid[first : first + labels.size]] = labels == BEGINS
         return begins[places]
 
+    def _known(self, project: Callable[[Hashes, Projections], None], offsets: tuple[int, ...], most: int) -> KnownTypes:
+        return KnownTypes(lambda keys, out: project(np.array(keys, np.uint64), out), offsets, self._net.channels, most)
 
-def _project(stream: Stream, rows_of: Callable[[Hashes], Rows], clip: int, keys: list[int]) -> Projections:
-    return stream.projections(rows_of(np.array(keys, np.uint64)), clip)
+    def _project(self, stream: int, offsets: Sequence[int], keys: Hashes, out: Projections) -> None:
+        self._net.streams[stream].add(ROWS_OF[stream](keys), self._net.clip, offsets, out)
+
+    def _project_spelled(self, keys: Hashes, out: Projections) -> None:
+        characters, pairs = parts_of_spelled(keys)
+        numbers, table = _look_up(self._characters, characters)
+        table.add(numbers, self._spelled.offsets, out)
+        self._project(1, self._spelled.offsets, pairs, out)
+
+    def _project_placed(self, keys: Hashes, out: Projections) -> None:
+        entries, reaches = parts_of_placed(keys)
+        numbers, table = _look_up(self._entries, entries)
+        table.add(numbers, self._placed.offsets, out)
+        self._reaches.add(reaches.astype(np.int32), self._placed.offsets, out)
+
+
+def _look_up(known: KnownTypes, keys: Hashes) -> tuple[Types, Table]:
+    """The number of each key, and the table where it is to be found."""
+    types, found = typed(keys)
+    numbers, table = known.numbers(found.tolist())
+    return numbers[types], table
 
 
 def _batches(text: str, ends: Indices) -> Iterator[tuple[list[str], int]]:

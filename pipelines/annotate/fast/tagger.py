@@ -17,8 +17,8 @@ from pipelines.annotate.fast.window_net import Projections
 from pipelines.annotate.fast.word_features import tagger_features, word_types
 from schemas.errors import RequestError
 
-_MOST_TYPES = 1 << 15
-"""Word types whose projections are kept: about 30 MB."""
+_MOST_TYPES = 1 << 16
+"""Word types whose projections are kept: about 52 MB, if a text has so many."""
 
 
 class Tagger:
@@ -31,7 +31,8 @@ class Tagger:
         self.version = f"tagger {weights.lang} {weights.digest}"
         self._net = weights.nets[TAGGER]
         self._lang = weights.lang
-        self._known = KnownTypes(self._project, _MOST_TYPES)
+        (self._stream,) = self._net.streams
+        self._known = KnownTypes(self._project, self._stream.offsets, self._net.channels, _MOST_TYPES)
 
     @classmethod
     def load(cls, path: Path) -> Tagger:
@@ -54,5 +55,5 @@ class Tagger:
         numbers, table = self._known.numbers(spellings.to_pylist())
         return self._net.labels([numbers[types]], [table], sentence_ends)
 
-    def _project(self, words: list[bytes]) -> Projections:
-        return self._net.tables([tagger_features(self._lang, pa.array(words, pa.binary()))])[0]
+    def _project(self, words: list[bytes], out: Projections) -> None:
+        self._stream.add(tagger_features(self._lang, pa.array(words, pa.binary())), self._net.clip, self._stream.offsets, out)

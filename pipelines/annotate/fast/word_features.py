@@ -16,6 +16,7 @@ import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
 from pipelines.annotate.fast.hashing import Hashes, Indices, Rows, Spellings, rows_of
+from pipelines.annotate.fast.jieba_words import tags_of
 from pipelines.characters import DIGIT, HAN, LETTER, MARK, classes_of, codes_of
 
 WORD_ROWS, AFFIX_ROWS, SHAPE_ROWS = 1 << 15, 1 << 13, 1 << 10
@@ -80,13 +81,10 @@ def tagger_features(lang: str, types: pa.BinaryArray) -> Rows:
 
 def _dictionary_features(types: pa.BinaryArray) -> Rows:
     """The tags that jieba gives each type by itself: all of them as one, and the last."""
-    import rjieba
-
     rows: dict[tuple[str, ...], tuple[int, int]] = {}
     out = np.empty((len(types), 2), np.int32)
     base = WORD_ROWS + AFFIX_ROWS
-    for number, word in enumerate(types.to_pylist()):
-        tags = tuple(tag for _, tag in rjieba.tag(word.decode()))
+    for number, tags in enumerate(tags_of([word.decode() for word in types.to_pylist()])):
         found = rows.get(tags)
         if found is None:
             spelled = np.array([xxh3_64_intdigest("+".join(part).encode()) for part in (tags, tags[-1:])], np.uint64)

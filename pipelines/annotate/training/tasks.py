@@ -15,6 +15,7 @@ import numpy.typing as npt
 from pipelines.annotate.fast import char_features, word_features
 from pipelines.annotate.fast.han import BEGINS
 from pipelines.annotate.fast.hashing import Indices, Rows
+from pipelines.annotate.fast.jieba_words import JiebaWords
 from pipelines.annotate.fast.weights import SEGMENTER, TAGGER, Windows
 from pipelines.annotate.fast.word_set import Bits
 from schemas.arrow import UPOS, UPOS_CODE
@@ -78,8 +79,9 @@ def reading(words: Bits) -> Task:
 
 
 def _character_streams(sequences: Sequence[Tokens], words: Bits) -> Streams:
-    found = char_features.char_streams(["".join(sequence) for sequence in sequences], words)
-    return [stream.types for stream in found], [rows(stream.keys) for stream, rows in zip(found, char_features.ROWS_OF, strict=True)]
+    found = char_features.char_keys(["".join(sequence) for sequence in sequences], words, JiebaWords())
+    types, keys = zip(*map(char_features.typed, found), strict=True)
+    return types, [rows(own) for own, rows in zip(keys, char_features.ROWS_OF, strict=True)]
 
 
 def tag_target(tags: Sequence[str]) -> Target:
