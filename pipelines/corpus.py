@@ -28,6 +28,7 @@ import pipelines.clean
 import pipelines.language
 import pipelines.rules
 from pipelines.annotate import annotator_versions
+from pipelines.spared import spare
 from pipelines.splits import InputError, Listing, list_inputs, plan_splits
 from schemas.recipe import Corpus
 
@@ -149,6 +150,7 @@ def _exit(code: int) -> NoReturn:
 
 
 if __name__ == "__main__":
+    spare()
     try:
         ended = main()
     except Exception:

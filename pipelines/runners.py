@@ -11,22 +11,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shlex
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
 from itertools import chain, count, repeat, zip_longest
-from pathlib import Path
 from typing import Any, NoReturn
 
 from pipelines.annotate import annotator_for
 from pipelines.dedup import find_losers
 from pipelines.dedup.lines import find_shared_lines
-from pipelines.finish import Annotators, finish_split
+from pipelines.finish import finish_split
 from pipelines.job import Handle, Job, key_of
+from pipelines.nursery import Nursery
+from pipelines.opened import opened
 from pipelines.prepare import prepare_split
 from pipelines.sources import expected_bytes
 from pipelines.workers import become_worker
@@ -48,49 +46,40 @@ _ANNOTATION_COST = {"plain": 1, "fast": 2, "rjieba": 2, "spacy": 40}
 
 def run_on_beam(job: Job) -> None:
     """Run the job by FnApiRunner on `job.workers` processes; ends this process with exit code 75 if one of them dies."""
+    nursery = Nursery(str(job.draft.path), _end_with_worker) if job.workers > 1 else None
+    try:
+        _run_on_beam(job, nursery)
+    finally:
+        if nursery is not None:
+            nursery.close()
+
+
+def _run_on_beam(job: Job, nursery: Nursery | None) -> None:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
-    from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
     from pipelines.transforms import corpus
+    from pipelines.worker_handler import environment
 
-    environment = None
-    if job.workers > 1:
-        import pipelines.worker_handler  # noqa: F401  (registers itself)
-
-        # What running mode multi_processing does, but the worker binds itself to us before anything else; exec: no shell between.
-        command = f"exec {shlex.quote(sys.executable)} -m pipelines.workers {os.getpid()}"
-        environment = SubprocessSDKEnvironment.from_command_string(command)
-        threading.excepthook = _end_with_worker
     options = PipelineOptions(flags=[], direct_num_workers=job.workers, save_main_session=False)
-    pipeline = beam.Pipeline(runner=FnApiRunner(default_environment=environment), options=options)
+    pipeline = beam.Pipeline(runner=FnApiRunner(default_environment=environment(nursery.input) if nursery else None), options=options)
     prepare, finish = placements(job)
     corpus(pipeline, str(job.draft.path), prepare=prepare, finish=finish, cut_lines=job.cuts_lines)
     try:
         pipeline.run().wait_until_finish()
     except Exception as error:
-        if environment is not None:
-            time.sleep(_SETTLING)  # if a worker's death is behind it, the thread that waits for the worker ends us meanwhile
+        if nursery is not None:
+            time.sleep(_SETTLING)  # if a worker's death is behind it, the nursery's end ends us meanwhile
         if job.refusal() is None:
             raise RunnerFailed(f"Beam's runner failed, and none of our stages did: {error}") from error
         raise
-    finally:
-        threading.excepthook = threading.__excepthook__
 
 
-def _end_with_worker(failure: threading.ExceptHookArgs) -> None:
-    """The thread that waits for a worker process raises when that ended with an error: take everything down, now.
-
-    Exiting is enough: the other workers have asked the kernel to die with this process.
-    """
-    if failure.thread is not None and failure.thread.name == "run_worker":
-        _end(f"a worker process ended unexpectedly ({failure.exc_value}); the same command goes on from what is done")
-    threading.__excepthook__(failure)
-
-
-def _end(message: str) -> NoReturn:
-    print(message, file=sys.stderr, flush=True)
+def _end_with_worker(code: int) -> NoReturn:
+    """Take everything down, now; exiting is enough: the other workers have died with the nursery."""
+    told = f"a worker process ended unexpectedly (exit code {code}); the same command goes on from what is done"
+    print(told, file=sys.stderr, flush=True)
     os._exit(TRY_AGAIN)
 
 
@@ -160,23 +149,17 @@ def _grouped(found: Iterable[list[tuple[int, Handle]]]) -> dict[int, list[Handle
     return groups
 
 
-@cache
-def _opened(draft: str) -> tuple[Job, Annotators]:
-    job = Job.open(Path(draft))
-    return job, Annotators(job.settings)
-
-
 def _prepare(draft: str, ordinal: int) -> list[tuple[int, Handle]]:
-    return prepare_split(_opened(draft)[0], ordinal)
+    return prepare_split(opened(draft).job, ordinal)
 
 
 def _duplicates(draft: str, partition: int, runs: list[Handle]) -> list[tuple[int, Handle]]:
-    return find_losers(_opened(draft)[0], partition, runs)
+    return find_losers(opened(draft).job, partition, runs)
 
 
 def _lines(draft: str, partition: int, runs: list[Handle], losers: dict[int, list[Handle]]) -> list[tuple[int, Handle]]:
-    return find_shared_lines(_opened(draft)[0], partition, [run for run in runs if run.kind == "lines"], losers)
+    return find_shared_lines(opened(draft).job, partition, [run for run in runs if run.kind == "lines"], losers)
 
 
 def _finish(draft: str, ordinal: int, handles: list[Handle]) -> str:
-    return finish_split(_opened(draft)[0], ordinal, handles, _opened(draft)[1])
+    return finish_split(opened(draft).job, ordinal, handles, opened(draft).annotators)

@@ -14,8 +14,9 @@ import apache_beam as beam
 
 from pipelines.dedup import LOSERS, find_losers
 from pipelines.dedup.lines import find_shared_lines
-from pipelines.finish import Annotators, finish_split
-from pipelines.job import Handle, Job
+from pipelines.finish import finish_split
+from pipelines.job import Handle
+from pipelines.opened import opened
 from pipelines.prepare import prepare_split
 
 HandleFields: TypeAlias = tuple[str, int, str, int, int, str]
@@ -29,13 +30,13 @@ def _fields(handle: Handle) -> HandleFields:
 
 
 class _OnDraft(beam.DoFn):
-    """A stage that opens the job of a draft, once a process."""
+    """A stage that works on a draft."""
 
     def __init__(self, draft: str) -> None:
         self._draft = draft
 
     def setup(self) -> None:
-        self._job = Job.open(self._draft)
+        self._job, self._annotators = opened(self._draft)
 
 
 @beam.typehints.with_input_types(bytes)
@@ -110,10 +111,6 @@ class FindSharedLines(_ForEverySplit):
 @beam.typehints.with_output_types(str)
 class FinishSplit(_OnDraft):
     """(Split, handles of its losers and shared lines) -> key of its part record."""
-
-    def setup(self) -> None:
-        super().setup()
-        self._annotators = Annotators(self._job.settings)
 
     def process(self, group: Grouped) -> Iterator[str]:
         ordinal, handles = group

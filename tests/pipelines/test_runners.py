@@ -5,11 +5,11 @@ The seed of the moments is printed; GRISTMILL_SEED sets it.
 
 import json
 import os
+import queue
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from pipelines import corpus
 from pipelines.job import MAX_ATTEMPTS, Job
+from pipelines.nursery import Nursery, request
 from pipelines.runners import TRY_AGAIN, place, run_bare, run_in_process
 from schemas.draft import Draft
 from schemas.recipe import Annotator, Corpus, Dedup, HeldOut, Near
@@ -120,6 +121,11 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def workers_of(driver: int) -> list[int]:
+    """The workers that a driver's nursery has begun."""
+    return [worker for nursery in children(driver) for worker in children(nursery)]
+
+
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -159,7 +165,7 @@ def test_a_killed_worker_ends_the_job_at_once_and_the_next_try_goes_on(
     draft = start(tmp_path / "draft", recipe(), roots, workers=2)
     driver = started(draft)
     wait_for(lambda: len(draft.parts("prepare")) > 2, "some splits are prepared")
-    workers = children(driver.pid)
+    workers = workers_of(driver.pid)
     assert len(workers) == 2
     os.kill(workers[0], signal.SIGKILL)
     assert driver.wait(10) == TRY_AGAIN
@@ -189,7 +195,7 @@ def test_a_driver_killed_at_any_moment(tmp_path: Path, workers: int, started: Ca
         moment = draw.randrange(pieces)
         wait_for(lambda: driver.poll() is not None or len(draft.parts("prepare")) + len(draft.parts("finish")) >= moment, "progress")  # noqa: B023
         time.sleep(draw.random() / 5)
-        bound = children(driver.pid)
+        bound = children(driver.pid) + workers_of(driver.pid)
         driver.kill()
         driver.wait()
         wait_for(lambda: not any(map(alive, bound)), "no worker outlives the driver", 10)  # noqa: B023
@@ -197,17 +203,23 @@ def test_a_driver_killed_at_any_moment(tmp_path: Path, workers: int, started: Ca
     assert digests(draft) == digests(whole), f"GRISTMILL_SEED={seed}"
 
 
-def test_a_worker_that_is_never_told_to_end_does_not_hold_up_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines import worker_handler
-
-    monkeypatch.setattr(worker_handler, "STOPPING", 0.01)
-    told_to_end = threading.Event()
-    handler = object.__new__(worker_handler.PatientWorkerHandler)
-    handler.worker_thread = threading.Thread(target=told_to_end.wait)
-    handler.worker_thread.start()
-    handler.stop_worker()  # Beam's own would wait here for ever
-    assert handler.worker_thread.is_alive()
-    told_to_end.set()
+@pytest.mark.slow
+def test_a_nursery_begins_workers_and_ends_with_its_input_or_its_first_dead_worker(tmp_path: Path) -> None:
+    draft = start(tmp_path / "draft", recipe(), write(tmp_path / "in"), workers=2)
+    codes: queue.Queue[int] = queue.Queue()
+    for dies in (False, True):
+        nursery = Nursery(str(draft.path), codes.put)
+        # a worker that nobody answers waits, whether or not it is ever told to end
+        for _ in range(2):
+            request(nursery.input, {"CONTROL_API_SERVICE_DESCRIPTOR": 'url: "localhost:1"'})
+        wait_for(lambda: len(workers_of(os.getpid())) == 2, "both have begun")
+        workers = workers_of(os.getpid())
+        if dies:
+            os.kill(workers[0], signal.SIGKILL)
+            assert codes.get(timeout=10) == 128 + signal.SIGKILL
+        nursery.close()
+        wait_for(lambda: not any(map(alive, workers)), "no worker outlives the nursery", 10)  # noqa: B023
+    assert codes.empty()
 
 
 @pytest.mark.slow
