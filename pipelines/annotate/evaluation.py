@@ -1,16 +1,20 @@
 """The model: *evaluating* an engine is to annotate the raw text of gold files and to score what comes out; then to tag gold's own words,
 if the engine can tag words that it is given; and to count the words that it annotates in a second.
 
-The *speed* is end to end, from an Arrow array of texts to columns: one pass over all texts warms up, then passes are timed, at
-least three and for at least a second, and the fastest counts. Words are those that the engine finds.
+The *speed* is end to end, from an Arrow array of texts to columns, on some processes at once, as a run has workers: each annotates
+all texts in every round, and begins it together with the others. The first round warms up, then rounds are timed, at least three and
+for at least a second, and the fastest counts. Words are those that the engine finds, by all processes.
 """
 
 from __future__ import annotations
 
+import math
+import multiprocessing
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +22,14 @@ import pyarrow as pa
 from pipelines.annotate import Annotations, AnnotatorEngine, GivenWord, open_annotator
 from pipelines.annotate.conllu import UNSPACED, Sentence, gold_texts, read
 from pipelines.annotate.scores import Scores, compare, of_gold, of_system
+from pipelines.workers import become_worker
 from schemas.arrow import UPOS, UPOS_CODE
 from schemas.errors import RequestError
 from schemas.recipe import Annotator
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.synchronize import Barrier
 
 _ROUNDS, _SECONDS = 3, 1.0
 
@@ -41,10 +50,15 @@ class Evaluation(NamedTuple):
     upos_accuracy: float | None
     """Share of gold's words with gold's tag, when given gold's words and sentences; null from engines that can't tag given words."""
     words_per_second: float
+    """All processes together."""
+    processes: int
 
 
-def evaluate(paths: Sequence[Path], lang: str, settings: Annotator) -> Evaluation:
-    """Evaluate the engine of `settings` for `lang` on gold files. Raises `RequestError` naming a file that isn't CoNLL-U."""
+def evaluate(paths: Sequence[Path], lang: str, settings: Annotator, processes: int) -> Evaluation:
+    """Evaluate the engine of `settings` for `lang` on gold files, its speed on so many processes.
+
+    Raises `RequestError` naming a file that isn't CoNLL-U.
+    """
     gold: list[tuple[Path, str, list[Sentence]]] = []
     for path in paths:
         documents = gold_texts(list(read(path)), lang)
@@ -68,7 +82,8 @@ def evaluate(paths: Sequence[Path], lang: str, settings: Annotator) -> Evaluatio
         scores.words.f1,
         scores.upos.f1 if found.pos.null_count == 0 else None,
         _accuracy(engine, [sentence for _, _, sentences in gold for sentence in sentences], lang),
-        _speed(engine, texts, len(found.word_starts.flatten())),
+        _speed(settings, lang, texts, _rounds(engine, texts), processes),
+        processes,
     )
 
 
@@ -104,13 +119,42 @@ def given_words(sentence: Sentence, lang: str) -> list[GivenWord]:
     return words
 
 
-def _speed(engine: AnnotatorEngine, texts: pa.StringArray, words: int) -> float:
-    times: list[float] = []
-    while len(times) < _ROUNDS or sum(times) < _SECONDS:
-        start = time.perf_counter()
+def _rounds(engine: AnnotatorEngine, texts: pa.StringArray) -> int:
+    """How many rounds are enough; the engine is warm."""
+    start = time.perf_counter()
+    engine.annotate(texts)
+    return max(_ROUNDS, math.ceil(_SECONDS / (time.perf_counter() - start)))
+
+
+def _speed(settings: Annotator, lang: str, texts: pa.StringArray, rounds: int, processes: int) -> float:
+    """Words a second in the fastest round, all processes together. Raises `EOFError` if one of them dies."""
+    context = multiprocessing.get_context("spawn")
+    start = context.Barrier(processes)
+    answers = []
+    for _ in range(processes):
+        answer, told = context.Pipe(duplex=False)
+        context.Process(target=_tell_speeds, args=(os.getpid(), told, start, settings, lang, texts, rounds)).start()
+        told.close()  # so that the death of the process, which has the other copy, ends the wait
+        answers.append(answer)
+    try:
+        return float(max(map(sum, zip(*(answer.recv() for answer in answers), strict=True))))
+    except EOFError:
+        start.abort()
+        raise
+
+
+def _tell_speeds(parent: int, told: Connection, start: Barrier, settings: Annotator, lang: str, texts: pa.StringArray, rounds: int) -> None:
+    """Send the words a second of this process in each round."""
+    become_worker(parent)
+    engine = open_annotator(settings, lang)
+    words = len(engine.annotate(texts).word_starts.flatten())
+    speeds = []
+    for _ in range(rounds):
+        start.wait()
+        before = time.perf_counter()
         engine.annotate(texts)
-        times.append(time.perf_counter() - start)
-    return words / min(times)
+        speeds.append(words / (time.perf_counter() - before))
+    told.send(speeds)
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:

@@ -46,6 +46,11 @@ def version_of(model: str) -> str:
     return f"spacy {spacy} (thinc {thinc}, blis {blis}) {model} {distribution.version}"
 
 
+def installed_for(lang: str) -> list[str]:
+    """Names of the installed pipelines for a language, by spaCy's convention that a name begins with it."""
+    return sorted(entry.name for entry in entry_points(group="spacy_models") if entry.name.startswith(f"{lang}_"))
+
+
 class SpacyEngine:
     """Words, sentences and parts of speech by a spaCy pipeline; see the module."""
 

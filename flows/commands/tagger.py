@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -24,9 +25,12 @@ def evaluate(
     gold: Annotated[list[Path], typer.Argument(help="CoNLL-U files, plain or .gz.", metavar="GOLD...")],
     lang: Annotated[str, typer.Option(help="Language of the files.", metavar="LANG")],
     engine: Annotated[str, typer.Option(help="fast, spacy, rjieba or plain.", metavar="ENGINE")] = "fast",
-    model: Annotated[str | None, typer.Option(help="Installed spaCy pipeline, for the spacy engine.", metavar="PIPELINE")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Installed spaCy pipeline, for the spacy engine; needless if there is one.", metavar="PIPELINE")
+    ] = None,
     standard: Annotated[str, typer.Option(help="Chinese words of the fast engine: ud or dictionary.", metavar="STANDARD")] = "ud",
     weights: Annotated[Path | None, typer.Option(help="Weights for the fast engine, instead of those that ship.", metavar="FILE")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Processes whose speed is measured; one a core.", metavar="N")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON value.")] = False,
 ) -> None:
     """Score an engine on gold files: sentences, words and tags from raw text, tags of given words, words a second."""
@@ -37,13 +41,20 @@ def evaluate(
     from pipelines.annotate import evaluation
     from schemas.errors import RequestError
 
+    if engine == "spacy" and model is None:
+        from pipelines.annotate.spacy_engine import installed_for
+
+        installed = installed_for(lang)
+        if len(installed) > 1:
+            raise RequestError(f"--model: several spaCy pipelines for {lang!r} are installed: {', '.join(installed)}: name one")
+        model = installed[0] if installed else None
     try:
         chosen = {"engine": engine, "model": model, "standard": standard, "weights": str(weights) if weights else None}
         settings = Annotator.model_validate(chosen)
     except ValidationError as error:
         details = ((" ".join(f"--{key}: " for key in detail["loc"]), detail["msg"]) for detail in error.errors())
         raise RequestError("; ".join(where + what.removeprefix("Value error, ") for where, what in details)) from error
-    found = evaluation.evaluate(gold, lang, settings)
+    found = evaluation.evaluate(gold, lang, settings, processes or len(os.sched_getaffinity(0)))
     if as_json:
         print(json.dumps({"lang": lang, **evaluation.as_json(found)}, ensure_ascii=False, indent=1))
         return
@@ -51,7 +62,7 @@ def evaluate(
     for key, label in _LABELS.items():
         value = getattr(found, key)
         print(f"{label:<34} {'-' if value is None else f'{value:.2%}'}")
-    print(f"{'words a second':<34} {found.words_per_second:,.0f}")
+    print(f"{'words a second':<34} {found.words_per_second:,.0f} on {found.processes} {'process' if found.processes == 1 else 'processes'}")
 
 
 @app.command(epilog="Example: gristmill tagger train --lang de de_gsd-ud-train.conllu --dev de_gsd-ud-dev.conllu --out de.safetensors")

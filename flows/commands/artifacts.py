@@ -1,0 +1,147 @@
+"""The model: commands that look into what is in a store; they change nothing."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands.options import AsJson, Reference, StoreOption, open_store, print_json
+
+app = typer.Typer()
+
+
+@app.command("ls", epilog="Example: gristmill ls documents")
+def list_artifacts(
+    kind: Annotated[str | None, typer.Argument(help="Only this kind.")] = None, as_json: AsJson = False, store: StoreOption = None
+) -> None:
+    """List the artifacts of a store."""
+    from flows.progress import quantity
+    from schemas.artifact import KINDS
+    from schemas.errors import RequestError
+
+    if kind not in (None, *KINDS):
+        raise RequestError(f"there is no kind {kind!r}; the kinds are {', '.join(KINDS)}")
+    opened = open_store(store)
+    rows: list[dict[str, Any]] = [
+        {
+            "kind": a.kind,
+            "name": a.name,
+            "version": a.version,
+            "path": str(a.path),
+            "fingerprint": a.manifest.fingerprint,
+            "content_digest": a.manifest.content_digest,
+            "bytes": sum(f.bytes for f in a.manifest.files()),
+        }
+        for a in opened.artifacts(kind)
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        for row in rows:
+            print(f"{row['kind'] + '/' + row['name']:<28} {row['version']:<36} {quantity(row['bytes'], 'bytes'):>10}  {row['path']}")
+        if not rows:
+            print(f"nothing in {opened.root} yet; `gristmill demo` makes something")
+    for finding in opened.damaged():
+        print(f"damaged: {finding}", file=sys.stderr)
+
+
+@app.command(epilog="Example: gristmill show documents/demo")
+def show(artifact: Reference, as_json: AsJson = False, store: StoreOption = None) -> None:
+    """Show what an artifact is: identity, ledger, files and facts."""
+    from flows.summary import describe
+
+    found = open_store(store).find(artifact)
+    if as_json:
+        print_json({"reference": found.reference, "path": str(found.path), **found.manifest.as_json()})
+    else:
+        print(describe(found))
+
+
+@app.command("audit", epilog="Example: gristmill audit documents/demo")
+def audit_artifact(artifact: Reference, as_json: AsJson = False, store: StoreOption = None) -> None:
+    """Derive digests, ledgers and alignment again from the files; exit 1 and name the file if anything differs."""
+    from flows.lineage import made_from
+    from schemas.artifact import Damaged
+    from schemas.audit import audit
+
+    opened = open_store(store)
+    try:
+        found = opened.find(artifact)
+        findings = audit(found, made_from(opened, found, "documents"))
+        checked = len(found.manifest.files())
+    except Damaged as error:
+        findings, checked = [str(error)], 0
+    if as_json:
+        print_json({"artifact": artifact, "sound": not findings, "files": checked, "findings": findings})
+    else:
+        for finding in findings:
+            print(finding)
+        print(f"{artifact}: {len(findings)} findings in {checked} files" if findings else f"{artifact}: sound, {checked} files")
+    if findings:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: gristmill rejects documents/demo --reason min_chars --limit 5")
+def rejects(
+    artifact: Reference,
+    reason: Annotated[str | None, typer.Option(help="Only this reason.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Rows to show; 0: only the counts.")] = 10,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Browse the records that were not kept: counts by source and reason, then rows with where they came from."""
+    from flows.rejects import browse, visible
+
+    counts, rows = browse(open_store(store).find(artifact), reason, source, limit)
+    if as_json:
+        print_json({"counts": counts, "rows": rows})
+        return
+    for c in counts:
+        print(f"{c['source']:<14} {c['stage']:<10} {c['reason']:<22} {c['records']:>9,} records  {c['bytes']:>13,} bytes")
+    for row in rows:
+        place = f"{row['source']}:{visible(row['uri'])} record {row['record']} ({row['record_bytes']:,} bytes)"
+        print(f"\n{place}: {row['reason']}: {visible(row['detail'])}")
+        if row["text"]:
+            print(f"    {visible(row['text'])}")
+
+
+@app.command("tokenizer", epilog="Example: gristmill tokenizer demo")
+def show_tokenizer(
+    name: Annotated[str, typer.Argument(help="name[@version] of a tokenizer.", metavar="NAME")],
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Show how well a tokenizer fits each language and source, and which of its tokens are odd."""
+    from flows.tokenizer import lines_of, read_report
+
+    found = open_store(store).find(name if "/" in name else f"tokenizer/{name}")
+    report = read_report(found)
+    if as_json:
+        print_json({"reference": found.reference, **report})
+        return
+    print(found.reference)
+    for line in lines_of(report):
+        print(line)
+
+
+@app.command(epilog="Example: gristmill lineage tokens/demo --doc 3f2a --token 17")
+def lineage(
+    artifact: Reference,
+    doc: Annotated[str, typer.Option(help="Id of a document, in hex; its beginning is enough if no other begins so.")],
+    token: Annotated[int | None, typer.Option(help="Number of a token of the document, from 0.")] = None,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Trace a token to its characters, sentence, word, document, and bytes of a file; or show a document alone."""
+    from flows.token_lineage import lines_of, trace
+
+    opened = open_store(store)
+    told = trace(opened, opened.find(artifact), doc, token)
+    if as_json:
+        print_json(told)
+    else:
+        for line in lines_of(told):
+            print(line)
