@@ -156,18 +156,21 @@ def encode_batch(batch: pa.RecordBatch, encoder: AnyEncoder, schema: pa.Schema) 
     n_bytes = pc.binary_length(text).to_numpy().astype(np.int64)
     encoded = encoder.encode_column(text, batch.column("doc_id"))
     rows, bounds = _offsets(encoded.counts), _offsets(n_bytes)
-    if encoded.starts is None:
-        ends = np.cumsum(encoded.lengths)
-        starts, uncovered = ends - encoded.lengths, np.zeros(len(text), np.int64)
-        _check_lengths(batch.column("doc_id"), np.diff(np.concatenate(([0], ends))[rows]), n_bytes)
-        token_starts = pa.nulls(len(text), pa.list_(pa.uint32()))
+    if encoded.places is None:
+        _check_sizes(batch.column("doc_id"), encoded.sizes, n_bytes)
+        uncovered, token_starts = np.zeros(len(text), np.int64), pa.nulls(len(text), pa.list_(pa.uint32()))
     else:
-        starts = encoded.starts + np.repeat(bounds[:-1], encoded.counts)
-        ends = np.maximum.accumulate(starts + encoded.lengths)
-        uncovered = _uncovered(text, bounds, starts, starts + encoded.lengths)
-        token_starts = _lists(rows, encoded.starts.astype(np.uint32))
+        own_starts, lengths = encoded.places
+        starts = own_starts + np.repeat(bounds[:-1], encoded.counts)
+        ends = np.maximum.accumulate(starts + lengths)
+        uncovered = _uncovered(text, bounds, starts, starts + lengths)
+        token_starts = _lists(rows, own_starts.astype(np.uint32))
     word_start = sentence_ends = None
     if "word_starts" in batch.schema.names:
+        if encoded.places is None:
+            lengths = encoder.token_bytes(encoded.ids)
+            ends = np.cumsum(lengths)
+            starts = ends - lengths
         word_start = _lists(rows, _word_starts(batch.column("word_starts"), bounds, rows, ends))
         sentences = _lengths(batch.column("sentence_ends"))
         tokens_before = np.searchsorted(starts, _from_batch_start(batch.column("sentence_ends"), bounds))
@@ -184,7 +187,7 @@ def encode_batch(batch: pa.RecordBatch, encoder: AnyEncoder, schema: pa.Schema) 
     return pa.RecordBatch.from_arrays(arrays, schema=schema), uncovered
 
 
-def _check_lengths(doc_ids: pa.Array, encoded: npt.NDArray[np.int64], n_bytes: npt.NDArray[np.int64]) -> None:
+def _check_sizes(doc_ids: pa.Array, encoded: npt.NDArray[np.int64], n_bytes: npt.NDArray[np.int64]) -> None:
     if (wrong := np.flatnonzero(encoded != n_bytes)).size:
         row = int(wrong[0])
         raise NotLossless(f"document {doc_ids[row].as_py().hex()}: its tokens hold {encoded[row]:,} bytes, its text {n_bytes[row]:,}")

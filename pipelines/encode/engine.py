@@ -21,6 +21,7 @@ import pyarrow as pa
 from pipelines.characters import byte_offsets, codes_of
 from pipelines.encode.patterns import pattern_of
 from pipelines.encode.stretches import stretches
+from pipelines.encode.utf8 import sums
 from schemas.errors import RequestError
 
 _GROUP_CHARS = 1 << 20
@@ -37,10 +38,11 @@ class Encoded(NamedTuple):
     ids: npt.NDArray[np.uint32]
     counts: npt.NDArray[np.int64]
     """How many each text has, shape (texts,)."""
-    lengths: npt.NDArray[np.int64]
-    """Bytes of each token."""
-    starts: npt.NDArray[np.int64] | None = None
-    """Where each token begins, in bytes of its text; None for a lossless tokenizer, whose tokens follow each other."""
+    sizes: npt.NDArray[np.int64]
+    """How many bytes the tokens of each text have together, shape (texts,)."""
+    places: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None
+    """Where each token begins, in bytes of its text, and how many bytes it has. None for a lossless tokenizer: there tokens follow
+    each other, and `token_bytes` tells their lengths to those who need them."""
 
 
 class Encoder:
@@ -100,7 +102,7 @@ class Encoder:
         if not self.lossless:
             return self._with_places(strings)
         ids, counts = self.encode(strings)
-        return Encoded(ids, counts, self.token_bytes(ids))
+        return Encoded(ids, counts, sums(self.token_bytes(ids), counts))
 
     def token_bytes(self, ids: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.int64]:
         """Bytes of each token of a lossless tokenizer, same shape as `ids`."""
@@ -116,7 +118,7 @@ class Encoder:
                 counts[row] = ids[-1].size
                 places.append(byte_offsets(codes_of(text))[np.array(encoding.offsets, np.int64).reshape(-1, 2)].astype(np.int64))
         starts, ends = np.concatenate(places).T
-        return Encoded(np.concatenate(ids), counts, ends - starts, starts)
+        return Encoded(np.concatenate(ids), counts, sums(ends - starts, counts), (starts, ends - starts))
 
     def _groups(self, texts: Sequence[str]) -> Iterator[list[tuple[int, str]]]:
         group: list[tuple[int, str]] = []

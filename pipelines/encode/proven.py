@@ -40,7 +40,7 @@ _TRIED = 16
 """Documents that are looked at for one to sample."""
 
 _Tokens = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int64]]
-"""Ids, how many of them each text has, and the bytes of each."""
+"""Ids, and how many of them and of their bytes each text has."""
 _NOTHING: _Tokens = np.zeros(0, np.uint32), np.zeros(0, np.int64), np.zeros(0, np.int64)
 
 _CUTTABLE = tuple(
@@ -116,12 +116,12 @@ class Proven:
             part, rejected = self._encode_block(data[bounds[first] : bounds[last]], bounds[first : last + 1] - bounds[first])
             parts.append(part)
             refused |= {first + row: reason for row, reason in rejected.items()}
-        ids, counts, lengths = (np.concatenate(some) for some in zip(*parts, strict=True))
+        ids, counts, sizes = (np.concatenate(some) for some in zip(*parts, strict=True))
         if doc_ids is not None and not self._sample_agrees(data, bounds, ids, counts, first_words(doc_ids), refused):
             self.trusted = False
             return self._distrusted(texts)
         if not refused:
-            return Encoded(ids, counts, lengths)
+            return Encoded(ids, counts, sizes)
         for why in refused.values():
             self.checks[f"by the reference: {why}"] += 1
         return self._with_reference(data, bounds, ids, counts, sorted(refused))
@@ -130,10 +130,10 @@ class Proven:
         """The engine's tokens of a few texts; and which of these the reference must encode, with the reason."""
         cuts, refused = self._plan(data, bounds)
         ids, counts = self._engine.encode(data, bounds, cuts)
-        lengths = self.token_bytes(ids)
-        for row in np.flatnonzero(sums(lengths, counts) != np.diff(bounds)).tolist():
+        sizes = sums(self.token_bytes(ids), counts)
+        for row in np.flatnonzero(sizes != np.diff(bounds)).tolist():
             refused.setdefault(row, "length")
-        return (ids, counts, lengths), refused
+        return (ids, counts, sizes), refused
 
     def _prove(self) -> None:
         if not self._proof.holds_for_pattern():
@@ -227,7 +227,7 @@ class Proven:
         counts = counts.copy()
         counts[rows] = their_counts
         whole = np.concatenate([*parts, ids[done:]])
-        return Encoded(whole, counts, self.token_bytes(whole))
+        return Encoded(whole, counts, sums(self.token_bytes(whole), counts))
 
 
 AnyEncoder = Encoder | Proven

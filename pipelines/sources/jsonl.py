@@ -33,11 +33,12 @@ def read(file: StoredFile, source: Source, limit: int) -> Iterator[Record]:
     JSON is UTF-8 (RFC 8259) unless the source declares an encoding or the file's bytes are wider units.
     """
     encoding = "utf-8" if source.encoding is None and len(file.newline) == 1 else file.encoding
+    text_field, narrow = source.text_field, len(file.newline) == 1
     for line in read_lines(file, limit):
         if line.fault:
             yield line
-        elif not is_blank(line.raw, file):
-            yield _parsed(line, encoding, source.text_field)
+        elif line.raw.strip() if narrow else not is_blank(line.raw, file):
+            yield _parsed(line, encoding, text_field)
 
 
 def _parsed(line: Record, encoding: str, text_field: str) -> Record:
@@ -61,4 +62,4 @@ def _parsed(line: Record, encoding: str, text_field: str) -> Record:
     if not isinstance(text, str):
         what = "is missing or null" if text is None else f"is {_JSON_TYPES[type(text)]}, not a string"
         return line._replace(extra=extra, fault=("missing_text", f"{text_field!r} {what}"))
-    return line._replace(raw=text.encode(), extra=extra)
+    return Record(line.offset, line.size, line.digest, text.encode(), extra)  # a third of the time of `_replace`

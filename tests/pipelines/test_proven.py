@@ -62,7 +62,7 @@ def assert_equal(proven: Proven, texts: list[str]) -> None:
     expected, found = proven.reference.encode_column(column(texts)), proven.encode_column(column(texts), ids_of(len(texts)))
     assert found.counts.tolist() == expected.counts.tolist()
     assert found.ids.tolist() == expected.ids.tolist()
-    assert found.lengths.tolist() == expected.lengths.tolist()
+    assert found.sizes.tolist() == expected.sizes.tolist() == [len(text.encode()) for text in texts]
     assert proven.trusted
 
 
