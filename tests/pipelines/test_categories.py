@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines import characters
-from pipelines.annotate.fast import chunks, classes, sentences
+from pipelines.annotate.fast import chunks, classes, sentences, word_features
 from pipelines.categories import CATEGORIES, CODE_POINTS, by_category, categories, having, spaces, told_of
 from pipelines.characters import HAN_RANGES
 
@@ -67,6 +67,16 @@ def test_marks_belong_to_words(told: list[str]) -> None:
     mark = re.compile(f"[{chunks._marks()}]")
     marks = [code for code, name in enumerate(told) if name in ("Mn", "Mc", "Me", "Cf") and code != 0x200B]
     assert [code for code, character in enumerate(ALL) if mark.match(character)] == marks
+
+
+def test_folded_characters(told: list[str]) -> None:
+    folds, plane = word_features._folds().tolist(), range(1 << 16)
+    for code in plane:
+        narrow = chr(code - 0xFEE0) if 0xFF01 <= code <= 0xFF5E else chr(code)
+        lower = word_features._LIKE.get(narrow, narrow).lower()
+        expected = ord("0") if told[ord(lower[0])] == "Nd" else ord(lower[0])
+        assert folds[code] == (expected if len(lower) == 1 else code)
+    assert word_features._uppers().tolist() == [told[code] in ("Lu", "Lt") for code in plane]
 
 
 def _ideographs(kinds: list[int], among: tuple[int, ...], han: int) -> None:

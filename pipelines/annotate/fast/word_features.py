@@ -7,7 +7,6 @@ themselves), and its length.
 
 from __future__ import annotations
 
-import unicodedata
 from functools import cache
 
 import numpy as np
@@ -17,6 +16,7 @@ from xxhash import xxh3_64_intdigest
 
 from pipelines.annotate.fast.hashing import Hashes, Indices, Rows, Spellings, rows_of
 from pipelines.annotate.fast.jieba_words import tags_of
+from pipelines.categories import having, text_of
 from pipelines.characters import DIGIT, HAN, LETTER, MARK, classes_of, codes_of
 
 WORD_ROWS, AFFIX_ROWS, SHAPE_ROWS = 1 << 15, 1 << 13, 1 << 10
@@ -132,17 +132,19 @@ def _shapes(codes: npt.NDArray[np.uint32], folded: npt.NDArray[np.uint32]) -> np
 
 @cache
 def _folds() -> npt.NDArray[np.uint32]:
-    table = np.arange(_BMP, dtype=np.uint32)
-    for code in range(_BMP):
-        char = chr(code)
-        if 0xFF01 <= code <= 0xFF5E:
-            char = chr(code - 0xFEE0)
-        lower = _LIKE.get(char, char).lower()
-        if len(lower) == 1:
-            table[code] = ord("0") if unicodedata.category(lower) == "Nd" else ord(lower)
-    return table
+    plain = np.arange(_BMP, dtype=np.uint32)
+    like = plain.copy()
+    like[list(map(ord, _LIKE))] = list(map(ord, _LIKE.values()))
+    narrow = plain.copy()
+    narrow[0xFF01 : 0xFF5E + 1] -= 0xFEE0
+    lower = list(map(str.lower, text_of(like[narrow])))
+    alone = np.fromiter(map(len, lower), np.int64, _BMP) == 1
+    folds = plain.copy()
+    folds[alone] = codes_of("".join(char for char in lower if len(char) == 1))
+    folds[np.isin(folds, having("Nd"))] = ord("0")
+    return folds
 
 
 @cache
 def _uppers() -> npt.NDArray[np.bool_]:
-    return np.array([unicodedata.category(chr(code)) in ("Lu", "Lt") for code in range(_BMP)])
+    return np.isin(np.arange(_BMP), having(("Lu", "Lt")))
