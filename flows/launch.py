@@ -21,6 +21,9 @@ TRIES = 5
 GRACE = 30.0
 """Seconds between SIGTERM and SIGKILL."""
 
+_WATCHED = 0.2
+"""Seconds from one look to the next."""
+
 
 class ChildFailed(Exception):
     """A child ended without finishing; the message ends with the last lines that it printed."""
@@ -54,9 +57,11 @@ def _run_once(command: list[str], log: Path, watch: Callable[[], None], env: Map
             env={**os.environ, **(env or {})},
         )
         try:
-            while child.poll() is None:
+            while True:
                 watch()
-                time.sleep(0.2)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(_WATCHED)
+                    break
         except BaseException:
             _stop_group(child)
             raise
