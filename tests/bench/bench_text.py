@@ -3,7 +3,8 @@
     python -m tests.bench.bench_text [--megabytes 4]
 
 Prints megabytes of text a second, the best of three rounds; for annotators words a second too, and how many times those of the peer,
-spaCy's small pipeline (English) or rjieba (Chinese), that is. For one core set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1.
+spaCy's small pipeline (English) or rjieba (Chinese), that is; of the tagger alone too. For one core set OMP_NUM_THREADS=1 and
+OPENBLAS_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pydoc_data.topics import topics
 
+import numpy as np
 import pyarrow as pa
 
 from flows.demo import reviews
 from pipelines.annotate import AnnotatorEngine, open_annotator
+from pipelines.annotate.fast.tagger import Tagger
 from pipelines.clean.text import clean_text
 from pipelines.dedup.minhash import signatures
 from pipelines.language import identify
@@ -59,6 +62,22 @@ def take(texts: Sequence[str], size: int) -> list[str]:
 def words_of(engine: AnnotatorEngine, batches: Sequence[pa.StringArray]) -> int:
     """Annotate all; how many words there are."""
     return sum(len(engine.annotate(batch).word_starts.flatten()) for batch in batches)
+
+
+def tagging_alone(engine: AnnotatorEngine, lang: str, texts: Sequence[str]) -> tuple[Callable[[], object], int]:
+    """The fast engine's tagger on words and sentences that were found before; and how many words they are."""
+    tagger = Tagger.packaged(lang)
+    assert tagger is not None
+    found = engine.annotate(pa.array(texts, pa.string()))
+    sizes = np.array([len(text.encode()) for text in texts], np.int64)
+    before = np.cumsum(sizes) - sizes
+    starts, ends, sentence_ends = (
+        column.flatten().to_numpy() + np.repeat(before, np.diff(column.offsets))
+        for column in (found.word_starts, found.word_ends, found.sentence_ends)
+    )
+    data = np.frombuffer("".join(texts).encode(), np.uint8)
+    last_words = np.unique(np.searchsorted(starts, sentence_ends))
+    return partial(tagger.tag, data, starts, ends, last_words[last_words > 0]), starts.size
 
 
 def spacy_small() -> tuple[str, Callable[[str], int]]:
@@ -106,6 +125,9 @@ def measure_language(lang: str, texts: list[str]) -> None:
         size = sum(len(text.encode()) for text in given)
         show(f"annotate {name}", seconds, size, f"{speed:,.0f} words/s, {speed / theirs:.1f} times {peer}")
         if annotator == Annotator():
+            tag, words = tagging_alone(engine, lang, texts)
+            seconds = best(tag)
+            show("tag given words", seconds, total, f"{words / seconds:,.0f} words/s")
             line = pa.array(["".join("".join(texts).split("\n"))], pa.string())
             show("annotate fast, one line", best(partial(words_of, engine, [line])), size, "all texts as one, without line breaks")
 
