@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipelines.annotate.columns import merged
 from pipelines.annotate.fast.char_features import REACH_ROWS, ROWS_OF, char_keys, parts_of_placed, parts_of_spelled, typed
 from pipelines.annotate.fast.hashing import Hashes, Indices
+from pipelines.annotate.fast.indexes import NumberIndex
 from pipelines.annotate.fast.jieba_words import JiebaWords
 from pipelines.annotate.fast.known_types import KnownTypes
 from pipelines.annotate.fast.weights import SEGMENTER, Weights, packaged, read_weights
@@ -90,7 +91,7 @@ class HanSegmenter:
         return begins[places]
 
     def _known(self, project: Callable[[Hashes, Projections], None], offsets: tuple[int, ...], most: int) -> KnownTypes:
-        return KnownTypes(lambda keys, out: project(np.array(keys, np.uint64), out), offsets, self._net.channels, most)
+        return KnownTypes(NumberIndex(most), project, offsets, self._net.channels, most)
 
     def _project(self, stream: int, offsets: Sequence[int], keys: Hashes, out: Projections) -> None:
         self._net.streams[stream].add(ROWS_OF[stream](keys), self._net.clip, offsets, out)
@@ -111,7 +112,7 @@ class HanSegmenter:
 def _look_up(known: KnownTypes, keys: Hashes) -> tuple[Types, Table]:
     """The number of each key, and the table where it is to be found."""
     types, found = typed(keys)
-    numbers, table = known.numbers(found.tolist())
+    numbers, table = known.numbers(found)
     return numbers[types], table
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.annotate.fast.hashing import Indices
+from pipelines.annotate.fast.indexes import SpellingIndex
 from pipelines.annotate.fast.known_types import KnownTypes
 from pipelines.annotate.fast.weights import TAGGER, Weights, packaged, read_weights
 from pipelines.annotate.fast.window_net import Projections
@@ -32,7 +33,7 @@ class Tagger:
         self._net = weights.nets[TAGGER]
         self._lang = weights.lang
         (self._stream,) = self._net.streams
-        self._known = KnownTypes(self._project, self._stream.offsets, self._net.channels, _MOST_TYPES)
+        self._known = KnownTypes(SpellingIndex(), self._project, self._stream.offsets, self._net.channels, _MOST_TYPES)
 
     @classmethod
     def load(cls, path: Path) -> Tagger:
@@ -52,8 +53,8 @@ class Tagger:
         of each sentence, increasing, the last all of them. A word's tag depends on nothing outside of its sentence.
         """
         types, spellings = word_types(data, starts, ends)
-        numbers, table = self._known.numbers(spellings.to_pylist())
+        numbers, table = self._known.numbers(spellings.to_numpy(zero_copy_only=False))
         return self._net.labels([numbers[types]], [table], sentence_ends)
 
-    def _project(self, words: list[bytes], out: Projections) -> None:
+    def _project(self, words: npt.NDArray[np.object_], out: Projections) -> None:
         self._stream.add(tagger_features(self._lang, pa.array(words, pa.binary())), self._net.clip, self._stream.offsets, out)
