@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pipelines import corpus
 from pipelines.job import MAX_ATTEMPTS, Job
 from pipelines.nursery import Nursery, request
-from pipelines.runners import TRY_AGAIN, place, run_bare, run_in_process
+from pipelines.runners import TRY_AGAIN, place, placements, run_bare, run_in_process
 from schemas.draft import Draft
 from schemas.recipe import Annotator, Corpus, Dedup, HeldOut, Near
 from tests.pipelines.drafts import ROOT, command, digests, ledgers, make, rows, run_command, source, start
@@ -40,6 +40,17 @@ def test_places_deal_every_piece_once_and_fairly(costs: list[int], workers: int)
 def test_one_heavy_piece_is_evened_out_by_many_light_ones() -> None:
     order = place(dict(enumerate([50, *[10] * 9])), 2)
     assert order == [0, 1, 6, 2, 8, 3, -1, 4, -2, 5, -3, 7, -4, 9]
+
+
+def test_splits_of_sources_that_cost_more_to_annotate_are_dealt_first(tmp_path: Path) -> None:
+    names = ("code", "en", "zh", "unknown")
+    for name in names:
+        (tmp_path / f"{name}.txt").write_text("word " * 2000)
+    langs = {"code": "code", "en": "en", "zh": "zh", "unknown": None}
+    sources = tuple(source(name, lang=langs[name], unit="line", format="txt") for name in names)
+    roots = {name: tmp_path / f"{name}.txt" for name in names}
+    job = Job.open(start(tmp_path / "draft", Corpus(sources=sources, split_bytes=10_000), roots).path)
+    assert placements(job) == ([0, 1, 2, 3], [2, 1, 3, 0])
 
 
 def write(folder: Path, scale: int = 1) -> dict[str, Path]:
