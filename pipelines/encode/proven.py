@@ -29,7 +29,7 @@ from pipelines.encode.gigatoken_engine import Gigatoken, Refused, for_gigatoken,
 from pipelines.encode.probes import probe_texts
 from pipelines.encode.proof import DIFFERS, UNKNOWN, Proof
 from pipelines.encode.seams import Seams, bytes_of_tokens
-from pipelines.encode.stretches import stretches
+from pipelines.encode.stretches import stretches, with_stretches
 from pipelines.encode.utf8 import blocks, bytes_of, codes_at, sums, texts_of
 from schemas.errors import RequestError
 
@@ -83,7 +83,7 @@ class Proven:
         self._engine = Gigatoken(given, reference.token_bytes(np.arange(self.vocab_size, dtype=np.uint32)))
         self._rule = CutRule(
             limited=given["pre_tokenizer"] != document["pre_tokenizer"],
-            seams=Seams(bytes_of_tokens(document["model"]["vocab"])) if in_words(given["pre_tokenizer"]) else None,
+            seams=Seams(bytes_of_tokens(document["model"]["vocab"])) if has_seams(given) else None,
         )
         self._proof = Proof(document, given, open_probe, letters=self._rule.letters)
         self.trusted = True
@@ -110,13 +110,7 @@ class Proven:
         if not self.trusted:
             return self._distrusted(texts)
         data, bounds = bytes_of(texts)
-        parts: list[_Tokens] = [_NOTHING]
-        refused: dict[int, str] = {}
-        for first, last in blocks(bounds):
-            part, rejected = self._encode_block(data[bounds[first] : bounds[last]], bounds[first : last + 1] - bounds[first])
-            parts.append(part)
-            refused |= {first + row: reason for row, reason in rejected.items()}
-        ids, counts, sizes = (np.concatenate(some) for some in zip(*parts, strict=True))
+        (ids, counts, sizes), refused = self._encode(data, bounds)
         if doc_ids is not None and not self._sample_agrees(data, bounds, ids, counts, first_words(doc_ids), refused):
             self.trusted = False
             return self._distrusted(texts)
@@ -125,6 +119,22 @@ class Proven:
         for why in refused.values():
             self.checks[f"by the reference: {why}"] += 1
         return self._with_reference(data, bounds, ids, counts, sorted(refused))
+
+    def _encode(self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64]) -> tuple[_Tokens, dict[int, str]]:
+        """The engine's tokens of texts; and which of these the reference must encode, with the reason."""
+        parts: list[_Tokens] = [_NOTHING]
+        refused: dict[int, str] = {}
+        stretched = with_stretches(data, bounds, self.reference.pattern)
+        for first, last in blocks(stretched):
+            part, rejected = self._encode_block(data[stretched[first] : stretched[last]], stretched[first : last + 1] - stretched[first])
+            parts.append(part)
+            refused |= {first + row: reason for row, reason in rejected.items()}
+        ids, counts, sizes = (np.concatenate(some) for some in zip(*parts, strict=True))
+        if stretched.size == bounds.size:
+            return (ids, counts, sizes), refused
+        begins = np.searchsorted(stretched, bounds)
+        refused = {int(np.searchsorted(begins, row, side="right")) - 1: reason for row, reason in refused.items()}
+        return (ids, sums(counts, np.diff(begins)), sums(sizes, np.diff(begins))), refused
 
     def _encode_block(self, data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64]) -> tuple[_Tokens, dict[int, str]]:
         """The engine's tokens of a few texts; and which of these the reference must encode, with the reason."""
@@ -233,10 +243,11 @@ class Proven:
 AnyEncoder = Encoder | Proven
 
 
-def in_words(pre_tokenizer: Mapping[str, Any]) -> bool:
-    """Whether a pattern is one of those that texts may be cut for."""
-    regexes = [part.get("pattern", {}).get("Regex") for part in pre_tokenizer.get("pretokenizers", ())]
-    return len(regexes) == 2 and regexes[0] in _CUTTABLE and regexes[1] is None
+def has_seams(document: Mapping[str, Any]) -> bool:
+    """Whether texts may be cut at seams: whether the pattern, as gigatoken is given it, is one of those that allow it, and merges
+    alone make tokens. (With `ignore_merges` a piece that is a token is that token, even if merges wouldn't have made it.)"""
+    regexes = [part.get("pattern", {}).get("Regex") for part in document["pre_tokenizer"].get("pretokenizers", ())]
+    return len(regexes) == 2 and regexes[0] in _CUTTABLE and regexes[1] is None and not document["model"].get("ignore_merges")
 
 
 def _union(*places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -20,6 +20,9 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+import numpy as np
+import numpy.typing as npt
+
 from pipelines.encode.patterns import RUN, Pattern
 
 STRETCH_CHARS = 1 << 16
@@ -55,6 +58,16 @@ def stretches(text: str, pattern: Pattern | None, chars: int | None = None) -> I
             yield text[start:cut]
             start = cut
     yield text[start:]
+
+
+def with_stretches(data: npt.NDArray[np.uint8], bounds: npt.NDArray[np.int64], pattern: Pattern | None) -> npt.NDArray[np.int64]:
+    """Bounds of the texts, and inside the long ones bounds of their stretches (see `utf8` for data and bounds)."""
+    inner = [bounds]
+    for row in np.flatnonzero(np.diff(bounds) > 4 * STRETCH_CHARS).tolist():
+        text = data[bounds[row] : bounds[row + 1]].tobytes().decode()
+        sizes = [len(stretch.encode()) for stretch in stretches(text, pattern)]
+        inner.append(bounds[row] + np.cumsum(sizes[:-1], dtype=np.int64))
+    return np.sort(np.concatenate(inner), kind="stable") if len(inner) > 1 else bounds
 
 
 def _cut(text: str, start: int, chars: int, places: _Places) -> int | None:

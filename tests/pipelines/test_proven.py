@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
@@ -20,7 +20,7 @@ from pipelines.encode.patterns import PATTERNS
 from pipelines.encode.probes import probe_texts
 from pipelines.encode.proof import DIFFERS, HAN, LETTER, SAME, UNKNOWN, Encode, Proof, with_pieces
 from pipelines.encode.proven import Proven
-from pipelines.encode.seams import FIRST, LAST, Seams, bytes_of_tokens
+from pipelines.encode.seams import FIRST, LAST, Seams, byte_alphabet, bytes_of_tokens
 from pipelines.encode.utf8 import codes_at
 from schemas.errors import RequestError
 
@@ -222,6 +222,37 @@ def test_a_text_of_another_length_goes_to_the_reference(path: Path, monkeypatch:
     texts = column(["fine", TEXT])
     assert encoder.encode_column(texts).ids.tolist() == encoder.reference.encode_column(texts).ids.tolist()
     assert encoder.checks["by the reference: length"] == 1
+
+
+LONG = st.lists(PIECES | st.just(TEXT), min_size=4, max_size=12).map("".join)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.just("") | PIECES | LONG, max_size=5))
+@example(["", "好" * 1000, "", "'" + "s" * 700 + " " + TEXT, ""])
+def test_long_texts_are_encoded_in_stretches(proven: Proven, monkeypatch: pytest.MonkeyPatch, texts: list[str]) -> None:
+    with monkeypatch.context() as patch:
+        whole = proven.reference.encode_column(column(texts))
+        patch.setattr("pipelines.encode.stretches.STRETCH_CHARS", 20)
+        patch.setattr("pipelines.encode.utf8.BLOCK_BYTES", 100)
+        found = proven.encode_column(column(texts), ids_of(len(texts)))
+    assert found.ids.tolist() == whole.ids.tolist() and found.counts.tolist() == whole.counts.tolist()
+    assert found.sizes.tolist() == [len(text.encode()) for text in texts]
+
+
+def test_a_token_that_merges_never_make_is_no_trap(path: Path, tmp_path: Path) -> None:
+    """With `ignore_merges` a whole piece may be a token: at seams new pieces would come to be."""
+    document = json.loads(path.read_text())
+    model = document["model"]
+    shown = {byte: character for character, byte in byte_alphabet().items()}
+    unmade = "".join(shown[byte] for byte in "龠龡".encode())
+    model["vocab"] |= {unmade: len(model["vocab"])}
+    trap = tmp_path / "trap.json"
+    trap.write_text(json.dumps({**document, "model": {**model, "ignore_merges": True}}))
+    encoder = open_encoder(trap)
+    assert isinstance(encoder, Proven)
+    assert_equal(encoder, ["龠龡", "。龠龡", "的龠龡的", "确龠龡是龠龡的"])
+    assert len(encoder.encode(["龠龡"])[0]) == 1 and len(encoder.encode(["的龠龡的"])[0]) > 3
 
 
 def test_opening_the_engine_anew_changes_nothing(proven: Proven, monkeypatch: pytest.MonkeyPatch) -> None:
