@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
@@ -28,15 +29,18 @@ from schemas.process import die_with_parent
 
 _SIGNALLED = 128
 """Exit code of what a signal ended, less the signal's number, as shells have it."""
+_STOPPING = 2.0
+"""Seconds that workers get to end when the input has; one that has never connected is never told to."""
 
 
 class Nursery:
-    """The driver's side: starts the nursery, and calls `failed` with its exit code, from another thread, if it ends badly."""
+    """The driver's side: starts the nursery. If that ends badly before it is closed, `failed` is called with the exit code, by a thread."""
 
     def __init__(self, draft: str, failed: Callable[[int], None]) -> None:
         command = [sys.executable, "-m", "pipelines.nursery", str(os.getpid()), draft]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
         self._failed = failed
+        self._closing = False
         threading.Thread(target=self._watch, daemon=True).start()
 
     @property
@@ -46,13 +50,15 @@ class Nursery:
         return self._process.stdin.fileno()
 
     def close(self) -> None:
-        """End the nursery; workers that still run die with it."""
+        """End the nursery; workers that don't end by themselves die with it."""
         assert self._process.stdin is not None
+        self._closing = True
         self._process.stdin.close()
         self._process.wait()
 
     def _watch(self) -> None:
-        if code := self._process.wait():
+        code = self._process.wait()
+        if code and not self._closing:
             self._failed(code)
 
 
@@ -72,7 +78,7 @@ def main(driver: int, draft: str) -> None:
     _make_ready(draft)
     gc.collect()
     gc.freeze()  # a collection in a worker would touch, and so copy, all that it shares
-    signal.signal(signal.SIGCHLD, _reap)
+    signal.signal(signal.SIGCHLD, _on_end)
     nursery = os.getpid()
     for line in sys.stdin.buffer:
         if os.fork() == 0:
@@ -85,6 +91,9 @@ def main(driver: int, draft: str) -> None:
                 code = 0
             finally:
                 os._exit(code)  # what the nursery has to do at its end is no worker's business
+    limit = time.monotonic() + _STOPPING
+    while _reap() and time.monotonic() < limit:  # who waits for us is told the time of all whom we have waited for
+        time.sleep(0.01)
 
 
 def _make_ready(draft: str) -> None:
@@ -96,12 +105,19 @@ def _make_ready(draft: str) -> None:
         opened(draft).make_ready()
 
 
-def _reap(number: int, frame: FrameType | None) -> None:
-    with suppress(ChildProcessError):
+def _on_end(number: int, frame: FrameType | None) -> None:
+    _reap()
+
+
+def _reap() -> bool:
+    """Take leave of workers that have ended, and end as badly as one that ended badly; return whether any is left."""
+    try:
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            code = os.waitstatus_to_exitcode(ended[1])
-            if code:
+            if code := os.waitstatus_to_exitcode(ended[1]):
                 os._exit(code if code > 0 else _SIGNALLED - code)
+    except ChildProcessError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

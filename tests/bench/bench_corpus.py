@@ -241,11 +241,12 @@ def beside_datatrove(python: str, megabytes: int, workers: int) -> int:
     rows = {step: (spent[step], startup[step]) for step in ("documents", "tokens")}
     rows["documents + tokens"] = spent["documents"] + spent["tokens"], startup["documents"] + startup["tokens"]
     rows["datatrove"] = theirs, their_startup
-    print(f"{'':20} {'total s':>8} {'MB/s':>6} {'CPU s':>7} {'steady MB/s':>12} {'steady MB/CPU s':>16}")
+    print(f"{'':20} {'total s':>8} {'MB/s':>6} {'CPU s':>7} {'start-up s':>11} {'CPU s':>6} {'steady MB/s':>12} {'steady MB/CPU s':>16}")
     for label, (total, start_up) in rows.items():
         steady = total - start_up
         print(
-            f"{label:20} {total.wall:8.1f} {size / total.wall:6.2f} {total.cpu:7.1f} {size / steady.wall:12.2f} {size / steady.cpu:16.2f}"
+            f"{label:20} {total.wall:8.1f} {size / total.wall:6.2f} {total.cpu:7.1f} {start_up.wall:11.1f} {start_up.cpu:6.1f} "
+            f"{size / steady.wall:12.2f} {size / steady.cpu:16.2f}"
         )
     total, start_up = rows["documents + tokens"]
     ratio, steady_ratio = theirs.wall / total.wall, (theirs - their_startup).wall / (total - start_up).wall
