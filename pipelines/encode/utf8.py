@@ -41,7 +41,8 @@ def codes_at(data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]) -> npt.NDAr
     """Code points of the characters of UTF-8 whose first bytes, all of 0xC0 or more, are at these offsets; same shape."""
     first, second, third = (data.take(at + nth, mode="clip").astype(np.uint32) for nth in range(3))
     second &= 0x3F
-    codes: npt.NDArray[np.uint32] = (first & 0xF) << 12 | second << 6 | third & 0x3F  # as if each were one of three bytes
+    codes = (first & np.uint32(0xF)) << np.uint32(12)  # as if each were one of three bytes
+    codes |= second << 6 | third & 0x3F
     two, four = np.flatnonzero(first < 0xE0), np.flatnonzero(first >= 0xF0)
     codes[two] = (first[two] & 0x1F) << 6 | second[two]
     codes[four] = (codes[four] & 0xFFF | (first[four] & 7) << 12) << 6 | data.take(at[four] + 3) & 0x3F
