@@ -196,9 +196,7 @@ def bench(folder: Path, megabytes: int, workers: int, rounds: int, peers: Path) 
     found = sides.run(folder / "all", rounds)
     size = size_of(folder / "all")
     print(f"{size / 1e6:.0f} MB of JSON lines, {workers} workers, best of {rounds}, start-up included")
-    print(
-        f"{'':10} {'seconds':>8} {'MB/s':>7} {'CPU s':>7} {'MB/CPU s':>8} {'times faster':>12} {'by CPU':>7} {'start-up s':>10} {'CPU s':>7}"
-    )
+    print("              seconds    MB/s   CPU s MB/CPU s times faster  by CPU start-up s   CPU s")
     enough = True
     for name, (wall, cpu) in found.items():
         times, by_cpu = wall / found["ours"][0], cpu / found["ours"][1]
