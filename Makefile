@@ -14,6 +14,8 @@ export TORCHINDUCTOR_CACHE_DIR := $(STATE)/cache/inductor
 export TRITON_CACHE_DIR := $(STATE)/cache/triton
 export MPLCONFIGDIR := $(STATE)/cache/matplotlib
 export DO_NOT_TRACK := 1
+# Where Python may not keep byte code, each of some hundred processes would compile all of its imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 .PHONY: help demo test soak bench lint format types imports check schema wheel set-up clean clean-all
