@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import xxhash
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipelines.sources import InputChanged, Record, open_piece, read_records
@@ -207,6 +207,7 @@ LINE = st.text(st.characters(exclude_characters="\n", exclude_categories=("Cs",)
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32", "gb18030"]),
     cuts=st.lists(st.integers(0, 600), max_size=8),
 )
+@example(lines=["0\r"], end="\r\n", encoding="utf-8", cuts=[])
 def test_ranges_partition_records_whatever_the_cut(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str], end: str, encoding: str, cuts: list[int]
 ) -> None:
@@ -223,7 +224,7 @@ def test_ranges_partition_records_whatever_the_cut(
     assert sum(parts_owned) == sum(owned) == len(data)
     assert all(data[r.offset : r.offset + r.size] == r.raw for r in whole)
     decoder = encoding if encoding not in ("utf-16", "utf-32", "utf-8-sig") else {"utf-8-sig": "utf-8"}.get(encoding, f"{encoding}-le")
-    expected = [line.removesuffix("\r") for line in "\n".join([*lines, ""] if end == "\n" else lines).split("\n")]
+    expected = [line.removesuffix("\r") for line in ("\n".join(lines) + end).split("\n")]
     assert [raw.decode(decoder) for raw in raws(whole)] == [line for line in expected if not blank(line, encoding)]
 
 
