@@ -110,6 +110,6 @@ def _with_cuts(data: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) -> np
     step = np.ones(data.size + places.size, np.int8)
     step[places] = 0
     step[0] = 0
-    given = data.take(np.cumsum(step, dtype=np.int64))  # a third less time than `np.insert`
+    given = data.take(np.cumsum(step, dtype=np.int64))  # a quarter less time than `np.insert`
     given[places] = _CUT
     return given
