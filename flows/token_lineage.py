@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from flows.lineage import made_from
-from pipelines.encode import Encoded, Encoder
+from pipelines.encode import Encoder
 from pipelines.encode.seams import bytes_of_tokens
 from schemas.arrow import UPOS, read_shard
 from schemas.artifact import Artifact
@@ -115,9 +115,9 @@ def _token(store: Store, artifact: Artifact, row: Json, document: Json, number: 
         end = start + len(pieces[number])
     else:
         data = document.get("text", "").encode()
-        encoded: Encoded | None = encoder.encode_column(pa.array([data.decode()])) if data else None
+        places = encoder.encode_column(pa.array([data.decode()])).places if data else None
         start = row["token_starts"][number]
-        end = start + int(encoded.lengths[number]) if encoded else None
+        end = start + int(places[1][number]) if places else None
     told: Json = {"number": number, "id": row["tokens"][number], "token": vocabulary[row["tokens"][number]], "bytes": [start, end]}
     if data and end is not None:
         told |= _characters(data, start, end)

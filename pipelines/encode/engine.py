@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipelines.characters import byte_offsets, codes_of
+from pipelines.encode.overlaps import overlaps_of
 from pipelines.encode.patterns import pattern_of
 from pipelines.encode.stretches import stretches
 from pipelines.encode.utf8 import sums
@@ -67,6 +68,7 @@ class Encoder:
         self.vocab_size: int = self._tokenizer.get_vocab_size()
         self.lossless = self.document["normalizer"] is None and (self.document["decoder"] or {}).get("type") == "ByteLevel"
         self.pattern = pattern_of(self.document["pre_tokenizer"]) if self.lossless else None
+        self._overlaps = None if self.lossless else overlaps_of(self.document)
         self.engine = self.version
         self.checks: Counter[str] = Counter()
         self._token_bytes = np.zeros(self.vocab_size, np.int64)
@@ -89,7 +91,8 @@ class Encoder:
         """Ids of all texts, one after the other, and how many each text has (shape (texts,))."""
         counts = np.zeros(len(texts), np.int64)
         ids = [np.zeros(0, np.uint32)]
-        for group in self._groups(texts):
+        rows = ((row, stretch) for row, text in enumerate(texts) for stretch in stretches(text, self.pattern))
+        for group in grouped(rows):
             encodings = self._tokenizer.encode_batch_fast([stretch for _, stretch in group], add_special_tokens=False)
             for (row, _), encoding in zip(group, encodings, strict=True):
                 ids.append(np.array(encoding.ids, np.uint32))
@@ -111,24 +114,38 @@ class Encoder:
     def _with_places(self, texts: Sequence[str]) -> Encoded:
         ids, places = [np.zeros(0, np.uint32)], [np.zeros((0, 2), np.int64)]
         counts = np.zeros(len(texts), np.int64)
-        for group in self._groups(texts):
-            encodings = self._tokenizer.encode_batch([text for _, text in group], add_special_tokens=False)
-            for (row, text), encoding in zip(group, encodings, strict=True):
-                ids.append(np.array(encoding.ids, np.uint32))
-                counts[row] = ids[-1].size
-                places.append(byte_offsets(codes_of(text))[np.array(encoding.offsets, np.int64).reshape(-1, 2)].astype(np.int64))
+        offsets, offsets_of = np.zeros(1, np.int64), -1
+        for group in grouped(self._overlapping(texts)):
+            encodings = self._tokenizer.encode_batch([stretch for *_, stretch in group], add_special_tokens=False)
+            for (row, start, context, _), encoding in zip(group, encodings, strict=True):
+                if row != offsets_of:
+                    offsets, offsets_of = byte_offsets(codes_of(texts[row])).astype(np.int64), row
+                spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+                own = spans[:, 0] >= context
+                ids.append(np.array(encoding.ids, np.uint32)[own])
+                counts[row] += ids[-1].size
+                places.append(offsets[spans[own] + start])
         starts, ends = np.concatenate(places).T
         return Encoded(np.concatenate(ids), counts, sums(ends - starts, counts), (starts, ends - starts))
 
-    def _groups(self, texts: Sequence[str]) -> Iterator[list[tuple[int, str]]]:
-        group: list[tuple[int, str]] = []
-        chars = 0
+    def _overlapping(self, texts: Sequence[str]) -> Iterator[tuple[int, int, int, str]]:
+        """Row, beginning, characters of context, and stretch."""
         for row, text in enumerate(texts):
-            for stretch in stretches(text, self.pattern):
-                group.append((row, stretch))
-                chars += len(stretch)
-                if chars >= _GROUP_CHARS:
-                    yield group
-                    group, chars = [], 0
-        if group:
+            if self._overlaps is None:
+                yield row, 0, 0, text
+            else:
+                yield from ((row, *stretch) for stretch in self._overlaps.stretches(text))
+
+
+def grouped(stretches: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    """Stretches, which stand last in their tuples, in groups of about `_GROUP_CHARS`."""
+    group: list[tuple[Any, ...]] = []
+    chars = 0
+    for stretch in stretches:
+        group.append(stretch)
+        chars += len(stretch[-1])
+        if chars >= _GROUP_CHARS:
             yield group
+            group, chars = [], 0
+    if group:
+        yield group
