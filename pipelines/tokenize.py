@@ -29,7 +29,8 @@ from pipelines.prepare import inputs_ledger
 from pipelines.sources import Record, open_piece, read_records
 from pipelines.stages import BATCH_BYTES, BATCH_ROWS
 from pipelines.tokens import checks_of, encode_batch, tell_checks, trusting
-from pipelines.workers import for_each, without_pandas
+from pipelines.spared import spare
+from pipelines.workers import for_each
 from schemas.arrow import PLACES, REJECTS, tokens_schema, write_shard
 from schemas.artifact import File
 from schemas.child import run_child
@@ -205,7 +206,7 @@ def _key(ordinal: int) -> str:
 
 def main(arguments: list[str]) -> int:
     """Run the step on the draft at `arguments[0]`; return the exit code."""
-    without_pandas()
+    spare()
     return run_child("pipelines.tokenize", arguments, lambda draft: run(draft, draft.task["run"]["workers"]))
 
 

@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.encode import AnyEncoder, NotLossless, open_encoder
-from pipelines.workers import for_each, without_pandas
+from pipelines.spared import spare
+from pipelines.workers import for_each
 from schemas.arrow import read_shard, tokens_schema, write_shard
 from schemas.artifact import Artifact, File
 from schemas.child import RUN_FACTS, run_child
@@ -250,7 +251,7 @@ def _work(draft: Draft) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the step on the draft at `arguments[0]`; return the exit code."""
-    without_pandas()
+    spare()
     return run_child("pipelines.tokens", arguments, _work)
 
 

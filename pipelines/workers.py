@@ -2,19 +2,16 @@
 moment on, and computes on one thread, so that workers don't fight over cores.
 
 `for_each` forks its workers where the system allows it (Linux): what was made ready before, imports and all, they have at once.
-`python -m pipelines.workers PARENT_PID` becomes a Beam SDK worker; the runner tells it the rest by its environment.
 """
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from importlib.abc import MetaPathFinder
 from typing import Any
 
 from schemas.process import die_with_parent
@@ -33,22 +30,6 @@ def become_worker(parent: int) -> None:
     import pyarrow as pa
 
     pa.set_cpu_count(1)
-
-
-class _Absent(MetaPathFinder):
-    """Says of one package that it isn't installed."""
-
-    def __init__(self, package: str) -> None:
-        self._package = package
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        if fullname == self._package:
-            raise ModuleNotFoundError(f"{fullname} is not wanted in this process", name=fullname)
-
-
-def without_pandas() -> None:
-    """Spare this process and its workers pandas: pyarrow imports it, 0.2 s of CPU, to ask whether a list is one of its arrays."""
-    sys.meta_path.insert(0, _Absent("pandas"))
 
 
 def for_each(work: Callable[..., None], pieces: Sequence[tuple[Any, ...]], processes: int, make_ready: Callable[[], object]) -> None:
@@ -74,10 +55,3 @@ def for_each(work: Callable[..., None], pieces: Sequence[tuple[Any, ...]], proce
             print(f"a worker process ended unexpectedly ({error}); the same command goes on from what is done", file=sys.stderr)
             raise SystemExit(_TRY_AGAIN) from error
 
-
-if __name__ == "__main__":
-    become_worker(int(sys.argv[1]))
-    logging.disable(logging.ERROR)  # Beam talks at length; errors come back as exceptions all the same
-    from apache_beam.runners.worker import sdk_worker_main
-
-    sdk_worker_main.main(sys.argv)
