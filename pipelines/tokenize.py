@@ -27,9 +27,9 @@ from pipelines.encode import AnyEncoder, NotLossless, open_encoder
 from pipelines.origin import doc_ids
 from pipelines.prepare import inputs_ledger
 from pipelines.sources import Record, open_piece, read_records
+from pipelines.spared import spare
 from pipelines.stages import BATCH_BYTES, BATCH_ROWS
 from pipelines.tokens import checks_of, encode_batch, tell_checks, trusting
-from pipelines.spared import spare
 from pipelines.workers import for_each
 from schemas.arrow import PLACES, REJECTS, tokens_schema, write_shard
 from schemas.artifact import File

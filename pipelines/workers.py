@@ -54,4 +54,3 @@ def for_each(work: Callable[..., None], pieces: Sequence[tuple[Any, ...]], proce
         except BrokenProcessPool as error:
             print(f"a worker process ended unexpectedly ({error}); the same command goes on from what is done", file=sys.stderr)
             raise SystemExit(_TRY_AGAIN) from error
-
