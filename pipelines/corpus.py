@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STEP_VERSION", "InputError", "Listing", "engines", "identity_settings", "list_inputs", "plan_splits", "run"]
 
-STEP_VERSION = 2
+STEP_VERSION = 3
 """Raised by hand when the step's output changes for the same input."""
 
 
@@ -54,6 +54,8 @@ def engines(settings: Corpus) -> dict[str, str]:
     found = {"pyarrow": version("pyarrow"), **pipelines.clean.engines(), **pipelines.rules.engines()}
     if any(source.lang is None for source in settings.sources):
         found |= pipelines.language.engines()
+    if settings.redact is not None:
+        found["ahocorasick-rs"] = version("ahocorasick-rs")
     return found | {f"annotator {lang}": engine for lang, engine in annotator_versions(settings.annotate).items()}
 
 

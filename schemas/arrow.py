@@ -2,7 +2,8 @@
 record that was not kept; a *token shard* has row i for row i of its document shard.
 
 The three schemas are declared here and nowhere inferred. Names of enumerations (UPOS tags) and the versions of the
-engines that made a shard ride in the schema metadata. Offsets are byte offsets into the UTF-8 text.
+engines that made a shard ride in the schema metadata. Offsets are byte offsets into the UTF-8 text. ``redacted`` counts the
+values that were replaced in a text, by kind, and is null where none was looked for.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ SIGNALS = (
 )  # fmt: skip
 """What rules judge by. Ratios are of characters or lines, in 0..1; ``chars`` and ``words`` are counts."""
 
+REDACTED = ("secret", "email", "id_card", "card", "ip", "phone")
+"""Kinds of values that redaction replaces."""
+
 DOCUMENTS = pa.schema(
     [
         pa.field("doc_id", pa.binary(16), nullable=False),
@@ -49,6 +53,7 @@ DOCUMENTS = pa.schema(
         pa.field("word_ends", pa.list_(pa.int32()), nullable=False),
         pa.field("pos", pa.list_(pa.uint8())),
         pa.field("signals", pa.struct([pa.field(name, pa.float32()) for name in SIGNALS]), nullable=False),
+        pa.field("redacted", pa.struct([pa.field(kind, pa.int32(), nullable=False) for kind in REDACTED])),
         pa.field("extra", pa.string()),
     ],
     metadata={"upos": ",".join(UPOS)},

@@ -32,7 +32,18 @@ def _is_encoding(value: str) -> str:
     return value
 
 
+def _is_placeholder(value: str) -> str:
+    inner = value[1:-1]
+    if value[:1] + value[-1:] not in _BRACKETS or not inner or not all(c.isalpha() or c in " _-" for c in inner):
+        raise ValueError(f"a placeholder is letters, ' ', '_' and '-' between brackets of one kind ({' '.join(_BRACKETS)}), as '<EMAIL>'")
+    return value
+
+
+_BRACKETS = ("<>", "[]", "{}", "【】", "《》", "〈〉", "「」")
+"""No value begins or ends with one of them, so a placeholder never grows together with what stands beside it."""
+
 Name = Annotated[str, AfterValidator(_is_name)]
+Placeholder = Annotated[str, AfterValidator(_is_placeholder)]
 
 
 class Section(BaseModel):
@@ -76,6 +87,27 @@ class Clean(Section):
     """Remove control characters other than tab and new line; CR LF becomes LF."""
     max_document_bytes: Positive = 64 << 20
     """A longer record is rejected as `too_long`."""
+
+
+class Redact(Section):
+    """By what values are replaced that tell who somebody is or open what is theirs; null: values of this kind stay."""
+
+    secret: Placeholder | None = "<SECRET>"
+    """Keys and tokens of known issuers, private keys, passwords in URLs, random strings assigned to a name such as `api_key`."""
+    email: Placeholder | None = "<EMAIL>"
+    id_card: Placeholder | None = "<ID_CARD>"
+    """Chinese resident identity numbers whose check digit is right."""
+    card: Placeholder | None = "<CARD>"
+    """Numbers of payment cards whose check digit is right."""
+    ip: Placeholder | None = "<IP>"
+    """Globally reachable addresses, versions 4 and 6."""
+    phone: Placeholder | None = "<PHONE>"
+    """International, Chinese and North American numbers; others behind or before a word that says so."""
+
+    @property
+    def placeholders(self) -> dict[str, str]:
+        """By kind, without the kinds that stay."""
+        return self.model_dump(exclude_none=True)
 
 
 class Rules(Section):
@@ -170,6 +202,9 @@ class Corpus(Section):
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     """In order of priority: of equal texts, the earlier source's stays."""
     clean: Clean = Clean()
+    redact: Redact | None = None
+    """Replace personal data and secrets by placeholders (`redact: {}` takes the defaults), in the text, in `extra` and in rejects; null:
+    nothing is replaced."""
     rules: dict[str, Rules] = {}
     """By language; `default` serves the others."""
     dedup: Dedup = Dedup()
@@ -179,9 +214,14 @@ class Corpus(Section):
     split_bytes: Positive = 32 << 20
     """Target size of a split, in bytes of input as stored."""
     keep_raw: bool = False
-    """Keep the raw text of rejects in the reject shards."""
+    """Keep the raw text of rejects in the reject shards, redacted or not. Else they hold their text only if it is redacted."""
     allow_failed_splits: bool = False
     """Commit even if a split failed three times and was counted `failed`."""
+
+    @property
+    def rejects_hold_text(self) -> bool:
+        """Whether reject shards hold text at all."""
+        return self.keep_raw or self.redact is not None
 
     @model_validator(mode="after")
     def _names_differ(self) -> Corpus:

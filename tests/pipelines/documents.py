@@ -39,6 +39,7 @@ def batch_of(documents: Sequence[Document]) -> pa.RecordBatch:
         "origin_group": np.arange(n),
         "subset": subsets,
         "signals": measure(texts, langs),
+        "redacted": [None] * n,
         "extra": [None] * n,
         **found._asdict(),
     }
