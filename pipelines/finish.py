@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from pipelines.annotate import AnnotatorEngine, annotator_for, annotator_versions, open_annotator
 from pipelines.dedup.lines import cut_lines
+from pipelines.harmful import harmful_scores
 from pipelines.job import Handle, Job, key_of
 from pipelines.rules.signals import measure
 from pipelines.stages import Sifted, Verdict, guarded, rejected_ledger, sift, with_columns
@@ -173,7 +174,8 @@ def _cut_shared(batch: pa.RecordBatch, shared: frozenset[int], settings: Corpus)
         return sift(batch, "held_out", [None] * len(texts), keep_text=settings.rejects_hold_text)
     verdicts: list[Verdict] = [None if text.strip() else ("held_out_overlap", "training documents hold all of its lines") for text in texts]
     at = np.flatnonzero(changed)
-    anew = measure([texts[row] for row in at], [langs[row] for row in at])
+    cut_texts, cut_langs = [texts[row] for row in at], [langs[row] for row in at]
+    anew = measure(cut_texts, cut_langs, harmful_scores(settings.harmful, cut_texts, cut_langs))
     order = np.arange(len(texts))
     order[at] = len(texts) + np.arange(len(at))
     cut = with_columns(

@@ -7,6 +7,7 @@ be compared with others:
     redact     placeholders for personal data and secrets
     language   the source's, or identified
     rules      measure signals, judge by them
+    harmful    drop, flag or weigh down what is full of listed terms
     subset     origin group, train or held out
 
 Redaction stands behind cleaning, which undoes what would hide a value from it (control characters, mojibake), and before all
@@ -25,6 +26,7 @@ import pyarrow as pa
 from pipelines.clean.decode import Undecodable, decode
 from pipelines.clean.text import clean_text
 from pipelines.dedup.runs import text_digests
+from pipelines.harmful import harmful_scores
 from pipelines.language import identify
 from pipelines.origin import origin_groups, subset_of
 from pipelines.redact import redact, redact_json, redact_rejects
@@ -43,6 +45,7 @@ def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Itera
         ("redact", partial(_redact, settings=settings)),
         ("language", partial(_language, source=source)),
         ("rules", partial(_rules, settings=settings)),
+        ("harmful", partial(_harmful, settings=settings)),
         ("subset", partial(_subset, source=source, settings=settings)),
     )
     for kept, rejects in _run(batch, stages, settings.rejects_hold_text):
@@ -124,9 +127,28 @@ def _language(batch: pa.RecordBatch, source: Source) -> Sifted:
 
 def _rules(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
     langs = batch.column("lang").to_pylist()
-    signals = measure(batch.column("text").to_pylist(), langs)
+    texts = batch.column("text").to_pylist()
+    signals = measure(texts, langs, harmful_scores(settings.harmful, texts, langs))
     verdicts = judge(signals, langs, batch.column("lang_score").to_pylist(), settings.rules)
     return sift(with_columns(batch, signals=signals), "rules", verdicts, keep_text=settings.rejects_hold_text)
+
+
+def _harmful(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
+    """Do what the recipe says with documents above its score."""
+    rows, harmful = batch.num_rows, settings.harmful
+    scores = batch.column("signals").field("harmful").to_numpy(zero_copy_only=False)
+    above = scores > np.float32(harmful.max_score) if harmful is not None else np.zeros(rows, np.bool_)
+    flag, weigh, drop = (above & (harmful is not None and harmful.action == action) for action in ("flag", "weight", "drop"))
+    marked = with_columns(
+        batch,
+        flags=pa.array([["harmful"] if flagged else [] for flagged in flag.tolist()], PREPARED.field("flags").type),
+        weight=pa.array(np.where(weigh, np.float32(harmful.weight if harmful and harmful.weight is not None else 1), np.float32(1))),
+    )
+    limit = harmful.max_score if harmful else 1
+    verdicts: list[Verdict] = [
+        ("harmful", f"harmful {score:.4g} > {limit:g}") if dropped else None for score, dropped in zip(scores, drop.tolist(), strict=True)
+    ]
+    return sift(marked, "harmful", verdicts, keep_text=settings.rejects_hold_text)
 
 
 def _subset(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:

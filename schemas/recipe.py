@@ -128,6 +128,30 @@ class Rules(Section):
     min_lang_score: Fraction | None = None
 
 
+class Harmful(Section):
+    """Word lists of harmful content, and what happens to documents that are full of it."""
+
+    own_lists: bool = True
+    """Use the small lists that ship, for English and Chinese."""
+    lists: dict[str, tuple[str, ...]] = {}
+    """Files by language, a term a line, in UTF-8; those of `default` serve every language. Their content counts, not their place."""
+    max_score: Fraction = 0.02
+    """Largest share of a document's characters, white space aside, that terms may make up."""
+    action: Literal["drop", "flag", "weight"] = "flag"
+    """What happens above it. drop: a reject; flag: `harmful` in the column `flags`; weight: `weight` in the column `weight`. The
+    score is a signal of every document."""
+    weight: Fraction | None = None
+    """Of such a document, for action weight, which needs it."""
+
+    @model_validator(mode="after")
+    def _there_is_a_list(self) -> Harmful:
+        if not self.own_lists and not self.lists:
+            raise ValueError("there is no list: name some in lists, or leave own_lists on")
+        if (self.weight is not None) != (self.action == "weight"):
+            raise ValueError(f"action weight needs a weight, and no other action has one; this one is {self.action}")
+        return self
+
+
 class Near(Section):
     """When a document counts as a near duplicate of an earlier one, by MinHash over words (over characters where no spaces are written)."""
 
@@ -207,6 +231,8 @@ class Corpus(Section):
     nothing is replaced."""
     rules: dict[str, Rules] = {}
     """By language; `default` serves the others."""
+    harmful: Harmful | None = None
+    """Score documents by lists of harmful terms (`harmful: {}` takes the defaults); null: they are not scored."""
     dedup: Dedup = Dedup()
     held_out: HeldOut = HeldOut()
     annotate: dict[str, Annotator] = {}
@@ -232,7 +258,8 @@ class Corpus(Section):
 
     @model_validator(mode="after")
     def _languages_are_known(self) -> Corpus:
-        for section, languages in (("rules", self.rules), ("annotate", self.annotate)):
+        listed = self.harmful.lists if self.harmful else {}
+        for section, languages in (("rules", self.rules), ("annotate", self.annotate), ("harmful.lists", listed)):
             for language in sorted({*languages} - {"default"}):
                 try:
                     is_language(language)
