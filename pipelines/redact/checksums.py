@@ -24,7 +24,9 @@ _ISSUERS = (
     (b"300", b"305", (14, 16)),
     (b"36", b"36", (14,)),
     (b"38", b"39", (14, 16)),
-    (b"3528", b"3589", (16, 17, 18, 19)),
+    (b"35", b"35", (16, 17, 18, 19)),
+    (b"2131", b"2131", (15,)),
+    (b"1800", b"1800", (15,)),
     (b"6011", b"6011", (16, 17, 18, 19)),
     (b"62", b"62", (16, 17, 18, 19)),
     (b"644", b"659", (16, 17, 18, 19)),
@@ -43,8 +45,13 @@ def luhn(digits: bytes) -> bool:
     return (sum(values[::2]) + sum(_LUHN_DOUBLED[value] for value in values[1::2])) % 10 == 0
 
 
-def is_card(digits: bytes) -> bool:
-    """Whether the digits are the number of a payment card: of an issuer's range and length, with Luhn's digit."""
+def is_card(digits: bytes, *, said: bool) -> bool:
+    """Whether the digits are the number of a payment card: of an issuer's range and length, with Luhn's digit.
+
+    The digit alone is enough if it is `said` that a card's number follows.
+    """
+    if said:
+        return luhn(digits)
     return any(low <= digits[: len(low)] <= high and len(digits) in lengths for low, high, lengths in _ISSUERS) and luhn(digits)
 
 

@@ -56,6 +56,7 @@ has no repetition, but nobody writes it behind such a name."""
 _PEM_BEGIN, _PEM_END = b"-----BEGIN ", b"-----END "
 _PEM_NAME = re.compile(rb"[A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_BODY = re.compile(rb"(?:[A-Za-z0-9+/=\s\"'`,:;|>#*]|\\[nrt]|-(?!-)|\\\n)*+")
+_KEY_MATERIAL = re.compile(rb"[A-Za-z0-9+/]{12}")
 _PEM_TAIL = re.compile(rb"-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----")
 
 _IN_URL = re.compile(rb"://[A-Za-z0-9._~%+-]{0,128}:(?P<password>[A-Za-z0-9._~%!$&*+,;=^#-]{3,128})@\Z")
@@ -118,14 +119,16 @@ def _issued(text: bytearray, shape: re.Pattern[bytes], start: int) -> Span | Non
 
 
 def _pem(text: bytearray, start: int, end: int) -> Span | None:
-    """A private key from its first to its last line; if the last is missing, as far as it looks like one."""
+    """A private key from its first to its last line; if the last is missing, as far as it looks like one. A first line alone is none."""
     name = _PEM_NAME.match(text, end)
     if name is None:
         return None
     body = _PEM_BODY.match(text, name.end())
     assert body is not None, "the pattern matches nothing, too"
+    if not _KEY_MATERIAL.search(text, body.start(), body.end()):
+        return None
     tail = _PEM_TAIL.match(text, body.end())
-    return start, tail.end() if tail else body.start() + len(body[0].rstrip())
+    return start, tail.end() if tail else body.start() + len(body[0].rstrip(b" \t\r\n\"'`,;"))
 
 
 def _assigned(text: bytearray, end: int) -> Span | None:

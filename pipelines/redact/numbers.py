@@ -19,12 +19,20 @@ _ID_CARD = re.compile(
 )
 _CARD = re.compile(
     rb"(?<![0-9A-Za-z])(?<![0-9]\.)(?<![0-9A-Za-z]-)"
-    rb"(?:[0-9]{13,19}|[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,4}(?:\1[0-9]{1,3})?"
+    rb"(?:[0-9]{12,19}|[0-9]{4}([ -])[0-9]{4}\1[0-9]{4}\1[0-9]{1,4}(?:\1[0-9]{1,3})?"
     rb"|[0-9]{4}([ -])[0-9]{6}\2[0-9]{4,5}|[0-9]{6}([ -])[0-9]{13})"
     rb"(?![0-9A-Za-z])(?!\.[0-9])(?!-[0-9A-Za-z])"
 )
+_SAYS_CARD = re.compile(
+    rb"(?:\b(?:card|visa|mastercard|maestro|amex|jcb|paid with)|"
+    + "卡号|银行卡|信用卡".encode()
+    + rb")(?:[ \t.:=#]|number|no\b|"
+    + "：|号|是|为".encode()
+    + rb")*\Z",
+    re.IGNORECASE,
+)
 _BOOK = re.compile(rb"(?:isbn|issn|doi|pmid)[\s:=/-]{0,4}[^\s|]{0,40}[\s(]?\Z", re.IGNORECASE)
-_BOOK_REACH = 50
+_REACH = 50
 
 
 def find_id_cards(haystack: Haystack) -> Iterator[Span]:
@@ -41,7 +49,8 @@ def find_cards(haystack: Haystack) -> Iterator[Span]:
     text = haystack.text
     for start, end in haystack.clusters:
         for span in search(text, _CARD, start, end):
-            if is_card(re.sub(rb"[ -]", b"", text[span[0] : span[1]])) and not numbers_a_book(text, span[0]):
+            said = _SAYS_CARD.search(text[max(0, span[0] - _REACH) : span[0]]) is not None
+            if is_card(re.sub(rb"[ -]", b"", text[span[0] : span[1]]), said=said) and not numbers_a_book(text, span[0]):
                 yield span
 
 
@@ -57,4 +66,4 @@ def search(text: bytearray, pattern: re.Pattern[bytes], start: int, end: int) ->
 
 def numbers_a_book(text: bytearray, start: int) -> bool:
     """Whether what stands before a number says that it names a publication."""
-    return _BOOK.search(text[max(0, start - _BOOK_REACH) : start]) is not None
+    return _BOOK.search(text[max(0, start - _REACH) : start]) is not None

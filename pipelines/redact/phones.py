@@ -40,10 +40,11 @@ _FORMS = (
     + rb"(?:\(" + _CHINESE_AREA + rb"\)[ -]?|" + _CHINESE_AREA + rb"[ -])[2-8][0-9]{2,3}[ -]?[0-9]{4}(?:-[0-9]{1,6})?"
     + _EXTENSION + _RIGHT,
     _LEFT + rb"[48]00(?:-[0-9]{3}-[0-9]{4}|-[0-9]{4}-[0-9]{3}| [0-9]{3} [0-9]{4}| [0-9]{4} [0-9]{3})" + _RIGHT,
+    _LEFT + rb"(?:\(0[0-9]{2,5}\)[ -]?[0-9]{3,4}[ -]?[0-9]{2,5}|0[1-9][0-9]{2,3} [0-9]{3} [0-9]{4})" + _EXTENSION + _RIGHT,
     _LEFT + rb"(?:1[ .-]?)?(?:\([2-9][0-9]{2}\)[ -]?|[2-9][0-9]{2}[.-])[2-9][0-9]{2}[ .-][0-9]{4}" + _EXTENSION + _RIGHT,
 )  # fmt: skip
 """By precedence where two begin at one byte: Chinese mobile; North America with its country code; any country's with its code; dialled
-with 00; Chinese area code; Chinese 400 and 800; North America."""
+with 00; Chinese area code; Chinese 400 and 800; any area code in brackets, and British groups; North America."""
 _FORM = re.compile(rb"(?:(?<![0-9A-Za-z_$%])|(?<=[Tt][Ee][Ll]))(?=[+(0-9])(?:" + rb"|".join(_FORMS) + rb")")
 _CUED = re.compile(_LEFT + rb"(?<![0-9])(?<![0-9][ ./()-])[(]?[0-9](?:" + _MARK + rb"[0-9]){6,12}+" + _EXTENSION + _RIGHT)
 _DATE = re.compile(rb"\(?(?:19|20)[0-9]{2}[./-][0-9]{1,2}[./-][0-9]{1,2}")
@@ -55,6 +56,8 @@ _CUE = re.compile(
     rb"(?:[ \t.:=]|at|is|on|to|number|" + "号码|号|是|为|：|:".encode() + rb")*\Z",
     re.IGNORECASE,
 )
+_CUE_TO_AREA = re.compile(rb"(?:\b(?:office|home|work)|\b(?:my|your|his|her|our|their|new)[ \t]number)(?:[ \t.:=]|to|is)*\Z", re.IGNORECASE)
+"""Weaker words, which count before an area code: `office 365 2019` is no telephone."""
 _CUE_BEHIND = re.compile(rb"[ \t]{0,2}\(?(?:phone|tel|mobile|cell|fax|office|home|work)\b", re.IGNORECASE)
 _CUE_REACH = 48
 _BEFORE = 3
@@ -70,6 +73,8 @@ def find_phones(haystack: Haystack) -> Iterator[Span]:
             if not numbers_a_book(text, span[0]):
                 yield span
         for span in search(text, _CUED, first, end):
-            cued = _CUE.search(text[max(0, span[0] - _CUE_REACH) : span[0]]) or _CUE_BEHIND.match(text, span[1])
+            before = text[max(0, span[0] - _CUE_REACH) : span[0]]
+            area = text[span[0]] in b"0("
+            cued = _CUE.search(before) or (area and _CUE_TO_AREA.search(before)) or _CUE_BEHIND.match(text, span[1])
             if cued and not _DATE.match(text, span[0]):
                 yield span
