@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from flows.commands import artifacts, making, running, tagger
+from flows.commands import artifacts, making, pii, running, tagger
 
 app = typer.Typer(
     help="Raw text in; clean, segmented, tagged, tokenized Arrow shards and an evaluated language model out.",
@@ -24,6 +24,7 @@ app = typer.Typer(
 for group in (running, artifacts, making):
     app.add_typer(group.app)
 app.add_typer(tagger.app, name="tagger")
+app.add_typer(pii.app, name="pii")
 
 
 def _terminated(number: int, frame: object) -> NoReturn:

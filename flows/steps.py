@@ -73,7 +73,8 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
         {"sources": listing.digest},
         pipelines.corpus.engines(corpus),
     )
-    return Ready(identity, splits, {name: os.path.abspath(path) for name, path in roots.items()})
+    absolute = {name: os.path.abspath(path) for name, path in roots.items()}
+    return Ready(identity, splits, absolute | pipelines.corpus.file_roots(corpus))
 
 
 def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:

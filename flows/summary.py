@@ -68,7 +68,7 @@ def evaluation_lines(results: Mapping[str, Any]) -> list[str]:
 
 
 def ledger_lines(source: str, ledger: Ledger) -> list[str]:
-    """The three sums of a source's ledger, the reasons one by one, and what cleaning changed."""
+    """The three sums of a source's ledger, the reasons one by one, what cleaning changed, and how many values were redacted."""
     rejected, rejected_bytes = sum(ledger.rejected.values()), sum(ledger.bytes_rejected.values())
     inputs = f"{ledger.inputs_read:,} read + {ledger.inputs_empty:,} empty + {ledger.inputs_unreadable:,} unreadable"
     parts = f"{ledger.bytes_kept:,} kept + {rejected_bytes:,} rejected + {ledger.bytes_failed:,} failed + {ledger.bytes_framing:,} framing"
@@ -82,6 +82,7 @@ def ledger_lines(source: str, ledger: Ledger) -> list[str]:
     for reason, count in sorted(ledger.rejected.items(), key=lambda item: -item[1]):
         lines.append(f"    rejected {reason:<24} {count:>9,} records {ledger.bytes_rejected[reason]:>12,} bytes")
     lines += [f"    cleaned  {kind:<24} {size:>30,} bytes" for kind, size in ledger.cleaned.items()]
+    lines += [f"    redacted {kind:<24} {count:>9,} values" for kind, count in ledger.redacted.items()]
     return lines
 
 

@@ -25,28 +25,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pipelines.clean
+import pipelines.harmful
 import pipelines.language
 import pipelines.rules
 from pipelines.annotate import annotator_versions
+from pipelines.settings import WEIGHTS, WORD_LIST
 from pipelines.spared import spare
 from pipelines.splits import InputError, Listing, list_inputs, plan_splits
+from schemas.errors import RequestError
+from schemas.fingerprint import digest_file
 from schemas.recipe import Corpus
 
 if TYPE_CHECKING:
     from pipelines.job import Job
 
-__all__ = ["STEP_VERSION", "InputError", "Listing", "engines", "identity_settings", "list_inputs", "plan_splits", "run"]
+__all__ = ["STEP_VERSION", "InputError", "Listing", "engines", "file_roots", "identity_settings", "list_inputs", "plan_splits", "run"]
 
-STEP_VERSION = 2
+STEP_VERSION = 3
 """Raised by hand when the step's output changes for the same input."""
 
 
 def identity_settings(settings: Corpus) -> dict[str, Any]:
-    """The section as JSON, without the paths of sources and weights: where they lie doesn't decide what comes out."""
+    """The section as JSON, without the paths of sources and weights, and with the digests of word lists for their paths: where they
+    lie doesn't decide what comes out."""
     value = settings.model_dump(mode="json")
     sources = [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]
     annotate = {lang: {k: v for k, v in annotator.items() if k != "weights"} for lang, annotator in value["annotate"].items()}
+    if settings.harmful is not None:
+        value["harmful"]["lists"] = {lang: [file_digest(path) for path in paths] for lang, paths in settings.harmful.lists.items()}
     return {**value, "sources": sources, "annotate": annotate}
+
+
+def file_roots(settings: Corpus) -> dict[str, str]:
+    """Where files that the section names lie, as the roots of a draft; see `pipelines.job`."""
+    weights = {WEIGHTS + lang: a.weights for lang, a in settings.annotate.items() if a.weights is not None}
+    lists = [path for paths in settings.harmful.lists.values() for path in paths] if settings.harmful else []
+    return {name: os.path.abspath(path) for name, path in (weights | {WORD_LIST + file_digest(path): path for path in lists}).items()}
+
+
+def file_digest(path: str) -> str:
+    """Digest of a file that the recipe names. Raises `RequestError` if it can't be read."""
+    try:
+        return digest_file(path)
+    except OSError as error:
+        raise RequestError(f"{path}: can't be read: {error.strerror}") from error
 
 
 def engines(settings: Corpus) -> dict[str, str]:
@@ -54,6 +76,10 @@ def engines(settings: Corpus) -> dict[str, str]:
     found = {"pyarrow": version("pyarrow"), **pipelines.clean.engines(), **pipelines.rules.engines()}
     if any(source.lang is None for source in settings.sources):
         found |= pipelines.language.engines()
+    if settings.harmful is not None and settings.harmful.own_lists:
+        found["harmful lists"] = pipelines.harmful.own_lists_digest()
+    if settings.redact is not None or settings.harmful is not None:
+        found["ahocorasick-rs"] = version("ahocorasick-rs")
     return found | {f"annotator {lang}": engine for lang, engine in annotator_versions(settings.annotate).items()}
 
 

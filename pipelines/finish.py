@@ -21,10 +21,11 @@ import pyarrow.compute as pc
 
 from pipelines.annotate import AnnotatorEngine, annotator_for, annotator_versions, open_annotator
 from pipelines.dedup.lines import cut_lines
+from pipelines.harmful import harmful_scores
 from pipelines.job import Handle, Job, key_of
 from pipelines.rules.signals import measure
 from pipelines.stages import Sifted, Verdict, guarded, rejected_ledger, sift, with_columns
-from schemas.arrow import DOCUMENTS, REJECTS, read_shard, write_shard
+from schemas.arrow import DOCUMENTS, REDACTED, REJECTS, read_shard, write_shard
 from schemas.artifact import Part
 from schemas.fingerprint import canonical_json
 from schemas.ledger import Ledger
@@ -87,7 +88,9 @@ def _finish(job: Job, ordinal: int, handles: Sequence[Handle], annotators: Annot
                 ledgers[source] += Ledger(records_failed=batch.num_rows, bytes_failed=size)
                 continue
             annotators.open(batch.column("lang").unique().to_pylist())  # what is not installed is no record's fault
-            for kept, rejected in guarded("annotate", partial(_annotate, annotators=annotators), batch, keep_raw=job.settings.keep_raw):
+            for kept, rejected in guarded(
+                "annotate", partial(_annotate, annotators=annotators), batch, keep_text=job.settings.rejects_hold_text
+            ):
                 rejects.append(pa.Table.from_batches([rejected]))
                 if kept.num_rows:
                     ledgers[source] += _kept_ledger(kept)
@@ -117,7 +120,9 @@ def _kept_ledger(batch: pa.RecordBatch) -> Ledger:
     for kinds in batch.column("cleaned").drop_null().to_pylist():
         cleaned.update(orjson.loads(kinds))
     size = pc.sum(batch.column("record_bytes")).as_py()
-    return Ledger(records_kept=batch.num_rows, bytes_kept=size, cleaned=dict(sorted(cleaned.items())))
+    counts = {kind: pc.sum(pc.struct_field(batch.column("redacted"), kind)).as_py() for kind in REDACTED}
+    redacted = {kind: count for kind, count in sorted(counts.items()) if count}
+    return Ledger(records_kept=batch.num_rows, bytes_kept=size, cleaned=dict(sorted(cleaned.items())), redacted=redacted)
 
 
 def _left_over(job: Job, prepared: pa.Table, handles: Sequence[Handle], rejects: list[pa.Table]) -> Iterator[pa.RecordBatch]:
@@ -131,7 +136,7 @@ def _left_over(job: Job, prepared: pa.Table, handles: Sequence[Handle], rejects:
     for batch in prepared.to_batches():
         numbers = range(start, start + batch.num_rows)
         start += batch.num_rows
-        batch, dropped = sift(batch, "duplicates", [reasons.get(row) for row in numbers], keep_raw=job.settings.keep_raw)
+        batch, dropped = sift(batch, "duplicates", [reasons.get(row) for row in numbers], keep_text=job.settings.rejects_hold_text)
         rejects.append(pa.Table.from_batches([dropped]))
         if shared and batch.num_rows:
             batch, dropped = _cut_shared(batch, shared, job.settings)
@@ -166,10 +171,11 @@ def _cut_shared(batch: pa.RecordBatch, shared: frozenset[int], settings: Corpus)
         gone = len(text.encode()) - len(rest.encode())
         cleaned[row] = canonical_json({**kinds, SHARED_LINES: gone}).decode()
     if not changed.any():
-        return sift(batch, "held_out", [None] * len(texts), keep_raw=settings.keep_raw)
+        return sift(batch, "held_out", [None] * len(texts), keep_text=settings.rejects_hold_text)
     verdicts: list[Verdict] = [None if text.strip() else ("held_out_overlap", "training documents hold all of its lines") for text in texts]
     at = np.flatnonzero(changed)
-    anew = measure([texts[row] for row in at], [langs[row] for row in at])
+    cut_texts, cut_langs = [texts[row] for row in at], [langs[row] for row in at]
+    anew = measure(cut_texts, cut_langs, harmful_scores(settings.harmful, cut_texts, cut_langs))
     order = np.arange(len(texts))
     order[at] = len(texts) + np.arange(len(at))
     cut = with_columns(
@@ -179,7 +185,7 @@ def _cut_shared(batch: pa.RecordBatch, shared: frozenset[int], settings: Corpus)
         clean_is_identity=pc.and_(batch.column("clean_is_identity"), pa.array(~changed)),
         signals=pa.concat_arrays([batch.column("signals"), anew]).take(pa.array(order)),
     )
-    return sift(cut, "held_out", verdicts, keep_raw=settings.keep_raw)
+    return sift(cut, "held_out", verdicts, keep_text=settings.rejects_hold_text)
 
 
 def _annotate(batch: pa.RecordBatch, annotators: Annotators) -> Sifted:
@@ -197,7 +203,7 @@ def _annotate(batch: pa.RecordBatch, annotators: Annotators) -> Sifted:
         name: pa.concat_arrays([getattr(annotations, name).cast(DOCUMENTS.field(name).type) for annotations in made]).take(back)
         for name in names
     }
-    return sift(with_columns(batch, **columns), "annotate", [None] * len(texts), keep_raw=False)
+    return sift(with_columns(batch, **columns), "annotate", [None] * len(texts), keep_text=False)
 
 
 def _columns(table: pa.Table, *names: str) -> Iterator[tuple[Any, ...]]:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from pipelines.settings import with_files
 from pipelines.sources import InputChanged
 from pipelines.splits import weighed_bytes
 from schemas.arrow import read_shard
@@ -67,8 +68,7 @@ class Job:
     @cached_property
     def settings(self) -> Corpus:
         """The recipe's section; where sources lie is no part of it."""
-        settings = self.draft.settings
-        return Corpus.model_validate({**settings, "sources": [{**source, "path": ""} for source in settings["sources"]]})
+        return with_files(self.draft.settings, self.roots)
 
     @cached_property
     def sources(self) -> dict[str, Source]:

@@ -16,8 +16,10 @@ from pipelines.annotate import annotator_for
 from pipelines.clean.text import clean_text
 from pipelines.dedup.minhash import signatures
 from pipelines.finish import Annotators
+from pipelines.harmful import harmful_scores
 from pipelines.job import Job
 from pipelines.language import identify
+from pipelines.redact import redact
 from pipelines.rules.signals import measure
 
 _SAMPLES = {"en": "It's ready: all of it.", "zh": "都准备好了！"}
@@ -40,7 +42,9 @@ class Opened(NamedTuple):
             clean_text(text, settings.clean)
         if undeclared:
             identify(texts)
-        measure(texts, langs)
+        if settings.redact is not None:
+            redact(pa.array(texts), settings.redact.placeholders)
+        measure(texts, langs, harmful_scores(settings.harmful, texts, langs))
         if (near := settings.dedup.near) is not None:
             signatures(texts, ngram=near.ngram, hashes=near.hashes, seed=near.seed)
         for lang, text in zip(langs, texts, strict=True):

@@ -4,9 +4,14 @@ be compared with others:
     read       what the format found wrong goes
     decode     bytes to characters, strictly
     clean      repair; what is empty then goes
+    redact     placeholders for personal data and secrets
     language   the source's, or identified
     rules      measure signals, judge by them
+    harmful    drop, flag or weigh down what is full of listed terms
     subset     origin group, train or held out
+
+Redaction stands behind cleaning, which undoes what would hide a value from it (control characters, mojibake), and before all
+that looks at the text: languages, signals, digests of duplicates and origin groups are of the text that is kept.
 """
 
 from __future__ import annotations
@@ -14,17 +19,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
 import orjson
 import pyarrow as pa
 
 from pipelines.clean.decode import Undecodable, decode
 from pipelines.clean.text import clean_text
 from pipelines.dedup.runs import text_digests
+from pipelines.harmful import harmful_scores
 from pipelines.language import identify
 from pipelines.origin import origin_groups, subset_of
+from pipelines.redact import redact, redact_json, redact_rejects
 from pipelines.rules.judge import judge
 from pipelines.rules.signals import measure
-from pipelines.stages import PREPARED, Sifted, Stage, Verdict, guarded, sift, with_columns
+from pipelines.stages import PREPARED, Sifted, Stage, Verdict, guarded, no_rejects, sift, with_columns
 from schemas.recipe import Corpus, Source
 
 
@@ -34,27 +42,30 @@ def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Itera
         ("read", partial(_read, settings=settings)),
         ("decode", partial(_decode, settings=settings)),
         ("clean", partial(_clean, settings=settings)),
+        ("redact", partial(_redact, settings=settings)),
         ("language", partial(_language, source=source)),
         ("rules", partial(_rules, settings=settings)),
+        ("harmful", partial(_harmful, settings=settings)),
         ("subset", partial(_subset, source=source, settings=settings)),
     )
-    yield from _run(batch, stages, settings.keep_raw)
+    for kept, rejects in _run(batch, stages, settings.rejects_hold_text):
+        yield Sifted(kept, rejects if settings.redact is None else redact_rejects(rejects, settings.redact, keep_raw=settings.keep_raw))
 
 
-def _run(batch: pa.RecordBatch, stages: tuple[tuple[str, Stage], ...], keep_raw: bool) -> Iterator[Sifted]:
+def _run(batch: pa.RecordBatch, stages: tuple[tuple[str, Stage], ...], keep_text: bool) -> Iterator[Sifted]:
     (name, stage), rest = stages[0], stages[1:]
-    for kept, rejects in guarded(name, stage, batch, keep_raw=keep_raw):
+    for kept, rejects in guarded(name, stage, batch, keep_text=keep_text):
         if not rest:
             yield Sifted(kept, rejects)
             continue
         yield Sifted(kept.slice(0, 0), rejects)
         if kept.num_rows:
-            yield from _run(kept, rest, keep_raw)
+            yield from _run(kept, rest, keep_text)
 
 
 def _read(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
     faults = zip(batch.column("reason").to_pylist(), batch.column("detail").to_pylist(), strict=True)
-    return sift(batch, "read", [(reason, detail) if reason else None for reason, detail in faults], keep_raw=settings.keep_raw)
+    return sift(batch, "read", [(reason, detail) if reason else None for reason, detail in faults], keep_text=settings.rejects_hold_text)
 
 
 def _decode(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
@@ -68,7 +79,7 @@ def _decode(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
             texts.append("")
             verdicts.append(("undecodable", error.detail))
     decoded = with_columns(batch, text=pa.array(texts, pa.string()))
-    return sift(decoded, "decode", verdicts, keep_raw=settings.keep_raw)
+    return sift(decoded, "decode", verdicts, keep_text=settings.rejects_hold_text)
 
 
 def _clean(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
@@ -79,21 +90,65 @@ def _clean(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
         text=pa.array([text for text, _ in pairs], pa.string()),
         cleaned=pa.array([orjson.dumps(kinds, option=orjson.OPT_SORT_KEYS).decode() if kinds else None for _, kinds in pairs], pa.string()),
     )
-    return sift(cleaned, "clean", verdicts, keep_raw=settings.keep_raw)
+    return sift(cleaned, "clean", verdicts, keep_text=settings.rejects_hold_text)
+
+
+def _redact(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
+    """Redact text and extra, count the values by kind, and add their bytes to what cleaning changed."""
+    rows = batch.num_rows
+    kind_of_counts = PREPARED.field("redacted").type
+    if settings.redact is None:
+        return Sifted(with_columns(batch, redacted=pa.nulls(rows, kind_of_counts)), no_rejects())
+    placeholders = settings.redact.placeholders
+    texts, counts, sizes = redact(batch.column("text"), placeholders)
+    cleaned = batch.column("cleaned").to_pylist()
+    for row in np.flatnonzero(sum(sizes.values(), np.zeros(rows, np.int64))).tolist():
+        kinds = {kind: int(of_rows[row]) for kind, of_rows in sizes.items() if of_rows[row]}
+        cleaned[row] = orjson.dumps(orjson.loads(cleaned[row] or "{}") | kinds, option=orjson.OPT_SORT_KEYS).decode()
+    by_kind = [pa.array(counts.get(field.name, np.zeros(rows, np.int64)).astype(np.int32)) for field in kind_of_counts]
+    redacted = with_columns(
+        batch,
+        text=texts,
+        extra=redact_json(batch.column("extra"), placeholders),
+        cleaned=pa.array(cleaned, pa.string()),
+        redacted=pa.StructArray.from_arrays(by_kind, fields=list(kind_of_counts)),
+    )
+    if not settings.keep_raw:
+        redacted = redacted.drop_columns(["raw"])  # rejects from here on hold the clean text, from which nothing is hidden
+    return Sifted(redacted, no_rejects())
 
 
 def _language(batch: pa.RecordBatch, source: Source) -> Sifted:
     rows = batch.num_rows
     langs, scores = ([source.lang] * rows, [1.0] * rows) if source.lang else identify(batch.column("text").to_pylist())
     named = with_columns(batch, lang=pa.array(langs, pa.string()), lang_score=pa.array(scores, pa.float32()))
-    return sift(named, "language", [None] * rows, keep_raw=False)
+    return sift(named, "language", [None] * rows, keep_text=False)
 
 
 def _rules(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
     langs = batch.column("lang").to_pylist()
-    signals = measure(batch.column("text").to_pylist(), langs)
+    texts = batch.column("text").to_pylist()
+    signals = measure(texts, langs, harmful_scores(settings.harmful, texts, langs))
     verdicts = judge(signals, langs, batch.column("lang_score").to_pylist(), settings.rules)
-    return sift(with_columns(batch, signals=signals), "rules", verdicts, keep_raw=settings.keep_raw)
+    return sift(with_columns(batch, signals=signals), "rules", verdicts, keep_text=settings.rejects_hold_text)
+
+
+def _harmful(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
+    """Do what the recipe says with documents above its score."""
+    rows, harmful = batch.num_rows, settings.harmful
+    scores = batch.column("signals").field("harmful").to_numpy(zero_copy_only=False)
+    above = scores > np.float32(harmful.max_score) if harmful is not None else np.zeros(rows, np.bool_)
+    flag, weigh, drop = (above & (harmful is not None and harmful.action == action) for action in ("flag", "weight", "drop"))
+    marked = with_columns(
+        batch,
+        flags=pa.array([["harmful"] if flagged else [] for flagged in flag.tolist()], PREPARED.field("flags").type),
+        weight=pa.array(np.where(weigh, np.float32(harmful.weight if harmful and harmful.weight is not None else 1), np.float32(1))),
+    )
+    limit = harmful.max_score if harmful else 1
+    verdicts: list[Verdict] = [
+        ("harmful", f"harmful {score:.4g} > {limit:g}") if dropped else None for score, dropped in zip(scores, drop.tolist(), strict=True)
+    ]
+    return sift(marked, "harmful", verdicts, keep_text=settings.rejects_hold_text)
 
 
 def _subset(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:
@@ -108,4 +163,4 @@ def _subset(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:
         clean_is_identity=pa.array(identity, pa.bool_()),
     )
     columns = [marked.column(field.name) for field in PREPARED]
-    return sift(pa.RecordBatch.from_arrays(columns, schema=PREPARED), "subset", [None] * len(texts), keep_raw=False)
+    return sift(pa.RecordBatch.from_arrays(columns, schema=PREPARED), "subset", [None] * len(texts), keep_text=False)

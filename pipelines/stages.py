@@ -17,6 +17,8 @@ from schemas.ledger import Ledger
 
 BATCH_BYTES = 2 << 20
 BATCH_ROWS = 1 << 14
+DETAIL_LIMIT = 500
+"""Characters of a reject's detail."""
 
 _SEQ = pa.field("seq", pa.int32(), nullable=False)
 """Number of a record among all of its split, kept or not: the canonical order."""
@@ -67,32 +69,35 @@ class Sifted(NamedTuple):
 Stage = Callable[[pa.RecordBatch], Sifted]
 
 
-def sift(batch: pa.RecordBatch, stage: str, verdicts: Sequence[Verdict], *, keep_raw: bool) -> Sifted:
-    """Divide a batch by verdicts, one a row; `stage` is the name that rejects carry."""
+def sift(batch: pa.RecordBatch, stage: str, verdicts: Sequence[Verdict], *, keep_text: bool) -> Sifted:
+    """Divide a batch by verdicts, one a row; `stage` is the name that rejects carry.
+
+    With `keep_text` rejects hold the text of their record: what is raw of it, if the batch still has that.
+    """
     bad = [i for i, verdict in enumerate(verdicts) if verdict is not None]
     if not bad:
         return Sifted(batch, no_rejects())
     good = pa.array([verdict is None for verdict in verdicts], pa.bool_())
-    return Sifted(batch.filter(good), _rejects(batch.take(pa.array(bad)), stage, [verdicts[i] for i in bad], keep_raw))
+    return Sifted(batch.filter(good), _rejects(batch.take(pa.array(bad)), stage, [verdicts[i] for i in bad], keep_text))
 
 
 def no_rejects() -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema=PREPARED_REJECTS)
 
 
-def _rejects(batch: pa.RecordBatch, stage: str, verdicts: Sequence[Verdict], keep_raw: bool) -> pa.RecordBatch:
+def _rejects(batch: pa.RecordBatch, stage: str, verdicts: Sequence[Verdict], keep_text: bool) -> pa.RecordBatch:
     rows = batch.num_rows
     columns = {name: batch.column(name) for name in ("seq", "doc_id", "source", "uri", "record", "record_bytes")}
     columns["stage"] = pa.array([stage] * rows, pa.string())
     columns["reason"] = pa.array([verdict[0] for verdict in verdicts if verdict], pa.string())
     columns["detail"] = pa.array([_one_line(verdict[1]) for verdict in verdicts if verdict], pa.string())
-    columns["text"] = pa.array(_raw_text(batch) if keep_raw else [None] * rows, pa.string())
+    columns["text"] = pa.array(_raw_text(batch) if keep_text else [None] * rows, pa.string())
     return pa.RecordBatch.from_arrays([columns[name] for name in PREPARED_REJECTS.names], schema=PREPARED_REJECTS)
 
 
 def _one_line(detail: str) -> str:
     """A detail that any page or terminal can show, whatever the record held."""
-    return " ".join(detail.encode("utf-8", "backslashreplace").decode().split())[:500]
+    return " ".join(detail.encode("utf-8", "backslashreplace").decode().split())[:DETAIL_LIMIT]
 
 
 def _raw_text(batch: pa.RecordBatch) -> list[str]:
@@ -103,7 +108,7 @@ def _raw_text(batch: pa.RecordBatch) -> list[str]:
     return [raw.decode(encoding, "backslashreplace") for raw, encoding in pairs]
 
 
-def guarded(stage: str, function: Stage, batch: pa.RecordBatch, *, keep_raw: bool) -> Iterator[Sifted]:
+def guarded(stage: str, function: Stage, batch: pa.RecordBatch, *, keep_text: bool) -> Iterator[Sifted]:
     """Run a stage; rows that make it raise become rejects `error_{stage}`, with the exception's type and message.
 
     What no record can be blamed for (a package, memory or a disk that is missing) is raised on.
@@ -115,11 +120,11 @@ def guarded(stage: str, function: Stage, batch: pa.RecordBatch, *, keep_raw: boo
     except Exception as error:  # whatever a record may hold that no stage foresaw
         if batch.num_rows == 1:
             verdict = (f"error_{stage}", f"{type(error).__name__}: {error}")
-            yield Sifted(batch.slice(0, 0), sift(batch, stage, [verdict], keep_raw=keep_raw).rejects)
+            yield Sifted(batch.slice(0, 0), sift(batch, stage, [verdict], keep_text=keep_text).rejects)
         else:
             half = batch.num_rows // 2
-            yield from guarded(stage, function, batch.slice(0, half), keep_raw=keep_raw)
-            yield from guarded(stage, function, batch.slice(half), keep_raw=keep_raw)
+            yield from guarded(stage, function, batch.slice(0, half), keep_text=keep_text)
+            yield from guarded(stage, function, batch.slice(half), keep_text=keep_text)
 
 
 def with_columns(batch: pa.RecordBatch, **columns: pa.Array) -> pa.RecordBatch:

@@ -2,7 +2,9 @@
 record that was not kept; a *token shard* has row i for row i of its document shard.
 
 The three schemas are declared here and nowhere inferred. Names of enumerations (UPOS tags) and the versions of the
-engines that made a shard ride in the schema metadata. Offsets are byte offsets into the UTF-8 text.
+engines that made a shard ride in the schema metadata. Offsets are byte offsets into the UTF-8 text. ``redacted`` counts the
+values that were replaced in a text, by kind, and is null where none was looked for. ``flags`` names what a document was kept
+in spite of; ``weight`` is what its tokens should count for beside others', 1 unless the recipe weighs it down.
 """
 
 from __future__ import annotations
@@ -27,9 +29,13 @@ SUBSETS = ("train", "validation", "test")
 
 SIGNALS = (
     "chars", "words", "mean_word_length", "alphabetic", "digits", "symbols", "han", "lines_end_punctuation", "new_lines",
-    "duplicate_lines", "top_2gram",
+    "duplicate_lines", "top_2gram", "harmful",
 )  # fmt: skip
-"""What rules judge by. Ratios are of characters or lines, in 0..1; ``chars`` and ``words`` are counts."""
+"""What rules judge by. Ratios are of characters or lines, in 0..1; ``chars`` and ``words`` are counts; ``harmful`` is null where
+nobody looked for it."""
+
+REDACTED = ("secret", "email", "id_card", "card", "ip", "phone")
+"""Kinds of values that redaction replaces."""
 
 DOCUMENTS = pa.schema(
     [
@@ -49,6 +55,9 @@ DOCUMENTS = pa.schema(
         pa.field("word_ends", pa.list_(pa.int32()), nullable=False),
         pa.field("pos", pa.list_(pa.uint8())),
         pa.field("signals", pa.struct([pa.field(name, pa.float32()) for name in SIGNALS]), nullable=False),
+        pa.field("flags", pa.list_(pa.string()), nullable=False),
+        pa.field("weight", pa.float32(), nullable=False),
+        pa.field("redacted", pa.struct([pa.field(kind, pa.int32(), nullable=False) for kind in REDACTED])),
         pa.field("extra", pa.string()),
     ],
     metadata={"upos": ",".join(UPOS)},

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.arrow import read_shard
+from schemas.arrow import REDACTED, read_shard
 from schemas.artifact import Artifact, File, Part
 from schemas.draft import PLAN
 from schemas.fingerprint import canonical_json, digest_file, digest_json, read_json
@@ -97,11 +97,14 @@ def _ledger(folder: Path, part: Part) -> Iterator[str]:
     """Compare a part's ledgers with the rows of its shards, source by source."""
     kept: Counter[str] = Counter()
     kept_bytes: Counter[str] = Counter()
+    redacted: Counter[tuple[str, str]] = Counter()
     rejected: Counter[tuple[str, str]] = Counter()
     rejected_bytes: Counter[tuple[str, str]] = Counter()
     for file in part.files:
         if file.role in ("documents", "places"):
-            table = read_shard(folder / file.path).group_by("source").aggregate([("record_bytes", "sum"), ("record_bytes", "count")])
+            shard = read_shard(folder / file.path)
+            redacted.update(_redacted(shard))
+            table = shard.group_by("source").aggregate([("record_bytes", "sum"), ("record_bytes", "count")])
             for source, total, count in zip(*_columns(table, "source", "record_bytes_sum", "record_bytes_count"), strict=True):
                 kept[source] += count
                 kept_bytes[source] += total
@@ -120,11 +123,24 @@ def _ledger(folder: Path, part: Part) -> Iterator[str]:
             continue
         if (ledger.records_kept, ledger.bytes_kept) != (kept[source], kept_bytes[source]):
             yield f"{record}: source {source}: kept {ledger.records_kept:,} in the ledger, {kept[source]:,} in the shards"
+        for kind in sorted(ledger.redacted.keys() | {k for s, k in redacted if s == source}):
+            if ledger.redacted.get(kind, 0) != redacted[source, kind]:
+                claim = f"{ledger.redacted.get(kind, 0):,} values in the ledger, {redacted[source, kind]:,} in the shards"
+                yield f"{record}: source {source}: redacted {kind} {claim}"
         for reason in sorted(ledger.rejected.keys() | {r for s, r in rejected if s == source}):
             claimed = (ledger.rejected.get(reason, 0), ledger.bytes_rejected.get(reason, 0))
             found = (rejected[source, reason], rejected_bytes[source, reason])
             if claimed != found:
                 yield f"{record}: source {source}: {reason} {claimed[0]:,} in the ledger, {found[0]:,} in the shards"
+
+
+def _redacted(shard: pa.Table) -> dict[tuple[str, str], int]:
+    """Values that were replaced in the texts of a shard, by source and kind."""
+    if "redacted" not in shard.column_names:  # places have none
+        return {}
+    columns = pa.table({"source": shard.column("source"), **{kind: pc.struct_field(shard.column("redacted"), kind) for kind in REDACTED}})
+    sums = columns.group_by("source").aggregate([(kind, "sum") for kind in REDACTED])
+    return {(row["source"], kind): row[f"{kind}_sum"] for row in sums.to_pylist() for kind in REDACTED if row[f"{kind}_sum"]}
 
 
 def _places(folder: Path, part: Part) -> Iterator[str]:

@@ -4,7 +4,8 @@
     records:  read   = kept + sum(rejected by reason) + failed
     bytes:    read   = kept + sum(rejected by reason) + failed + framing      (of the decoded stream)
 
-`cleaned` counts bytes of kept text that cleaning changed or removed, by kind: a column of its own, in no sum.
+`cleaned` counts bytes of kept text that cleaning or redaction changed or removed, by kind, and `redacted` the values that
+redaction replaced in it: columns of their own, in no sum.
 Ledgers add up; totals come from the part records, never from a runner's counters.
 """
 
@@ -35,7 +36,9 @@ class Ledger:
     bytes_rejected: Mapping[str, int] = field(default_factory=dict)
     """Bytes by reason."""
     cleaned: Mapping[str, int] = field(default_factory=dict)
-    """Bytes by kind of cleaning."""
+    """Bytes by kind of cleaning or redaction."""
+    redacted: Mapping[str, int] = field(default_factory=dict)
+    """Values by kind of redaction."""
 
     def __add__(self, other: Ledger) -> Ledger:
         total: dict[str, Any] = {}
@@ -60,7 +63,10 @@ class Ledger:
         return problems
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        value = asdict(self)
+        if not self.redacted:  # ledgers of what was never redacted keep the form, and their manifests the digest, that they had
+            del value["redacted"]
+        return value
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Ledger:

@@ -32,7 +32,18 @@ def _is_encoding(value: str) -> str:
     return value
 
 
+def _is_placeholder(value: str) -> str:
+    inner = value[1:-1]
+    if value[:1] + value[-1:] not in _BRACKETS or not inner or not all(c.isalpha() or c in " _-" for c in inner):
+        raise ValueError(f"a placeholder is letters, ' ', '_' and '-' between brackets of one kind ({' '.join(_BRACKETS)}), as '<EMAIL>'")
+    return value
+
+
+_BRACKETS = ("<>", "[]", "{}", "【】", "《》", "〈〉", "「」")
+"""No value begins or ends with one of them, so a placeholder never grows together with what stands beside it."""
+
 Name = Annotated[str, AfterValidator(_is_name)]
+Placeholder = Annotated[str, AfterValidator(_is_placeholder)]
 
 
 class Section(BaseModel):
@@ -78,6 +89,27 @@ class Clean(Section):
     """A longer record is rejected as `too_long`."""
 
 
+class Redact(Section):
+    """By what values are replaced that tell who somebody is or open what is theirs; null: values of this kind stay."""
+
+    secret: Placeholder | None = "<SECRET>"
+    """Keys and tokens of known issuers, private keys, passwords in URLs, random strings assigned to a name such as `api_key`."""
+    email: Placeholder | None = "<EMAIL>"
+    id_card: Placeholder | None = "<ID_CARD>"
+    """Chinese resident identity numbers whose check digit is right."""
+    card: Placeholder | None = "<CARD>"
+    """Numbers of payment cards whose check digit is right."""
+    ip: Placeholder | None = "<IP>"
+    """Globally reachable addresses, versions 4 and 6."""
+    phone: Placeholder | None = "<PHONE>"
+    """International, Chinese and North American numbers; others behind or before a word that says so."""
+
+    @property
+    def placeholders(self) -> dict[str, str]:
+        """By kind, without the kinds that stay."""
+        return self.model_dump(exclude_none=True)
+
+
 class Rules(Section):
     """Thresholds for one language; null turns a rule off. The reason of a reject is the key's name."""
 
@@ -94,6 +126,30 @@ class Rules(Section):
     max_duplicate_lines: Fraction | None = None
     max_top_2gram: Fraction | None = None
     min_lang_score: Fraction | None = None
+
+
+class Harmful(Section):
+    """Word lists of harmful content, and what happens to documents that are full of it."""
+
+    own_lists: bool = True
+    """Use the small lists that ship, for English and Chinese."""
+    lists: dict[str, tuple[str, ...]] = {}
+    """Files by language, a term a line, in UTF-8; those of `default` serve every language. Their content counts, not their place."""
+    max_score: Fraction = 0.02
+    """Largest share of a document's characters, white space aside, that terms may make up."""
+    action: Literal["drop", "flag", "weight"] = "flag"
+    """What happens above it. drop: a reject; flag: `harmful` in the column `flags`; weight: `weight` in the column `weight`. The
+    score is a signal of every document."""
+    weight: Fraction | None = None
+    """Of such a document, for action weight, which needs it."""
+
+    @model_validator(mode="after")
+    def _there_is_a_list(self) -> Harmful:
+        if not self.own_lists and not self.lists:
+            raise ValueError("there is no list: name some in lists, or leave own_lists on")
+        if (self.weight is not None) != (self.action == "weight"):
+            raise ValueError(f"action weight needs a weight, and no other action has one; this one is {self.action}")
+        return self
 
 
 class Near(Section):
@@ -170,8 +226,13 @@ class Corpus(Section):
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     """In order of priority: of equal texts, the earlier source's stays."""
     clean: Clean = Clean()
+    redact: Redact | None = None
+    """Replace personal data and secrets by placeholders (`redact: {}` takes the defaults), in the text, in `extra` and in rejects; null:
+    nothing is replaced."""
     rules: dict[str, Rules] = {}
     """By language; `default` serves the others."""
+    harmful: Harmful | None = None
+    """Score documents by lists of harmful terms (`harmful: {}` takes the defaults); null: they are not scored."""
     dedup: Dedup = Dedup()
     held_out: HeldOut = HeldOut()
     annotate: dict[str, Annotator] = {}
@@ -179,9 +240,14 @@ class Corpus(Section):
     split_bytes: Positive = 32 << 20
     """Target size of a split, in bytes of input as stored."""
     keep_raw: bool = False
-    """Keep the raw text of rejects in the reject shards."""
+    """Keep the raw text of rejects in the reject shards, redacted or not. Else they hold their text only if it is redacted."""
     allow_failed_splits: bool = False
     """Commit even if a split failed three times and was counted `failed`."""
+
+    @property
+    def rejects_hold_text(self) -> bool:
+        """Whether reject shards hold text at all."""
+        return self.keep_raw or self.redact is not None
 
     @model_validator(mode="after")
     def _names_differ(self) -> Corpus:
@@ -192,7 +258,8 @@ class Corpus(Section):
 
     @model_validator(mode="after")
     def _languages_are_known(self) -> Corpus:
-        for section, languages in (("rules", self.rules), ("annotate", self.annotate)):
+        listed = self.harmful.lists if self.harmful else {}
+        for section, languages in (("rules", self.rules), ("annotate", self.annotate), ("harmful.lists", listed)):
             for language in sorted({*languages} - {"default"}):
                 try:
                     is_language(language)

@@ -12,6 +12,7 @@
     duplicate_lines         share of non-blank lines that repeat an earlier one, white space at the ends aside (Gopher)
     top_2gram               share of characters in the most frequent 2-gram, 0 if none repeats, at most 1 (Gopher); over
                             words for spaced languages, over characters that are not white space for Chinese
+    harmful                 share of characters in terms of word lists (pipelines/harmful); measured there, handed on here
 
 A ratio whose denominator is 0 is 0. Definitions follow Gopher (Rae et al. 2021, arXiv:2112.11446, table A1), C4 (Raffel
 et al. 2020, arXiv:1910.10683) and FineWeb-2 (Penedo et al. 2025, arXiv:2506.20920), whose thresholds for Chinese they fit.
@@ -42,6 +43,9 @@ Mask = npt.NDArray[np.bool_]
 _END_MARKS = codes_of(".!?…。！？｡．؟।॥;；\"'”’»」』")
 """Terminal punctuation, and the quotes that close a sentence after it."""
 
+_MEASURED = SIGNALS[:-1]
+"""All but `harmful`, which is the last."""
+
 _GROUP_CHARS = 1 << 17
 """Characters measured at a time: the arrays stay in cache and memory stays small."""
 
@@ -50,14 +54,15 @@ _CLASSES = 8
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
-def measure(texts: Sequence[str], langs: Sequence[str]) -> pa.StructArray:
-    """Signals of each text: a struct array of float32 fields `schemas.arrow.SIGNALS`, row i for text i."""
-    columns = np.zeros((len(SIGNALS), len(texts)), np.float32)
+def measure(texts: Sequence[str], langs: Sequence[str], harmful: npt.NDArray[np.float32] | None = None) -> pa.StructArray:
+    """Signals of each text: a struct array of float32 fields `schemas.arrow.SIGNALS`, row i for text i. Null: `harmful` wasn't scored."""
+    columns = np.zeros((len(_MEASURED), len(texts)), np.float32)
     for chinese in (False, True):
         rows = [i for i, lang in enumerate(langs) if (lang == "zh") == chinese]
         for group in _groups(texts, rows):
             columns[:, group] = _measure([texts[i] for i in group], chinese)
-    return pa.StructArray.from_arrays([pa.array(column) for column in columns], names=list(SIGNALS))
+    scores = pa.array(harmful) if harmful is not None else pa.nulls(len(texts), pa.float32())
+    return pa.StructArray.from_arrays([*(pa.array(column) for column in columns), scores], names=[*_MEASURED, "harmful"])
 
 
 def engines() -> dict[str, str]:
@@ -117,7 +122,7 @@ def _measure(texts: Sequence[str], chinese: bool) -> Floats:
         "duplicate_lines": duplicate_share,
         "top_2gram": np.minimum(top, 1),
     }
-    return np.stack([signals[name] for name in SIGNALS])
+    return np.stack([signals[name] for name in _MEASURED])
 
 
 class _Words:

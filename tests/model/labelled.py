@@ -81,6 +81,8 @@ def commit_documents(folder: Path, rows: Sequence[Row], shards: int = 2) -> Arti
                 "word_ends": [],
                 "pos": None,
                 "signals": dict.fromkeys(SIGNALS, 0.0),
+                "flags": [],
+                "weight": 1.0,
                 "extra": row.extra,
             }
             for number, row in enumerate(rows[shard::shards])

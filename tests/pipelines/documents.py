@@ -39,6 +39,9 @@ def batch_of(documents: Sequence[Document]) -> pa.RecordBatch:
         "origin_group": np.arange(n),
         "subset": subsets,
         "signals": measure(texts, langs),
+        "flags": [[]] * n,
+        "weight": [1.0] * n,
+        "redacted": [None] * n,
         "extra": [None] * n,
         **found._asdict(),
     }

@@ -26,7 +26,7 @@ def source(name: str = "s", **settings: Any) -> Source:
 
 def start(folder: Path, settings: Corpus, roots: Mapping[str, Path], workers: int = 1) -> Draft:
     """A new draft in `folder`, planned and assigned as flows do it."""
-    paths = {name: str(path) for name, path in roots.items()}
+    paths = {name: str(path) for name, path in roots.items()} | corpus.file_roots(settings)
     listing = corpus.list_inputs(settings, paths)
     identity = Identity(
         "documents", corpus.STEP_VERSION, corpus.identity_settings(settings), {"sources": listing.digest}, corpus.engines(settings)

@@ -174,13 +174,13 @@ def raw_batch(texts: list[str]) -> pa.RecordBatch:
 def picky(batch: pa.RecordBatch, error: type[Exception]) -> Sifted:
     if b"bad" in batch.column("raw").to_pylist():
         raise error("can't bear\nthis")
-    return sift(batch, "picky", [("no", "by rule") if raw == b"no" else None for raw in batch.column("raw").to_pylist()], keep_raw=True)
+    return sift(batch, "picky", [("no", "by rule") if raw == b"no" else None for raw in batch.column("raw").to_pylist()], keep_text=True)
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(["good", "bad", "no"]), min_size=1, max_size=40))
 def test_a_stage_that_raises_costs_only_the_culprits(texts: list[str]) -> None:
-    outcomes = list(guarded("picky", partial(picky, error=ValueError), raw_batch(texts), keep_raw=True))
+    outcomes = list(guarded("picky", partial(picky, error=ValueError), raw_batch(texts), keep_text=True))
     kept = [row["seq"] for outcome in outcomes for row in outcome.kept.to_pylist()]
     rejects = {row["seq"]: row for outcome in outcomes for row in outcome.rejects.to_pylist()}
     assert kept == [n for n, text in enumerate(texts) if text == "good"]
@@ -193,7 +193,7 @@ def test_a_stage_that_raises_costs_only_the_culprits(texts: list[str]) -> None:
 
 def test_what_no_record_is_to_blame_for_is_raised() -> None:
     with pytest.raises(ModuleNotFoundError):
-        list(guarded("picky", partial(picky, error=ModuleNotFoundError), raw_batch(["bad"]), keep_raw=False))
+        list(guarded("picky", partial(picky, error=ModuleNotFoundError), raw_batch(["bad"]), keep_text=False))
 
 
 def test_raw_text_of_rejects_is_kept_only_on_demand(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def shard(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
             {
                 **row, "uri": "a.txt", "record": n, "record_bytes": len(text.encode()), "clean_is_identity": True, "text": text,
                 "lang_score": 1.0, "origin_group": 2**64 - 1 - n, "sentence_ends": [], "word_starts": [], "word_ends": [],
-                "pos": None if n else [7, 15], "signals": dict.fromkeys(SIGNALS, 0.5), "extra": None,
+                "pos": None if n else [7, 15], "signals": dict.fromkeys(SIGNALS, 0.5), "flags": [], "weight": 1.0, "extra": None,
             }
             for n, (row, text) in enumerate(zip(common, TEXTS, strict=True))
         ]  # fmt: skip

@@ -1,0 +1,38 @@
+"""The model: the *settings* of a draft are its recipe section as its identity has it, without paths; the *roots* of the draft say
+where what the section names lies on this machine. Both together are the section that a worker works by.
+
+A root is a source's by its name, the weights of a language, or a word list by its digest; no source's name has a slash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.errors import RequestError
+from schemas.fingerprint import digest_file
+from schemas.recipe import Corpus
+
+WEIGHTS = "weights/"
+WORD_LIST = "word list/"
+
+
+def with_files(settings: Mapping[str, Any], roots: Mapping[str, str]) -> Corpus:
+    """The section with the paths of weights and word lists; sources, which are opened by their roots, have none.
+
+    Raises `RequestError` naming a word list that is not the one that the run was planned with.
+    """
+    value = dict(settings)
+    value["sources"] = [{**source, "path": ""} for source in settings["sources"]]
+    value["annotate"] = {lang: {**annotator, "weights": roots.get(WEIGHTS + lang)} for lang, annotator in settings["annotate"].items()}
+    if settings["harmful"] is not None:
+        lists = {lang: [_word_list(roots, digest) for digest in digests] for lang, digests in settings["harmful"]["lists"].items()}
+        value["harmful"] = {**settings["harmful"], "lists": lists}
+    return Corpus.model_validate(value)
+
+
+def _word_list(roots: Mapping[str, str], digest: str) -> str:
+    path = roots[WORD_LIST + digest]
+    if digest_file(path) != digest:
+        raise RequestError(f"{path}: is not the word list that this run was planned with. Run again to plan anew")
+    return path
