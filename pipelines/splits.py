@@ -21,14 +21,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipelines.places import is_packed, root_folder
 from schemas.errors import RequestError
 from schemas.files import replace
 from schemas.fingerprint import canonical_json, digest_file, digest_json, read_json
 from schemas.recipe import Corpus, Source
 
-COMPRESSED = (".gz", ".zst")
 _INFLATION = 4
 """Bytes of text for a byte of compressed input."""
+_CUT = ("jsonl", "tsv", "parquet", "arrow", "mediawiki")
+"""Formats, beside lines of text, whose files can be read from the middle."""
 _UNSETTLED = 2_000_000_000
 """Nanoseconds: a file changed this recently could change again without a new modification time, so it isn't cached."""
 
@@ -98,14 +100,15 @@ def plan_splits(listing: Listing, settings: Corpus) -> list[dict[str, Any]]:
     """Pack the files, in canonical order, into splits of about `settings.split_bytes` bytes as stored.
 
     A split is ``{ordinal, bytes, pieces: [{source, uri, start, end, size, digest}], empty, unreadable}``; `size` and
-    `digest` are the whole file's. Uncompressed files of lines are cut where a split is full; others are never cut.
+    `digest` are the whole file's. Uncompressed files whose records can be found from anywhere are cut where a split is full;
+    others are never cut.
     Inputs that hold nothing to read stand in the first split, so that a ledger can count them.
     """
-    lines = {source.name for source in settings.sources if source.format == "jsonl" or (source.format == "txt" and source.unit == "line")}
+    cut = {source.name for source in settings.sources if source.format in _CUT or (source.format == "txt" and source.unit == "line")}
     packs: list[list[dict[str, Any]]] = [[]]
     room = settings.split_bytes
     for file in listing.files:
-        cuttable = file.source in lines and not file.uri.endswith(COMPRESSED)
+        cuttable = file.source in cut and not is_packed(file.uri)
         start = 0
         while start < file.bytes:
             left = file.bytes - start
@@ -128,17 +131,7 @@ def plan_splits(listing: Listing, settings: Corpus) -> list[dict[str, Any]]:
 
 def weighed_bytes(piece: Mapping[str, Any]) -> int:
     """Bytes of text that a piece of a split may hold, by its plan alone."""
-    return int((piece["end"] - piece["start"]) * (_INFLATION if piece["uri"].endswith(COMPRESSED) else 1))
-
-
-def root_folder(path: Path) -> Path:
-    """The folder that URIs of a source are relative to: the path itself, a file's folder, or a glob's fixed beginning."""
-    if path.is_dir():
-        return path
-    fixed = path
-    while any(glob.has_magic(part) for part in fixed.parts) and not fixed.exists():
-        fixed = fixed.parent
-    return fixed if fixed != path else path.parent
+    return int((piece["end"] - piece["start"]) * (_INFLATION if is_packed(piece["uri"]) else 1))
 
 
 def _find(source: Source, root: str) -> dict[str, str | None]:

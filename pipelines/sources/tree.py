@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pipelines.places import COMPRESSED
 from pipelines.sources.records import Record
-from pipelines.sources.streams import StoredFile
+from pipelines.sources.streams import Stream
 from pipelines.sources.txt import read_whole
-from pipelines.splits import COMPRESSED
 from schemas.fingerprint import canonical_json
 from schemas.recipe import Source
 
@@ -23,9 +23,9 @@ LANGUAGES = {
 """Language by extension, in lower case."""
 
 
-def read(file: StoredFile, source: Source, limit: int) -> Iterator[Record]:
+def read(file: Stream, source: Source, limit: int) -> Iterator[Record]:
     """The file as one record, with ``{"language", "module", "path"}`` as extra; language is null if the extension is unknown."""
-    path = next((file.uri.removesuffix(suffix) for suffix in COMPRESSED if file.uri.endswith(suffix)), file.uri)
+    path = next((file.path.removesuffix(suffix) for suffix in COMPRESSED if file.path.endswith(suffix)), file.path)
     stem, dot, extension = path.rpartition("/")[2].rpartition(".")
     language = LANGUAGES.get(extension.lower()) if dot and stem else None
     extra = canonical_json({"language": language, "module": module_of(path), "path": path}).decode()
