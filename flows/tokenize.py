@@ -52,7 +52,7 @@ def tokenize(store: Store, name: str, source: Source, tokenizer: str, tokens: To
             pipelines.tokenize.STEP_VERSION,
             settings,
             {"sources": listing.digest, "tokenizer": digest},
-            pipelines.tokenize.engines(),
+            pipelines.tokenize.engines(source),
         )
         places = {source.name: os.path.abspath(source.path), pipelines.tokenize.TOKENIZER: os.path.abspath(path)}
         return Ready(identity, pipelines.corpus.plan_splits(listing, recipe.corpus), places)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pipelines.clean
 import pipelines.language
 import pipelines.rules
+import pipelines.sources
 from pipelines.annotate import annotator_versions
 from pipelines.spared import spare
 from pipelines.splits import InputError, Listing, list_inputs, plan_splits
@@ -51,7 +52,12 @@ def identity_settings(settings: Corpus) -> dict[str, Any]:
 
 def engines(settings: Corpus) -> dict[str, str]:
     """Versions of all that decides the output beside our own code."""
-    found = {"pyarrow": version("pyarrow"), **pipelines.clean.engines(), **pipelines.rules.engines()}
+    found = {
+        "pyarrow": version("pyarrow"),
+        **pipelines.clean.engines(),
+        **pipelines.rules.engines(),
+        **pipelines.sources.engines(settings.sources),
+    }
     if any(source.lang is None for source in settings.sources):
         found |= pipelines.language.engines()
     return found | {f"annotator {lang}": engine for lang, engine in annotator_versions(settings.annotate).items()}

@@ -27,6 +27,7 @@ from pipelines.encode import AnyEncoder, NotLossless, open_encoder
 from pipelines.origin import doc_ids
 from pipelines.prepare import inputs_ledger
 from pipelines.sources import Record, open_piece, read_records
+from pipelines.sources import engines as source_engines
 from pipelines.stages import BATCH_BYTES, BATCH_ROWS
 from pipelines.tokens import checks_of, encode_batch, tell_checks, trusting
 from pipelines.workers import for_each, without_pandas
@@ -51,9 +52,9 @@ _MAX_RECORD_BYTES = 1 << 30
 """A longer record is rejected as `too_long`: an offset in a document has 32 bits."""
 
 
-def engines() -> dict[str, str]:
+def engines(source: Source) -> dict[str, str]:
     """Versions of what decides the tokens, for fingerprints: ids are the reference's, whatever computes them."""
-    return {"tokenizers": version("tokenizers"), "pyarrow": version("pyarrow")}
+    return {"tokenizers": version("tokenizers"), "pyarrow": version("pyarrow"), **source_engines([source])}
 
 
 def run(draft: Draft, workers: int = 1) -> None:

@@ -7,8 +7,9 @@ Each format is one module with ``read(file, source, limit) -> Iterator[Record]``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,9 +18,10 @@ from pipelines.sources.archives import is_archive, open_members
 from pipelines.sources.records import Record
 from pipelines.sources.streams import Characters, InputChanged, StoredFile, Stream, stated_bytes
 from pipelines.splits import weighed_bytes
+from schemas.errors import RequestError
 from schemas.recipe import Source
 
-__all__ = ["InputChanged", "Record", "StoredFile", "expected_bytes", "open_piece", "read_records"]
+__all__ = ["InputChanged", "Record", "StoredFile", "engines", "expected_bytes", "open_piece", "read_records"]
 
 Read = Callable[[Stream, Source, int], Iterator[Record]]
 
@@ -28,6 +30,8 @@ class _Format(NamedTuple):
     module: str
     """Of this package; imported when it is used: libraries that few sources need are not loaded for all."""
     characters: Characters = Characters(None)
+    engines: tuple[str, ...] = ()
+    """Packages whose version decides what is read."""
 
     def read(self) -> Read:
         return cast(Read, import_module(f"pipelines.sources.{self.module}").read)
@@ -43,10 +47,10 @@ _FORMATS: Mapping[str, _Format] = {
     "tsv": _Format("delimited", Characters(None, as_utf8=True)),
     "parquet": _Format("parquet", _BINARY),
     "arrow": _Format("arrow", _BINARY),
-    "html": _Format("html", _BINARY),
-    "warc": _Format("warc", _BINARY),
-    "mediawiki": _Format("mediawiki", _BINARY),
-    "epub": _Format("epub", _BINARY),
+    "html": _Format("html", _BINARY, ("resiliparse",)),
+    "warc": _Format("warc", _BINARY, ("fastwarc", "resiliparse")),
+    "mediawiki": _Format("mediawiki", _BINARY, ("mwparserfromhell",)),
+    "epub": _Format("epub", _BINARY, ("resiliparse",)),
 }
 
 
@@ -80,6 +84,16 @@ def read_records(file: StoredFile, source: Source, limit: int) -> Iterator[Recor
             yield record._replace(member=member.path, encoding=record.encoding or member.raw_encoding)
         file.owned += member.owned
         file.encodings.update(member.encodings)
+
+
+def engines(sources: Iterable[Source]) -> dict[str, str]:
+    """Versions of the libraries that decide what these sources hold. Raises `RequestError` if one has to be installed first."""
+    names = {name for source in sources for name in _FORMATS[source.format].engines}
+    names |= {source.main_text for source in sources if source.main_text == "trafilatura"}
+    try:
+        return {name: version(name) for name in sorted(names)}
+    except PackageNotFoundError as error:
+        raise RequestError(f"main_text: trafilatura is not installed: pip install 'gristmill[{error.name}]'") from error
 
 
 def _characters(source: Source) -> Characters:

@@ -6,40 +6,52 @@ What all members give is counted against the size of the archive: members that s
 from __future__ import annotations
 
 import codecs
+import errno
 import lzma
 import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import BinaryIO
 
 from pipelines.clean.decode import detect_encoding
 from pipelines.places import BLOCK
 from pipelines.sources.compression import BadStream, Inflation
 from pipelines.sources.entries import Entry, damage
 from pipelines.sources.records import Record
-from pipelines.sources.streams import StoredFile
+from pipelines.sources.streams import Stream
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _UTF8_NAME, _ENCRYPTED = 0x800, 0x1
 """Flags of a member (APPNOTE.TXT 4.4.4)."""
 
 
-def zip_entries(file: StoredFile) -> Iterator[Entry | Record]:
+def zip_entries(file: Stream) -> Iterator[Entry | Record]:
     """The members in the order of the list, folders left out."""
-    with file.seekable() as handle:
-        try:
-            archive = zipfile.ZipFile(handle)
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, OverflowError, ValueError, struct.error) as error:
-            yield damage(0, file.size, "corrupt_input", f"zip: {error}")
-            return
-        with archive:
-            total = Inflation(file.size)
-            names = _names(archive.infolist())
-            for info, name in zip(archive.infolist(), names, strict=True):
-                if not name.endswith("/"):
-                    yield Entry(name, _fault(info), partial(_blocks, archive, info, total), again=True)
+    with file.seekable() as handle, opened_zip(handle) as entries:
+        yield from [entries] if isinstance(entries, Record) else entries
+
+
+@contextmanager
+def opened_zip(handle: BinaryIO) -> Iterator[list[Entry] | Record]:
+    """All members of an archive, to be read in any order while it is open; or why it can't be opened."""
+    size = handle.seek(0, 2)
+    try:
+        archive = zipfile.ZipFile(handle)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OverflowError, ValueError, struct.error, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # else it points to before its start
+            raise
+        yield damage(0, size, "corrupt_input", f"zip: {error}")
+        return
+    with archive:
+        total = Inflation(size)
+        named = zip(archive.infolist(), _names(archive.infolist()), strict=True)
+        yield [
+            Entry(name, _fault(info), partial(_blocks, archive, info, total), again=True) for info, name in named if not name.endswith("/")
+        ]
 
 
 def _names(infos: list[zipfile.ZipInfo]) -> list[str]:
@@ -84,7 +96,7 @@ def _blocks(archive: zipfile.ZipFile, info: zipfile.ZipInfo, total: Inflation) -
             total.decoded -= alone.decoded  # a bomb that was found out isn't counted against its neighbours
             raise bomb
     except OSError as error:
-        if error.errno is not None:  # the disk's or the network's; bzip2 raises one without
+        if error.errno not in (None, errno.EINVAL):  # the disk's or the network's; bzip2 raises one without
             raise
         raise BadStream("corrupt_input", f"zip: {error}") from error
     except EOFError as error:
