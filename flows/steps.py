@@ -17,6 +17,7 @@ import model.versions
 import pipelines.corpus
 import pipelines.tokenizer
 import pipelines.tokens
+from pipelines.places import absolute
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
@@ -73,7 +74,7 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
         {"sources": listing.digest},
         pipelines.corpus.engines(corpus),
     )
-    return Ready(identity, splits, {name: os.path.abspath(path) for name, path in roots.items()})
+    return Ready(identity, splits, {name: absolute(path) for name, path in roots.items()})
 
 
 def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:

@@ -15,6 +15,7 @@ import pipelines.corpus
 import pipelines.tokenize
 from flows.ensure import Outcome, Say, ensure
 from flows.steps import Ready, Step
+from pipelines.places import absolute
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity, digest_file
@@ -54,7 +55,7 @@ def tokenize(store: Store, name: str, source: Source, tokenizer: str, tokens: To
             {"sources": listing.digest, "tokenizer": digest},
             pipelines.tokenize.engines(source),
         )
-        places = {source.name: os.path.abspath(source.path), pipelines.tokenize.TOKENIZER: os.path.abspath(path)}
+        places = {source.name: absolute(source.path), pipelines.tokenize.TOKENIZER: os.path.abspath(path)}
         return Ready(identity, pipelines.corpus.plan_splits(listing, recipe.corpus), places)
 
     stages = (pipelines.tokenize.TOKENIZER_STAGE, pipelines.tokenize.STAGE)

@@ -2,7 +2,7 @@
 a unit of input work: *pieces* that follow each other in that order, each a file or a byte range of one.
 
 Both are pure functions of the files and of what the recipe says, never of workers or of the order in which a file
-system lists its folders. A *stat cache* remembers digests by (path, size, modification time), so that a second plan
+system lists its folders. A *stat cache* remembers digests by (path or URL, size, time of change or tag), so that a second plan
 over the same files reads none of them.
 """
 
@@ -21,10 +21,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pipelines.places import is_packed, root_folder
+from pipelines.places import Place, is_packed, is_url, place_of, root_folder
+from pipelines.remote import find_remote
 from schemas.errors import RequestError
 from schemas.files import replace
-from schemas.fingerprint import canonical_json, digest_file, digest_json, read_json
+from schemas.fingerprint import canonical_json, digest_json, read_json
 from schemas.recipe import Corpus, Source
 
 _INFLATION = 4
@@ -71,20 +72,19 @@ def list_inputs(settings: Corpus, roots: Mapping[str, str], stat_cache: Path | N
 
     Raises `InputError` for a source whose path is missing, can't be listed, or holds no file that the recipe includes.
     """
-    found = [(source, Path(roots[source.name]), _find(source, roots[source.name])) for source in settings.sources]
+    found = [(source, roots[source.name], _find(source, roots[source.name])) for source in settings.sources]
     known = _StatCache(stat_cache)
     files: list[InputFile] = []
     empty: list[tuple[str, str]] = []
     unreadable: list[tuple[str, str, str]] = []
-    for source, path, entries in found:
-        folder = root_folder(path)
+    for source, root, entries in found:
         for uri, problem in sorted(entries.items()):
             try:
                 if not _is_text(uri):
                     raise OSError(errno.EILSEQ, "its name is not UTF-8")
                 if problem is not None:
                     raise OSError(errno.EIO, problem)
-                size, digest = known.digest(folder / uri)
+                size, digest = known.digest(place_of(root, uri))
             except OSError as error:
                 unreadable.append((source.name, uri.encode("utf-8", "backslashreplace").decode(), error.strerror or str(error)))
                 continue
@@ -136,9 +136,11 @@ def weighed_bytes(piece: Mapping[str, Any]) -> int:
 
 def _find(source: Source, root: str) -> dict[str, str | None]:
     """Relative POSIX path of each input of a source, and why it can't be read (None: it can)."""
-    path = Path(root)
+    path = Path(root.removeprefix("file://"))
     try:
-        if path.is_dir():
+        if is_url(root):
+            entries = find_remote(source, root)
+        elif path.is_dir():
             os.listdir(path)
             entries = dict(_below(path, source))
         elif path.exists():
@@ -150,7 +152,7 @@ def _find(source: Source, root: str) -> dict[str, str | None]:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), root)
     except OSError as error:
         raise InputError(
-            f"source {source.name!r}: {root}: {error.strerror} (seen from {os.getcwd()}). "
+            f"source {source.name!r}: {root}: {error.strerror or error} (seen from {os.getcwd()}). "
             "Correct corpus.sources[].path in the recipe, or put the data there"
         ) from error
     if not entries:
@@ -213,7 +215,7 @@ def _is_text(name: str) -> bool:
 
 
 class _StatCache:
-    """Digests by absolute path, size and modification time; without a path it remembers nothing."""
+    """Digests by absolute path or URL, size and time of change or server's tag; without a path it remembers nothing."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -223,16 +225,20 @@ class _StatCache:
                 self._before = read_json(path)
         self._now: dict[str, list[Any]] = {}
 
-    def digest(self, path: Path) -> tuple[int, str]:
+    def digest(self, place: Place) -> tuple[int, str]:
         """Size in bytes and xxh3-128 in hex. Raises `OSError`."""
-        status = path.stat()
-        key, stamp = os.fsencode(path.absolute()).decode("utf-8", "backslashreplace"), [status.st_size, status.st_mtime_ns]
+        stamp = place.stamp()
+        if stamp is None:
+            return place.measured()
+        key = place.files.unstrip_protocol(place.path) if place.is_remote else os.path.abspath(place.name)
+        key = os.fsencode(key).decode("utf-8", "backslashreplace")
         entry = self._before.get(key)
         if entry is None or entry[:2] != stamp:
-            entry = [*stamp, digest_file(path)]
-        if time.time_ns() - status.st_mtime_ns > _UNSETTLED:
+            size, digest = place.measured()
+            entry = [size, stamp[1], digest]
+        if place.is_remote or time.time_ns() - stamp[1] > _UNSETTLED:
             self._now[key] = entry
-        return status.st_size, entry[2]
+        return entry[0], entry[2]
 
     def save(self) -> None:
         """Keep what other runs noted, too: one cache serves all recipes of a store."""

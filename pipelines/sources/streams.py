@@ -21,7 +21,7 @@ import xxhash
 import zstandard
 
 from pipelines.clean.decode import HEAD_BYTES, detect_encoding
-from pipelines.places import BLOCK, Place
+from pipelines.places import Place, allows_seeking
 from pipelines.sources.compression import BadStream, Item, decompressed, is_compressed
 
 __all__ = ["BadStream", "Characters", "InputChanged", "Member", "StoredFile", "Stream", "stated_bytes"]
@@ -136,17 +136,21 @@ class StoredFile(Stream):
         self._digest: str = piece["digest"]
         self.cut_before = self.start > 0
         self._cut = self.cut_before or self.end is not None
-        if place.size() not in ((self.size, None) if place.is_remote else (self.size,)):
+        try:
+            size = place.size()
+        except FileNotFoundError:
+            raise self._changed() from None
+        if size != self.size and not (size is None and place.is_remote):
             raise self._changed()
-        if self._cut and not self.cut_before and place.digest() != self._digest:
-            raise self._changed()  # ranges can't tell by themselves: the first one answers for all
+        if self._cut and not self.cut_before:
+            self.verify()  # ranges can't tell by themselves: the first one answers for all
         self._head: bytes | None = None
         self._find_encoding(characters)
 
     def head(self) -> bytes:
         if self._head is None:
             self._head = b""
-            for item in decompressed(self.uri, _stored(self._place, 0)):
+            for item in decompressed(self.uri, self._place.blocks()):
                 if isinstance(item, BadStream):
                     break  # whoever reads the records meets the damage, and reports it
                 self._head += item
@@ -157,11 +161,11 @@ class StoredFile(Stream):
 
     def items(self, start: int) -> Iterator[Item]:
         if self._cut:
-            yield from _stored(self._place, start)
+            yield from self._place.blocks(start)
             return
         hasher = xxhash.xxh3_128()
-        stored = _digested(_stored(self._place, 0), hasher)
-        yield from _from(decompressed(self.uri, stored, lambda: _stored(self._place, 0)), start)
+        stored = _digested(self._place.blocks(), hasher)
+        yield from _from(decompressed(self.uri, stored, self._place.blocks), start)
         for _ in stored:  # what damage left unread is digested, too
             pass
         if hasher.hexdigest() != self._digest:
@@ -176,11 +180,16 @@ class StoredFile(Stream):
         if not self._cut:
             self.verify()
         with self._place.open() as file:
-            yield file
+            if not self._place.is_remote or allows_seeking(file):
+                file.seek(0)
+                yield file
+                return
+        with super().seekable() as unpacked:
+            yield unpacked
 
     def verify(self) -> None:
         """Raise `InputChanged` unless what is stored is what was planned. Reads all of it."""
-        if self._place.digest() != self._digest:
+        if self._place.measured()[1] != self._digest:
             raise self._changed()
 
     def owns(self, number: int, of: int) -> bool:
@@ -232,14 +241,6 @@ def _from(items: Iterator[Item], start: int) -> Iterator[Item]:
             start, item = max(0, start - len(item)), item[start:]
         if isinstance(item, BadStream) or item:
             yield item
-
-
-def _stored(place: Place, start: int) -> Iterator[bytes]:
-    with place.open() as file:
-        if start:
-            file.seek(start)
-        while block := file.read(BLOCK):
-            yield block
 
 
 def _digested(blocks: Iterator[bytes], hasher: xxhash.xxh3_128) -> Iterator[bytes]:

@@ -23,6 +23,8 @@ _VARIANTS = re.compile(r"-\{(?:([A-Za-z;-]*)\|)?([^{}]*)\}-")
 _PREFERRED = ("zh-cn", "zh-hans", "zh", "zh-sg", "zh-my")
 _HOLLOW = re.compile(r"[ \t]?\([\s,;:]*\)|（[\s,;:，；：、]*）")
 """What is left of brackets around a template."""
+_QUOTES = re.compile("'{2,5}")
+"""Bold and italic that are never closed; the parser takes the others."""
 _SWITCHES = re.compile(r"__[A-Z]{3,}__")
 _BLANKS = re.compile(r"[ \t]*\n\s*\n\s*")
 
@@ -105,5 +107,5 @@ def _variant(found: re.Match[str]) -> str:
 
 
 def _tidy(text: str) -> str:
-    lines = (line.strip() for line in _HOLLOW.sub("", text).split("\n"))
+    lines = (line.strip() for line in _HOLLOW.sub("", _QUOTES.sub("", text)).split("\n"))
     return _BLANKS.sub("\n\n", "\n".join(lines)).strip()
