@@ -12,6 +12,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipelines.clean import decode
 from pipelines.sources import InputChanged, Record, open_piece, read_records
 from pipelines.sources.streams import stated_bytes
 from tests.pipelines.drafts import source
@@ -226,3 +227,26 @@ def test_keys_that_came_later_are_told_where_they_say_something() -> None:
     assert later.isdisjoint(source(format="jsonl").model_dump())
     assert later & source(format="tree").model_dump().keys() == {"generated"}
     assert later & source(format="csv", delimiter=";").model_dump().keys() == {"delimiter"}
+
+
+ENCODED = {
+    "gb18030": "磨坊里的水车昼夜不停，麦子进去，面粉出来。㐀𠀀",
+    "gbk": "磨坊里的水车昼夜不停，麦子进去，面粉出来。",
+    "big5": "磨坊裡的水車晝夜不停，麥子進去，麵粉出來。",
+    "shift_jis": "水車小屋では、昼も夜も水車が回っている。",
+    "euc_jp": "水車小屋では、昼も夜も水車が回っている。",
+    "euc_kr": "방앗간에서는 밤낮으로 물레방아가 돌고 있습니다.",
+    "utf-16": "磨坊 mill 방앗간 水車小屋",
+    "utf-16-be": "磨坊 mill 방앗간 水車小屋\u0a00\u0d00",
+    "utf-8-sig": "磨坊 mill 방앗간 水車小屋",
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+@pytest.mark.parametrize("declared", [True, False])
+def test_text_in_any_encoding_is_read_right(tmp_path: Path, encoding: str, declared: bool) -> None:
+    lines = [f"{ENCODED[encoding]} {n}" for n in range(40)]
+    path = write(tmp_path, "a.txt.xz", lzma.compress("\n".join(lines).encode(encoding)))
+    settings = source(unit="line", encoding=encoding if declared else None)
+    file = open_piece(pieces(path)[0], settings, str(path))
+    assert [decode(record.raw, file.raw_encoding) for record in read_records(file, settings, LIMIT)] == lines
