@@ -160,7 +160,8 @@ def read_batches(
             if size >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
                 yield _raw_batch(rows, name)
                 rows, size = [], 0
-        encodings.setdefault(name, Counter()).update(file.encodings)
+        if file.encodings:
+            encodings.setdefault(name, Counter()).update(file.encodings)
         ledgers[name] += Ledger(records_read=records, bytes_read=file.owned, bytes_framing=file.owned - owned)
     if rows:
         yield _raw_batch(rows, name)

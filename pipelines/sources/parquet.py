@@ -22,6 +22,10 @@ from schemas.recipe import Source
 _BATCH = 2 << 20
 """Bytes of a batch, by what the row group says of itself."""
 _MOST_ROWS = 4096
+_FEWEST_ROWS, _EXPANDED = 16, 1 << 31
+"""Where a column has a dictionary, few rows may stand for many bytes: so many rows that even the worst stay below this."""
+_DICTIONARY = 8 << 20
+"""Bytes of a column up to which its dictionary is handed on as one; writers give up dictionaries that grow, at 1 MiB mostly."""
 _BUFFER = 1 << 20
 """Bytes of a column that are read at a time."""
 
@@ -61,8 +65,12 @@ def _group_records(
     chunks = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
     stored = sum(chunk.total_compressed_size for chunk in chunks)
     held = sum(chunk.total_uncompressed_size for chunk in chunks)
-    repeats = any(chunk.path_in_schema == source.text_field and chunk.has_dictionary_page for chunk in chunks)
     rows = max(1, min(_MOST_ROWS, _BATCH * group.num_rows // max(held, 1)))
+    repeats = False
+    for chunk in chunks:
+        if chunk.has_dictionary_page:  # a row may be as long as all that the chunk says it holds
+            repeats |= chunk.path_in_schema == source.text_field and chunk.total_uncompressed_size <= _DICTIONARY
+            rows = min(rows, max(_FEWEST_ROWS, _EXPANDED // max(chunk.total_uncompressed_size, 1)))
     inflation, row, end = Inflation(stored), first, first + group.num_rows
     try:
         opened = pq.ParquetFile(

@@ -108,6 +108,7 @@ def test_a_folder_of_a_web_server_is_listed_and_nothing_outside(server: Server) 
     assert list_inputs(corpus(include=("*.txt", "*.gz")), {"s": f"file://{server.folder}/in"}).digest == listing.digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_run_from_a_web_server_is_the_run_from_disk(tmp_path: Path, server: Server, ranges: bool) -> None:
     server.ranges = ranges
@@ -120,6 +121,7 @@ def test_a_run_from_a_web_server_is_the_run_from_disk(tmp_path: Path, server: Se
     assert [row["doc_id"] for row in rows(remote, "documents")] == [row["doc_id"] for row in rows(local, "documents")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranges", [True, False])
 def test_formats_that_are_read_from_anywhere(tmp_path: Path, server: Server, ranges: bool) -> None:
     server.ranges = ranges
