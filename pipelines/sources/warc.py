@@ -59,10 +59,7 @@ def _next(window: Window, file: Stream, source: Source, limit: int) -> Record:
         return _unsound(window, 1, limit, "there are no headers of a record here")
     size = headers[1] + headers[0]
     if size > limit:
-        gathering = Gathering(window.at, 0)
-        _pass_by(window, headers[0], size, gathering)
-        record = gathering.record()
-        return too_long(record.offset, record.size, record.digest, limit)
+        return _passed_by(window, headers[0], size, limit)
     if not window.fill(size) or not _ends(window, size):
         return _unsound(window, headers[0], limit, f"the record isn't as long as its Content-Length says ({headers[1]:,})")
     offset, raw = window.at, window.take(size)
@@ -102,19 +99,25 @@ def _unsound(window: Window, start: int, limit: int, why: str) -> Record:
     return gathering.record()._replace(raw=b"", fault=fault)
 
 
-def _pass_by(window: Window, start: int, size: int, gathering: Gathering) -> None:
-    """Let a record go by that is too long to hold, or what there is of it before another one begins."""
-    end = window.at + size
-    while window.at < end:
-        if not window.data and not window.more():
-            window.told()
-            return
+def _passed_by(window: Window, start: int, size: int, limit: int) -> Record:
+    """A record that is too long to hold; or what there is of it before another one begins, or the end."""
+    gathering, end, damage = Gathering(window.at, 0), window.at + size, None
+    while window.at < end and (window.data or window.more()):
         window.fill(min(end - window.at, 1 << 20))
         found = _NEXT.search(window.data, start)
         start = 0
         gathering.add(window.take(min(end - window.at, found.start() if found else max(1, len(window.data) - _REACH))))
-        if found and window.at < end:
-            return
+        if found:
+            break
+    record = gathering.record()
+    if record.size == size:
+        return too_long(record.offset, size, record.digest, limit)
+    if not window.data:
+        damage = window.told()
+    fault = (
+        damage.fault if damage else ("corrupt_input", f"the record isn't as long as its Content-Length says ({size:,} with its headers)")
+    )
+    return record._replace(fault=fault)
 
 
 def _parsed(record: Record, raw: bytes, file: Stream, source: Source, limit: int) -> Record:

@@ -123,6 +123,7 @@ def test_records_of_a_web_archive(tmp_path: Path, packed: str) -> None:
 BAD = {
     "length too short": re.sub(rb"Content-Length: \d+", b"Content-Length: 40", GOOD, count=1),
     "length too long": GOOD.replace(b"Content-Length: ", b"Content-Length: 9", 1),
+    "length beyond all": GOOD.replace(b"Content-Length: ", b"Content-Length: 99999999", 1),
     "no length": GOOD.replace(b"Content-Length", b"Content-Lenght"),
     "no version": b"XXXX" + GOOD[4:],
     "cut": GOOD[:400],
