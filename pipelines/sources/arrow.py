@@ -54,20 +54,26 @@ def _of_file(file: Stream, handle: BinaryIO, source: Source, limit: int) -> Iter
     opened = _mapped(handle)
     schema = pa.ipc.open_file(opened).schema
     columns = [schema.get_field_index(name) for name in wanted_columns(schema.names, source)]
-    reader = pa.ipc.open_file(opened, options=pa.ipc.IpcReadOptions(included_fields=columns, use_threads=False))
+    # All columns are mapped; some of them are copied, which is worth it if others would have to be decompressed.
+    some = columns if len(columns) < len(schema.names) else None
+    reader = pa.ipc.open_file(opened, options=pa.ipc.IpcReadOptions(included_fields=some, use_threads=False))
     narrowest = sorted(columns, key=lambda index: not pa.types.is_primitive(schema.field(index).type))[:1]
     counter = pa.ipc.open_file(opened, options=pa.ipc.IpcReadOptions(included_fields=narrowest, use_threads=False))
     first, count = 0, reader.num_record_batches
     for number in range(count):
+        rows = None
         if file.owns(number, count):
             try:
                 batch = reader.get_batch(number)
             except (pa.ArrowException, OSError) as error:
                 yield damage(first, 0, "corrupt_input", f"arrow: batch {number} of {count}, from row {first:,} on: {_told(error)}")
             else:
+                rows = batch.num_rows
                 yield from _sound(batch, first, number, source, limit)
-        with suppress(pa.ArrowException):  # whoever owns that batch tells it
-            first += counter.get_batch(number).num_rows
+        if rows is None:
+            with suppress(pa.ArrowException):  # whoever owns that batch tells it
+                rows = counter.get_batch(number).num_rows
+        first += rows or 0
 
 
 def _of_stream(handle: BinaryIO, source: Source, limit: int) -> Iterator[Record]:
