@@ -29,7 +29,8 @@ def validated(name: str, path: str, format: str, text_field: str, lang: str, eng
     try:
         return Source.model_validate(values), Tokens.model_validate({"engine": engine})
     except ValidationError as error:
-        raise RequestError("; ".join(f"--{e['loc'][0]} {e['input']!r}: {e['msg']}".replace("_", "-") for e in error.errors())) from error
+        told = (f"--{e['loc'][0]} {e['input']!r}: {e['msg']}".replace("_", "-") if e["loc"] else e["msg"] for e in error.errors())
+        raise RequestError("; ".join(told)) from error
 
 
 def tokenize(store: Store, name: str, source: Source, tokenizer: str, tokens: Tokens, workers: int, say: Say) -> Outcome:
