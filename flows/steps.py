@@ -17,6 +17,7 @@ import model.versions
 import pipelines.corpus
 import pipelines.tokenizer
 import pipelines.tokens
+from pipelines.places import absolute
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
@@ -73,8 +74,8 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
         {"sources": listing.digest},
         pipelines.corpus.engines(corpus),
     )
-    absolute = {name: os.path.abspath(path) for name, path in roots.items()}
-    return Ready(identity, splits, absolute | pipelines.corpus.file_roots(corpus))
+    places = {name: absolute(path) for name, path in roots.items()}
+    return Ready(identity, splits, places | pipelines.corpus.file_roots(corpus))
 
 
 def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:

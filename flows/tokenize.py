@@ -15,6 +15,7 @@ import pipelines.corpus
 import pipelines.tokenize
 from flows.ensure import Outcome, Say, ensure
 from flows.steps import Ready, Step
+from pipelines.places import absolute
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity, digest_file
@@ -31,7 +32,8 @@ def validated(name: str, path: str, format: str, text_field: str, lang: str, eng
     try:
         return Source.model_validate(values), Tokens.model_validate({"engine": engine})
     except ValidationError as error:
-        raise RequestError("; ".join(f"--{e['loc'][0]} {e['input']!r}: {e['msg']}".replace("_", "-") for e in error.errors())) from error
+        told = (f"--{e['loc'][0]} {e['input']!r}: {e['msg']}".replace("_", "-") if e["loc"] else e["msg"] for e in error.errors())
+        raise RequestError("; ".join(told)) from error
 
 
 def tokenize(store: Store, name: str, source: Source, tokenizer: str, tokens: Tokens, workers: int, say: Say) -> Outcome:
@@ -55,9 +57,9 @@ def tokenize(store: Store, name: str, source: Source, tokenizer: str, tokens: To
             pipelines.tokenize.STEP_VERSION,
             settings,
             {"sources": listing.digest, "tokenizer": digest},
-            pipelines.tokenize.engines(),
+            pipelines.tokenize.engines(source),
         )
-        places = {source.name: os.path.abspath(source.path), pipelines.tokenize.TOKENIZER: os.path.abspath(path)}
+        places = {source.name: absolute(source.path), pipelines.tokenize.TOKENIZER: os.path.abspath(path)}
         return Ready(identity, pipelines.corpus.plan_splits(listing, recipe.corpus), places)
 
     stages = (pipelines.tokenize.TOKENIZER_STAGE, pipelines.tokenize.STAGE)

@@ -28,6 +28,7 @@ import pipelines.clean
 import pipelines.harmful
 import pipelines.language
 import pipelines.rules
+import pipelines.sources
 from pipelines.annotate import annotator_versions
 from pipelines.settings import WEIGHTS, WORD_LIST
 from pipelines.spared import spare
@@ -73,7 +74,12 @@ def file_digest(path: str) -> str:
 
 def engines(settings: Corpus) -> dict[str, str]:
     """Versions of all that decides the output beside our own code."""
-    found = {"pyarrow": version("pyarrow"), **pipelines.clean.engines(), **pipelines.rules.engines()}
+    found = {
+        "pyarrow": version("pyarrow"),
+        **pipelines.clean.engines(),
+        **pipelines.rules.engines(),
+        **pipelines.sources.engines(settings.sources),
+    }
     if any(source.lang is None for source in settings.sources):
         found |= pipelines.language.engines()
     if settings.harmful is not None and settings.harmful.own_lists:

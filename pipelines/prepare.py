@@ -153,17 +153,15 @@ def read_batches(
         name = piece["source"]
         source = job.sources[name]
         file = open_piece(piece, source, job.roots[name])
-        encoding = "utf-8" if source.format == "jsonl" else file.encoding
-        if piece["start"] == 0:
-            json_in_utf8 = source.format == "jsonl" and source.encoding is None and len(file.newline) == 1
-            encodings.setdefault(name, Counter())["utf-8" if json_in_utf8 else file.encoding] += 1
         records = owned = 0
         for record in read_records(file, source, job.settings.clean.max_document_bytes):
-            rows.append((seq, file.uri, encoding, record))
+            rows.append((seq, record.uri(file.uri), record.encoding or file.raw_encoding, record))
             seq, records, owned, size = seq + 1, records + 1, owned + record.size, size + len(record.raw)
             if size >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
                 yield _raw_batch(rows, name)
                 rows, size = [], 0
+        if file.encodings:
+            encodings.setdefault(name, Counter()).update(file.encodings)
         ledgers[name] += Ledger(records_read=records, bytes_read=file.owned, bytes_framing=file.owned - owned)
     if rows:
         yield _raw_batch(rows, name)
@@ -171,7 +169,7 @@ def read_batches(
 
 def _raw_batch(rows: list[tuple[Any, ...]], source: str) -> pa.RecordBatch:
     seqs, uris, encodings, records = zip(*rows, strict=True)
-    offsets, sizes, digests, raws, extras, faults = zip(*records, strict=True)
+    offsets, sizes, digests, raws, extras, faults, _, _ = zip(*records, strict=True)
     columns = {
         "seq": seqs,
         "doc_id": doc_ids(source, uris, offsets, digests),

@@ -2,7 +2,7 @@
 a unit of input work: *pieces* that follow each other in that order, each a file or a byte range of one.
 
 Both are pure functions of the files and of what the recipe says, never of workers or of the order in which a file
-system lists its folders. A *stat cache* remembers digests by (path, size, modification time), so that a second plan
+system lists its folders. A *stat cache* remembers digests by (path or URL, size, time of change or tag), so that a second plan
 over the same files reads none of them.
 """
 
@@ -21,14 +21,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pipelines.places import Place, is_packed, is_url, place_of, root_folder
+from pipelines.remote import find_remote
 from schemas.errors import RequestError
 from schemas.files import replace
-from schemas.fingerprint import canonical_json, digest_file, digest_json, read_json
+from schemas.fingerprint import canonical_json, digest_json, read_json
 from schemas.recipe import Corpus, Source
 
-COMPRESSED = (".gz", ".zst")
 _INFLATION = 4
 """Bytes of text for a byte of compressed input."""
+_CUT = ("jsonl", "tsv", "parquet", "arrow", "mediawiki")
+"""Formats, beside lines of text, whose files can be read from the middle."""
 _UNSETTLED = 2_000_000_000
 """Nanoseconds: a file changed this recently could change again without a new modification time, so it isn't cached."""
 
@@ -69,20 +72,19 @@ def list_inputs(settings: Corpus, roots: Mapping[str, str], stat_cache: Path | N
 
     Raises `InputError` for a source whose path is missing, can't be listed, or holds no file that the recipe includes.
     """
-    found = [(source, Path(roots[source.name]), _find(source, roots[source.name])) for source in settings.sources]
+    found = [(source, roots[source.name], _find(source, roots[source.name])) for source in settings.sources]
     known = _StatCache(stat_cache)
     files: list[InputFile] = []
     empty: list[tuple[str, str]] = []
     unreadable: list[tuple[str, str, str]] = []
-    for source, path, entries in found:
-        folder = root_folder(path)
+    for source, root, entries in found:
         for uri, problem in sorted(entries.items()):
             try:
                 if not _is_text(uri):
                     raise OSError(errno.EILSEQ, "its name is not UTF-8")
                 if problem is not None:
                     raise OSError(errno.EIO, problem)
-                size, digest = known.digest(folder / uri)
+                size, digest = known.digest(place_of(root, uri))
             except OSError as error:
                 unreadable.append((source.name, uri.encode("utf-8", "backslashreplace").decode(), error.strerror or str(error)))
                 continue
@@ -98,14 +100,15 @@ def plan_splits(listing: Listing, settings: Corpus) -> list[dict[str, Any]]:
     """Pack the files, in canonical order, into splits of about `settings.split_bytes` bytes as stored.
 
     A split is ``{ordinal, bytes, pieces: [{source, uri, start, end, size, digest}], empty, unreadable}``; `size` and
-    `digest` are the whole file's. Uncompressed files of lines are cut where a split is full; others are never cut.
+    `digest` are the whole file's. Uncompressed files whose records can be found from anywhere are cut where a split is full;
+    others are never cut.
     Inputs that hold nothing to read stand in the first split, so that a ledger can count them.
     """
-    lines = {source.name for source in settings.sources if source.format == "jsonl" or (source.format == "txt" and source.unit == "line")}
+    cut = {source.name for source in settings.sources if source.format in _CUT or (source.format == "txt" and source.unit == "line")}
     packs: list[list[dict[str, Any]]] = [[]]
     room = settings.split_bytes
     for file in listing.files:
-        cuttable = file.source in lines and not file.uri.endswith(COMPRESSED)
+        cuttable = file.source in cut and not is_packed(file.uri)
         start = 0
         while start < file.bytes:
             left = file.bytes - start
@@ -128,24 +131,16 @@ def plan_splits(listing: Listing, settings: Corpus) -> list[dict[str, Any]]:
 
 def weighed_bytes(piece: Mapping[str, Any]) -> int:
     """Bytes of text that a piece of a split may hold, by its plan alone."""
-    return int((piece["end"] - piece["start"]) * (_INFLATION if piece["uri"].endswith(COMPRESSED) else 1))
-
-
-def root_folder(path: Path) -> Path:
-    """The folder that URIs of a source are relative to: the path itself, a file's folder, or a glob's fixed beginning."""
-    if path.is_dir():
-        return path
-    fixed = path
-    while any(glob.has_magic(part) for part in fixed.parts) and not fixed.exists():
-        fixed = fixed.parent
-    return fixed if fixed != path else path.parent
+    return int((piece["end"] - piece["start"]) * (_INFLATION if is_packed(piece["uri"]) else 1))
 
 
 def _find(source: Source, root: str) -> dict[str, str | None]:
     """Relative POSIX path of each input of a source, and why it can't be read (None: it can)."""
-    path = Path(root)
+    path = Path(root.removeprefix("file://"))
     try:
-        if path.is_dir():
+        if is_url(root):
+            entries = find_remote(source, root)
+        elif path.is_dir():
             os.listdir(path)
             entries = dict(_below(path, source))
         elif path.exists():
@@ -157,7 +152,7 @@ def _find(source: Source, root: str) -> dict[str, str | None]:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), root)
     except OSError as error:
         raise InputError(
-            f"source {source.name!r}: {root}: {error.strerror} (seen from {os.getcwd()}). "
+            f"source {source.name!r}: {root}: {error.strerror or error} (seen from {os.getcwd()}). "
             "Correct corpus.sources[].path in the recipe, or put the data there"
         ) from error
     if not entries:
@@ -220,7 +215,7 @@ def _is_text(name: str) -> bool:
 
 
 class _StatCache:
-    """Digests by absolute path, size and modification time; without a path it remembers nothing."""
+    """Digests by absolute path or URL, size and time of change or server's tag; without a path it remembers nothing."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -230,16 +225,20 @@ class _StatCache:
                 self._before = read_json(path)
         self._now: dict[str, list[Any]] = {}
 
-    def digest(self, path: Path) -> tuple[int, str]:
+    def digest(self, place: Place) -> tuple[int, str]:
         """Size in bytes and xxh3-128 in hex. Raises `OSError`."""
-        status = path.stat()
-        key, stamp = os.fsencode(path.absolute()).decode("utf-8", "backslashreplace"), [status.st_size, status.st_mtime_ns]
+        stamp = place.stamp()
+        if stamp is None:
+            return place.measured()
+        key = place.files.unstrip_protocol(place.path) if place.is_remote else os.path.abspath(place.name)
+        key = os.fsencode(key).decode("utf-8", "backslashreplace")
         entry = self._before.get(key)
         if entry is None or entry[:2] != stamp:
-            entry = [*stamp, digest_file(path)]
-        if time.time_ns() - status.st_mtime_ns > _UNSETTLED:
+            size, digest = place.measured()
+            entry = [size, stamp[1], digest]
+        if place.is_remote or time.time_ns() - stamp[1] > _UNSETTLED:
             self._now[key] = entry
-        return status.st_size, entry[2]
+        return entry[0], entry[2]
 
     def save(self) -> None:
         """Keep what other runs noted, too: one cache serves all recipes of a store."""

@@ -27,6 +27,7 @@ from pipelines.encode import AnyEncoder, NotLossless, open_encoder
 from pipelines.origin import doc_ids
 from pipelines.prepare import inputs_ledger
 from pipelines.sources import Record, open_piece, read_records
+from pipelines.sources import engines as source_engines
 from pipelines.spared import spare
 from pipelines.stages import BATCH_BYTES, BATCH_ROWS
 from pipelines.tokens import checks_of, encode_batch, tell_checks, trusting
@@ -52,9 +53,9 @@ _MAX_RECORD_BYTES = 1 << 30
 """A longer record is rejected as `too_long`: an offset in a document has 32 bits."""
 
 
-def engines() -> dict[str, str]:
+def engines(source: Source) -> dict[str, str]:
     """Versions of what decides the tokens, for fingerprints: ids are the reference's, whatever computes them."""
-    return {"tokenizers": version("tokenizers"), "pyarrow": version("pyarrow")}
+    return {"tokenizers": version("tokenizers"), "pyarrow": version("pyarrow"), **source_engines([source])}
 
 
 def run(draft: Draft, workers: int = 1) -> None:
@@ -138,8 +139,8 @@ class _Shards:
             size = read = owned = 0
             for record in read_records(file, self._work.source, _MAX_RECORD_BYTES):
                 read, owned = read + 1, owned + record.size
-                if not record.fault and self._work.source.format != "jsonl":  # whose text is UTF-8 by now
-                    record = _as_utf8(record, file.encoding)
+                if not record.fault and not file.gives_utf8:
+                    record = _as_utf8(record, record.encoding or file.encoding)
                 if record.fault:
                     self._reject(file.uri, record)
                     continue
@@ -153,9 +154,9 @@ class _Shards:
             self.ledger += Ledger(records_read=read, bytes_read=file.owned, bytes_framing=file.owned - owned)
 
     def _encoded(self, uri: str, records: list[Record]) -> pa.RecordBatch:
-        name, n = self._work.source.name, len(records)
+        name, n, uris = self._work.source.name, len(records), [record.uri(uri) for record in records]
         offsets, sizes, digests, raws = zip(*(record[:4] for record in records), strict=True)
-        ids = pa.array(doc_ids(name, [uri] * n, offsets, digests), pa.binary(16))
+        ids = pa.array(doc_ids(name, uris, offsets, digests), pa.binary(16))
         documents = {
             "doc_id": ids,
             "source": pa.array([name] * n, pa.string()),
@@ -172,13 +173,14 @@ class _Shards:
         if "uncovered" in self._totals:
             self._totals["uncovered"] += int(uncovered.sum())
         self.ledger += Ledger(records_kept=n, bytes_kept=sum(sizes))
-        columns = [ids, documents["source"], pa.array([uri] * n, pa.string()), pa.array(offsets, pa.int64()), pa.array(sizes, pa.int64())]
+        columns = [ids, documents["source"], pa.array(uris, pa.string()), pa.array(offsets, pa.int64()), pa.array(sizes, pa.int64())]
         self.places.append(pa.RecordBatch.from_arrays(columns, schema=PLACES))
         return encoded
 
     def _reject(self, uri: str, record: Record) -> None:
         assert record.fault is not None
         reason, detail = record.fault
+        uri = record.uri(uri)
         (doc_id,) = doc_ids(self._work.source.name, [uri], [record.offset], [record.digest])
         place = {"doc_id": doc_id, "source": self._work.source.name, "uri": uri, "record": record.offset, "record_bytes": record.size}
         self.rejects.append({**place, "stage": "read", "reason": reason, "detail": detail, "text": None})

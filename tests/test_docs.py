@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer.main
 
 from flows.cli import app
-from schemas.recipe import Recipe
+from schemas.recipe import Recipe, Source
 from schemas.recipe_file import load_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,15 @@ def test_the_first_recipe_is_whole(tmp_path: Path) -> None:
     loaded = load_recipe(tmp_path / "mine.yaml")
     assert [source.name for source in loaded.corpus.sources] == ["books", "reviews"]
     assert loaded.pretrain is None
+
+
+def test_the_recipe_of_all_formats_has_them_all(tmp_path: Path) -> None:
+    (recipe,) = blocks("docs/sources.md", "yaml")
+    (tmp_path / "mine.yaml").write_text(recipe, encoding="utf-8")
+    found = {source.format for source in load_recipe(tmp_path / "mine.yaml").corpus.sources}
+    assert found == set(get_args(Source.model_fields["format"].annotation))
+    text = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    assert found == set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) - {"format"}
 
 
 def test_the_first_recipe_grows_into_a_model(tmp_path: Path) -> None:

@@ -15,11 +15,15 @@ app = typer.Typer()
 
 @app.command(epilog="Example: gristmill tokenize texts/*.jsonl --tokenizer demo --name mine")
 def tokenize(
-    path: Annotated[str, typer.Argument(help="File, folder or (quoted) glob of files, .gz and .zst too.", metavar="PATH")],
+    path: Annotated[
+        str, typer.Argument(help="File, folder, (quoted) glob or URL of files, compressed or in archives too.", metavar="PATH")
+    ],
     tokenizer: Annotated[str, typer.Option(help="A tokenizer.json, or NAME[@version] of a tokenizer in the store.")],
     name: Annotated[str, typer.Option(help="Name of the tokens artifact.")],
-    format: Annotated[str, typer.Option(help="jsonl, txt or tree (source code).")] = "jsonl",
-    text_field: Annotated[str, typer.Option(help="The JSON key that holds the text.")] = "text",
+    format: Annotated[
+        str, typer.Option(help="jsonl, txt, csv, tsv, parquet, arrow, html, warc, mediawiki, epub or tree (source code).")
+    ] = "jsonl",
+    text_field: Annotated[str, typer.Option(help="The JSON key or the column that holds the text.")] = "text",
     lang: Annotated[str, typer.Option(help="Language of all documents; und: not declared.")] = "und",
     engine: Annotated[str, typer.Option(help="auto, tokenizers or gigatoken; ids are the same.")] = "auto",
     workers: Workers = 2,

@@ -17,10 +17,13 @@ HEAD_BYTES = 64 << 10
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _UTF32_BOMS = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"))
 
-_LEGACY = ("gb18030", "big5", "cp932", "euc_jp", "euc_kr", "cp1252", "cp1250", "cp1251", "koi8_r", "utf_16_le", "utf_16_be")
-"""Encodings that detection chooses from; on Chinese reviews it is right from 100 bytes on."""
+_LEGACY = (
+    "gb18030", "big5", "cp950", "cp932", "euc_jp", "euc_kr", "cp949", "cp1252", "cp1250", "cp1251", "koi8_r", "utf_16_le", "utf_16_be",
+)  # fmt: skip
+"""Encodings that detection chooses from; on Chinese reviews it is right from 100 bytes on. GB18030 takes nearly everything: without
+the supersets that Windows writes for Big5 and EUC-KR, one of their characters turns a whole file into it."""
 
-_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "utf-8-sig": "utf-8", "ascii": "utf-8"}
+_SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "utf-8-sig": "utf-8", "ascii": "utf-8", "euc_kr": "cp949"}
 """Text in the left encoding reads the same in the right one, and files called by the left name often need the right."""
 
 _QUOTES_OF_1252 = frozenset(b"\x85\x91\x92\x93\x94\x96\x97")
@@ -107,7 +110,8 @@ def _legacy(head: bytes) -> str:
     whole = next((head[: len(head) - cut] for cut in range(4) if _strictly(head[: len(head) - cut], "gb18030")), head)
     best = from_bytes(whole, cp_isolation=list(_LEGACY), enable_fallback=False).best()
     if best is not None:
-        return codecs.lookup(best.encoding).name
+        found = codecs.lookup(best.encoding).name
+        return _SUPERSETS.get(found, found)
     return next((name for name in _LEGACY if _valid(head, name)), "utf-8")
 
 

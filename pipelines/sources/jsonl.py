@@ -12,7 +12,7 @@ import orjson
 from pipelines.clean.decode import Undecodable, decode
 from pipelines.sources.lines import read_lines
 from pipelines.sources.records import Record
-from pipelines.sources.streams import StoredFile
+from pipelines.sources.streams import Stream
 from pipelines.sources.txt import is_blank
 from schemas.recipe import Source
 
@@ -27,21 +27,17 @@ _JSON_TYPES = {
 }
 
 
-def read(file: StoredFile, source: Source, limit: int) -> Iterator[Record]:
-    """One record a line; a line without a text has a fault: `undecodable`, `invalid_json` or `missing_text`.
-
-    JSON is UTF-8 (RFC 8259) unless the source declares an encoding or the file's bytes are wider units.
-    """
-    encoding = "utf-8" if source.encoding is None and len(file.newline) == 1 else file.encoding
-    text_field, narrow = source.text_field, len(file.newline) == 1
+def read(file: Stream, source: Source, limit: int) -> Iterator[Record]:
+    """One record a line; a line without a text has a fault: `undecodable`, `invalid_json` or `missing_text`."""
+    wanted, narrow = source.extra_fields, len(file.newline) == 1
     for line in read_lines(file, limit):
         if line.fault:
             yield line
         elif line.raw.strip() if narrow else not is_blank(line.raw, file):
-            yield _parsed(line, encoding, text_field)
+            yield _parsed(line, file.encoding, source.text_field, wanted)
 
 
-def _parsed(line: Record, encoding: str, text_field: str) -> Record:
+def _parsed(line: Record, encoding: str, text_field: str, wanted: tuple[str, ...] | None) -> Record:
     try:
         value = orjson.loads(line.raw if encoding == "utf-8" else decode(line.raw, encoding))
     except orjson.JSONDecodeError as error:
@@ -55,6 +51,8 @@ def _parsed(line: Record, encoding: str, text_field: str) -> Record:
     if not isinstance(value, dict):
         return line._replace(fault=("invalid_json", f"{_JSON_TYPES[type(value)]}, not an object"))
     text = value.pop(text_field, None)
+    if wanted is not None:
+        value = {key: value[key] for key in wanted if key in value}
     try:
         extra = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode() if value else None
     except TypeError as error:  # nested deeper than it writes; it reads deeper

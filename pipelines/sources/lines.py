@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import xxhash
 
 from pipelines.sources.records import Gathering, Record
-from pipelines.sources.streams import BadStream, StoredFile
+from pipelines.sources.streams import BadStream, Stream
 
 
-def read_lines(file: StoredFile, limit: int) -> Iterator[Record]:
+def read_lines(file: Stream, limit: int) -> Iterator[Record]:
     """The lines that start in the file's range, blank ones included (as records of size 0, which own nothing).
 
     All bytes of the range's lines are counted in `file.owned`. If a compressed stream ends badly, the last record is
@@ -79,7 +79,7 @@ def _pieces(blocks: Iterator[bytes], newline: bytes) -> Iterator[tuple[bytes, bo
             block = rest + block
             whole = len(block) - len(block) % width
             block, rest = block[:whole], block[whole:]
-        parts = block.split(b"\n") if width == 1 else _split_units(block, newline)
+        parts = block.split(b"\n") if width == 1 else split_units(block, newline)
         for part in parts[:-1]:
             yield part, True
         if parts[-1]:
@@ -88,7 +88,7 @@ def _pieces(blocks: Iterator[bytes], newline: bytes) -> Iterator[tuple[bytes, bo
         yield rest, False
 
 
-def _split_units(block: bytes, newline: bytes) -> list[bytes]:
+def split_units(block: bytes, newline: bytes) -> list[bytes]:
     """Split at line ends that lie on the boundary of a code unit: in UTF-16, 0A 00 also stands inside U+0A00 U+000A."""
     width = len(newline)
     parts, start, found = [], 0, block.find(newline)

@@ -25,6 +25,14 @@ class Record(NamedTuple):
     """Canonical JSON of what else the record carries."""
     fault: tuple[str, str] | None = None
     """Reason and detail, if there is no text to go on with."""
+    member: str | None = None
+    """Name of the member of an archive that it comes from."""
+    encoding: str | None = None
+    """Encoding of `raw`; None: the file's."""
+
+    def uri(self, of_file: str) -> str:
+        """What it comes from: a file, or a member of one."""
+        return of_file if self.member is None else f"{of_file}!/{self.member}"
 
 
 def too_long(offset: int, size: int, digest: bytes, limit: int) -> Record:

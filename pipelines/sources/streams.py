@@ -1,191 +1,252 @@
-"""The model: a *stored file* is what lies on disk; its *decoded stream* is that, decompressed. Offsets of records are
-offsets in the decoded stream, in bytes before any character decoding, so that a range can be read again exactly.
+"""The model: a *stored file* is what lies at a place; its *decoded stream* is that, decompressed. A *member* is one file of
+an archive, with a decoded stream of its own. Offsets of records are offsets in the decoded stream, in bytes before any
+character decoding, so that a range can be read again exactly.
 
-A compressed stream that ends badly gives all the bytes before the damage, then raises `BadStream`. The stored bytes
-are digested while they are read: a file that isn't the one that was planned raises `InputChanged`.
+A stream that ends badly gives all the bytes before the damage, then raises `BadStream`. The stored bytes are digested
+while they are read: a file that isn't the one that was planned raises `InputChanged`.
 """
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Mapping
+import tempfile
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import xxhash
 import zstandard
 
 from pipelines.clean.decode import HEAD_BYTES, detect_encoding
-from schemas.fingerprint import digest_file
+from pipelines.places import Place, allows_seeking
+from pipelines.sources.compression import BadStream, Item, decompressed, is_compressed
 
-BLOCK = 1 << 18
-_GROWTH = 16 * BLOCK
-"""Most bytes that one step of gzip may give: a bomb is met in pieces."""
-_ZSTD_STEP = 1 << 10
-"""Compressed bytes for one step of zstd, whose output can't be bounded otherwise: four bytes can stand for 128 KiB."""
-
-
-class BadStream(Exception):
-    """A compressed stream ended badly, after `reason`: `truncated_input` or `corrupt_input`."""
-
-    def __init__(self, reason: str, detail: str, block: int | None = None) -> None:
-        super().__init__(detail)
-        self.reason, self.detail = reason, detail
-        self.block = block
-        """Number of the stored block in which damage was met; None: the stream merely ends too early."""
+__all__ = ["BadStream", "Characters", "InputChanged", "Member", "StoredFile", "Stream", "stated_bytes"]
 
 
 class InputChanged(Exception):
     """A file is not what it was when the splits were planned; the message names it."""
 
 
-class StoredFile:
-    """A piece of a split, open for reading. `encoding` and `start` (of the text, after a byte order mark) are known at once."""
+class Characters(NamedTuple):
+    """What a format and a source say of the characters of a file."""
 
-    def __init__(self, path: Path, piece: Mapping[str, Any], declared: str | None) -> None:
+    declared: str | None
+    """The recipe's encoding."""
+    text: bool = True
+    """Whether the file is text, in an encoding that is to be found; else a format knows better."""
+    unicode: bool = False
+    """Whether it is UTF-8 unless something else is declared or its code units are wider, as JSON is (RFC 8259)."""
+    as_utf8: bool = False
+    """Whether the format hands on UTF-8, whatever it reads."""
+
+
+class Stream(ABC):
+    """What a format reads: a range of a stored file, or a member of an archive."""
+
+    encoding: str
+    """Python codec name of the text; its byte order is known."""
+    start = 0
+    """Where the range starts, behind a byte order mark."""
+    end: int | None = None
+    """Where the range ends in an uncompressed file; None: with the stream."""
+    cut_before = False
+    """Whether the range starts inside the file."""
+    owned = 0
+    """Bytes of the decoded stream that belong to this range, as far as they were read."""
+
+    def __init__(self, uri: str, path: str, characters: Characters) -> None:
+        self.uri = uri
         self.path = path
-        self.uri: str = piece["uri"]
-        self.start: int = piece["start"]
-        self.end: int | None = piece["end"] if piece["end"] < piece["size"] else None
-        """Where the range ends in an uncompressed file; None: with the stream."""
-        self.owned = 0
-        """Bytes of the decoded stream that belong to this piece, as far as they were read."""
-        self._digest: str = piece["digest"]
-        self.cut_before = self.start > 0
-        self._cut = self.cut_before or self.end is not None
-        if not path.is_file() or path.stat().st_size != piece["size"]:
-            raise self._changed()
-        if self._cut and not self.cut_before and digest_file(path) != self._digest:
-            raise self._changed()  # ranges can't tell by themselves: the first one answers for all
-        head = self._head()
-        self.encoding = detect_encoding(head, declared)
-        """Python codec name; its byte order is known."""
-        mark = "\ufeff".encode(self.encoding, "ignore")
-        if not self.cut_before and mark and head.startswith(mark):
-            self.start = self.owned = len(mark)
+        """Its name in the folder or the archive that holds it."""
+        self.encodings: Counter[str] = Counter()
+        """Files, or parts of them with an encoding of their own, that begin here, by the encoding they were read in."""
+        self.gives_utf8 = characters.as_utf8
+        """Whether raw bytes of its records are known to be UTF-8."""
+
+    @property
+    def raw_encoding(self) -> str:
+        """The encoding of the raw bytes of records."""
+        return "utf-8" if self.gives_utf8 else self.encoding
 
     @property
     def newline(self) -> bytes:
         """A line end in the file's encoding; its length is the width of a code unit."""
         return "\n".encode(self.encoding)
 
+    @abstractmethod
+    def head(self) -> bytes:
+        """The first `HEAD_BYTES` of the decoded stream of the whole file."""
+
+    @abstractmethod
+    def items(self, start: int) -> Iterator[Item]:
+        """The decoded stream from offset `start` on, and damage in its place. Raises `InputChanged` at the end."""
+
     def blocks(self, start: int) -> Iterator[bytes]:
         """The decoded stream from offset `start` to its end. Raises `BadStream` at damage, `InputChanged` at the end."""
+        items = self.items(start)
+        for item in items:
+            if isinstance(item, BadStream):
+                for _ in items:  # whether it is damaged, or not the file that was planned, shows at its end
+                    pass
+                raise item
+            yield item
+
+    @contextmanager
+    def seekable(self) -> Iterator[BinaryIO]:
+        """The decoded stream as a file to read from anywhere, unpacked to disk if need be. Raises `BadStream`."""
+        with tempfile.TemporaryFile() as file:
+            for block in self.blocks(0):
+                file.write(block)
+            file.seek(0)
+            yield cast(BinaryIO, file)
+
+    def owns(self, number: int, of: int) -> bool:
+        """Whether the range owns a part of a file that has `of` parts in all: each lies where it would if all had one size."""
+        return True
+
+    def _find_encoding(self, characters: Characters) -> None:
+        if not characters.text:
+            self.encoding = "utf-8"
+            return
+        head = self.head()
+        self.encoding = detect_encoding(head, characters.declared)
+        if characters.unicode and characters.declared is None and len(self.newline) == 1:
+            self.encoding = "utf-8"
+        if not self.cut_before:
+            self.encodings[self.encoding] += 1
+            mark = "\ufeff".encode(self.encoding, "ignore")
+            if mark and head.startswith(mark):
+                self.start = self.owned = len(mark)
+
+
+class StoredFile(Stream):
+    """A piece of a split, open for reading."""
+
+    def __init__(self, place: Place, piece: Mapping[str, Any], characters: Characters) -> None:
+        super().__init__(piece["uri"], piece["uri"], characters)
+        self._place = place
+        self.start = piece["start"]
+        self.size: int = piece["size"]
+        """Bytes as stored, of the whole file."""
+        self.end = piece["end"] if piece["end"] < piece["size"] else None
+        self._digest: str = piece["digest"]
+        self.cut_before = self.start > 0
+        self._cut = self.cut_before or self.end is not None
+        try:
+            size = place.size()
+        except FileNotFoundError:
+            raise self._changed() from None
+        if size != self.size and not (size is None and place.is_remote):
+            raise self._changed()
+        if self._cut and not self.cut_before:
+            self.verify()  # ranges can't tell by themselves: the first one answers for all
+        self._head: bytes | None = None
+        self._find_encoding(characters)
+
+    def head(self) -> bytes:
+        if self._head is None:
+            self._head = b""
+            for item in decompressed(self.uri, self._place.blocks()):
+                if isinstance(item, BadStream):
+                    break  # whoever reads the records meets the damage, and reports it
+                self._head += item
+                if len(self._head) >= HEAD_BYTES:
+                    break
+            self._head = self._head[:HEAD_BYTES]
+        return self._head
+
+    def items(self, start: int) -> Iterator[Item]:
         if self._cut:
-            yield from _stored(self.path, start)
+            yield from self._place.blocks(start)
             return
         hasher = xxhash.xxh3_128()
-        stored = _digested(_stored(self.path, 0), hasher)
-        try:
-            for block in _decompressed(self.path, stored):
-                start, block = max(0, start - len(block)), block[start:]
-                if block:
-                    yield block
-        except BadStream:
-            self._check(stored, hasher)
-            raise
-        self._check(stored, hasher)
-
-    def _check(self, rest: Iterator[bytes], hasher: xxhash.xxh3_128) -> None:
-        for _ in rest:  # what damage left unread is digested, too
+        stored = _digested(self._place.blocks(), hasher)
+        yield from _from(decompressed(self.uri, stored, self._place.blocks), start)
+        for _ in stored:  # what damage left unread is digested, too
             pass
         if hasher.hexdigest() != self._digest:
             raise self._changed()
 
-    def _head(self) -> bytes:
-        head = b""
-        try:
-            for block in _decompressed(self.path, _stored(self.path, 0)):
-                head += block
-                if len(head) >= HEAD_BYTES:
-                    break
-        except BadStream:
-            return head  # whoever reads the records meets the damage, and reports it
-        return head[:HEAD_BYTES]
+    @contextmanager
+    def seekable(self) -> Iterator[BinaryIO]:
+        if is_compressed(self.uri) or (self._place.is_remote and not self._cut):
+            with super().seekable() as file:
+                yield file
+            return
+        if not self._cut:
+            self.verify()
+        with self._place.open() as file:
+            if not self._place.is_remote or allows_seeking(file):
+                file.seek(0)
+                yield file
+                return
+        with super().seekable() as unpacked:
+            yield unpacked
+
+    def verify(self) -> None:
+        """Raise `InputChanged` unless what is stored is what was planned. Reads all of it."""
+        if self._place.measured()[1] != self._digest:
+            raise self._changed()
+
+    def owns(self, number: int, of: int) -> bool:
+        return self.start <= number * self.size // of < (self.size if self.end is None else self.end)
 
     def _changed(self) -> InputChanged:
-        return InputChanged(f"{self.path}: is not the file that this run planned to read (changed or removed). Run again to plan anew")
+        return InputChanged(
+            f"{self._place.name}: is not the file that this run planned to read (changed or removed). Run again to plan anew"
+        )
 
 
-def _stored(path: Path, start: int) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        file.seek(start)
-        while block := file.read(BLOCK):
-            yield block
+class Member(Stream):
+    """A file of an archive; it can be read once."""
+
+    def __init__(
+        self,
+        archive: StoredFile,
+        path: str,
+        stored: Iterator[bytes],
+        characters: Characters,
+        again: Callable[[], Iterator[bytes]] | None = None,
+    ) -> None:
+        """`stored` gives its bytes and raises `BadStream`; `again` gives them once more, if that can be done."""
+        super().__init__(f"{archive.uri}!/{path}", path, characters)
+        self._items = decompressed(path, stored, again)
+        self._seen: list[Item] = []
+        self._head = b""
+        for item in self._items:
+            self._seen.append(item)
+            if not isinstance(item, bytes):
+                break
+            self._head += item
+            if len(self._head) >= HEAD_BYTES:
+                break
+        self._head = self._head[:HEAD_BYTES]
+        self._find_encoding(characters)
+
+    def head(self) -> bytes:
+        return self._head
+
+    def items(self, start: int) -> Iterator[Item]:
+        seen, self._seen = self._seen, []
+        return _from(chain(seen, self._items), start)
+
+
+def _from(items: Iterator[Item], start: int) -> Iterator[Item]:
+    for item in items:
+        if isinstance(item, bytes):
+            start, item = max(0, start - len(item)), item[start:]
+        if isinstance(item, BadStream) or item:
+            yield item
 
 
 def _digested(blocks: Iterator[bytes], hasher: xxhash.xxh3_128) -> Iterator[bytes]:
     for block in blocks:
         hasher.update(block)
         yield block
-
-
-def _decompressed(path: Path, stored: Iterator[bytes]) -> Iterator[bytes]:
-    decompress = {".gz": _gunzip, ".zst": _unzstd}.get(path.suffix)
-    if decompress is None:
-        yield from stored
-        return
-    given = 0
-    try:
-        for block in decompress(stored):
-            given += len(block)
-            yield block
-    except BadStream as damage:
-        if damage.block is not None:
-            # A decompressor forgets what it made of a block when it meets damage in it: once more, byte by byte there.
-            for block in decompress(_in_steps(_stored(path, 0), damage.block)):
-                given, block = max(0, given - len(block)), block[given:]
-                yield block
-        raise
-
-
-def _in_steps(stored: Iterator[bytes], number: int) -> Iterator[bytes]:
-    for index, block in enumerate(stored):
-        if index < number:
-            yield block
-        else:
-            yield from (block[i : i + 1] for i in range(len(block)))
-
-
-def _gunzip(stored: Iterator[bytes]) -> Iterator[bytes]:
-    """RFC 1952: members follow each other; zero bytes after the last one are padding."""
-    member, begun = zlib.decompressobj(zlib.MAX_WBITS | 16), False
-    for number, block in enumerate(stored):
-        while block := block if begun else block.lstrip(b"\0"):
-            begun = True
-            try:
-                yield member.decompress(block, _GROWTH)
-            except zlib.error as error:
-                raise BadStream("corrupt_input", f"gzip: {error}", number) from error
-            block = member.unconsumed_tail
-            if member.eof:
-                block, begun = member.unused_data, False
-                member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    if begun:
-        while out := member.decompress(b"", _GROWTH):
-            yield out
-        if not member.eof:
-            raise BadStream("truncated_input", "gzip: the stream ends inside a member")
-
-
-def _unzstd(stored: Iterator[bytes]) -> Iterator[bytes]:
-    """RFC 8878: frames follow each other."""
-    frame, begun = zstandard.ZstdDecompressor().decompressobj(), False
-    for number, block in enumerate(stored):
-        for start in range(0, len(block), _ZSTD_STEP):
-            step = block[start : start + _ZSTD_STEP]
-            while step:
-                begun = True
-                try:
-                    yield frame.decompress(step)
-                except zstandard.ZstdError as error:
-                    raise BadStream("corrupt_input", f"zstd: {error}", number) from error
-                step = b""
-                if frame.eof:
-                    step, begun = frame.unused_data, False
-                    frame = zstandard.ZstdDecompressor().decompressobj()
-    if begun:
-        raise BadStream("truncated_input", "zstd: the stream ends inside a frame")
 
 
 def stated_bytes(path: Path) -> int | None:

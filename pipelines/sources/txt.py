@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from pipelines.sources.lines import read_lines
 from pipelines.sources.records import Gathering, Record
-from pipelines.sources.streams import BadStream, StoredFile
+from pipelines.sources.streams import BadStream, Stream
 from schemas.recipe import Source
 
 
-def read(file: StoredFile, source: Source, limit: int) -> Iterator[Record]:
+def read(file: Stream, source: Source, limit: int) -> Iterator[Record]:
     """The records of a text file by the source's unit; `limit` is the most bytes of one."""
     if source.unit == "file":
         yield from read_whole(file, limit)
@@ -20,12 +20,12 @@ def read(file: StoredFile, source: Source, limit: int) -> Iterator[Record]:
         yield from _paragraphs(file, limit)
 
 
-def is_blank(raw: bytes, file: StoredFile) -> bool:
+def is_blank(raw: bytes, file: Stream) -> bool:
     """Whether a line is white space; in UTF-16 a dagger is two bytes that are spaces in ASCII, so it is decoded there."""
     return not (raw.strip() if len(file.newline) == 1 else raw.decode(file.encoding, "replace").strip())
 
 
-def read_whole(file: StoredFile, limit: int) -> Iterator[Record]:
+def read_whole(file: Stream, limit: int) -> Iterator[Record]:
     """The whole file as one record; none if nothing is in it. Beyond `limit` bytes it is streamed past."""
     whole = Gathering(file.start, limit)
     fault = None
@@ -39,7 +39,7 @@ def read_whole(file: StoredFile, limit: int) -> Iterator[Record]:
         yield whole.record(fault)
 
 
-def _paragraphs(file: StoredFile, limit: int) -> Iterator[Record]:
+def _paragraphs(file: Stream, limit: int) -> Iterator[Record]:
     paragraph: Gathering | None = None
     for line in read_lines(file, limit):
         if not line.fault and is_blank(line.raw, file):

@@ -109,8 +109,10 @@ def test_other_formats_and_bad_options(tmp_path: Path, make: Make, tokenizer: Pa
     (row,) = rows(artifact, "tokens")
     assert Encoder(tokenizer).encode(["中文的书很好看，他说。" * 20])[0].tolist() == row["tokens"]
     assert row["lang"] == "zh"
-    with pytest.raises(RequestError, match="--format 'csv'"):
-        make(tmp_path / "store", format="csv")
+    with pytest.raises(RequestError, match="--format 'pdf'"):
+        make(tmp_path / "store", format="pdf")
+    with pytest.raises(RequestError, match="text_field is for jsonl and .*, not for txt"):
+        make(tmp_path / "store", format="txt", text_field="body")
 
 
 def test_the_same_again_is_reused_and_a_damaged_audit_tells(tmp_path: Path, make: Make) -> None:

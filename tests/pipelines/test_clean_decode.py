@@ -10,6 +10,7 @@ from pipelines.clean.decode import HEAD_BYTES
 SIMPLIFIED = "这家酒店的房间很大，服务也不错。早餐种类不多，但是味道还可以，下次还会再来的！交通方便，离地铁站只有五分钟。" * 4
 TRADITIONAL = "這家酒店的房間很大，服務也不錯。早餐種類不多，但是味道還可以，下次還會再來的！交通方便，離地鐵站只有五分鐘。" * 4
 JAPANESE = "このホテルの部屋はとても広くて、サービスも良かったです。朝食の種類は多くありませんが、味はまあまあでした。" * 4
+KOREAN = "이 호텔의 방은 매우 넓고 서비스도 좋았습니다. 아침 식사는 종류가 많지 않지만 맛은 괜찮았어요. 지하철역에서 오 분 거리입니다." * 4
 ENGLISH = "The room was large and the staff were kind. Breakfast was simple.\n" * 20
 
 
@@ -22,7 +23,13 @@ ENGLISH = "The room was large and the staff were kind. Breakfast was simple.\n" 
         (SIMPLIFIED, "gb18030", "gb18030"),
         (SIMPLIFIED, "gbk", "gb18030"),
         (TRADITIONAL, "big5", "big5"),
+        (TRADITIONAL.replace("很大", "很大，粧恒裏碁銹嫺"), "cp950", "cp950"),
         (JAPANESE, "cp932", "cp932"),
+        (JAPANESE, "shift_jis", "cp932"),
+        (JAPANESE, "euc_jp", "euc_jp"),
+        (KOREAN, "euc_kr", "cp949"),
+        (KOREAN.replace("넓고", "넓고 똠방각하 펲시콜라 쓩"), "cp949", "cp949"),
+        (KOREAN, "utf-16-be", "utf-16-be"),
         (SIMPLIFIED, "utf-16", "utf-16-le"),
         (SIMPLIFIED + "\n", "utf-16-le", "utf-16-le"),
         (ENGLISH, "utf-16-be", "utf-16-be"),

@@ -1,9 +1,10 @@
 """Formats: which records a file holds, which bytes they own, and that no cut of a file changes either."""
 
+import bz2
 import gzip
 import json
+import lzma
 from pathlib import Path
-from typing import Any
 
 import pytest
 import xxhash
@@ -11,43 +12,11 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from pipelines.clean import decode
 from pipelines.sources import InputChanged, Record, open_piece, read_records
 from pipelines.sources.streams import stated_bytes
-from schemas.recipe import Source
 from tests.pipelines.drafts import source
-
-LIMIT = 1 << 20
-
-
-def pieces(path: Path, cuts: tuple[int, ...] = ()) -> list[dict[str, Any]]:
-    data = path.read_bytes()
-    ends = [*sorted({cut for cut in cuts if 0 < cut < len(data)}), len(data)]
-    common = {"source": "s", "uri": path.name, "size": len(data), "digest": xxhash.xxh3_128_hexdigest(data)}
-    return [{**common, "start": start, "end": end} for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def read(path: Path, settings: Source, cuts: tuple[int, ...] = (), limit: int = LIMIT) -> tuple[list[Record], list[int]]:
-    """All records of a file that is cut into ranges, and how many bytes each range owns."""
-    records, owned = [], []
-    for piece in pieces(path, cuts):
-        file = open_piece(piece, settings, str(path))
-        records += list(read_records(file, settings, limit))
-        owned.append(file.owned)
-    return records, owned
-
-
-def write(folder: Path, name: str, data: bytes) -> Path:
-    path = folder / name
-    path.write_bytes(data)
-    return path
-
-
-def raws(records: list[Record]) -> list[bytes]:
-    return [record.raw for record in records]
-
-
-def faults(records: list[Record]) -> list[str | None]:
-    return [record.fault and record.fault[0] for record in records]
+from tests.pipelines.reading import LIMIT, faults, pieces, raws, read, write
 
 
 def test_a_text_file_is_one_record_without_its_mark(tmp_path: Path) -> None:
@@ -141,12 +110,14 @@ LINES = b"".join(b"line number %d of the stream\n" % n for n in range(4000))
 
 
 def compressed(suffix: str, data: bytes) -> bytes:
-    if suffix == ".zst":  # one frame after the other, so that damage in one leaves earlier blocks readable
-        return b"".join(zstandard.compress(data[i : i + 30_000]) for i in range(0, len(data), 30_000))
-    return gzip.compress(data, mtime=0)
+    if suffix == ".gz":
+        return gzip.compress(data, mtime=0)
+    pack = {".zst": zstandard.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[suffix]
+    # One frame or stream after the other, so that damage in one leaves earlier blocks readable.
+    return b"".join(pack(data[i : i + 30_000]) for i in range(0, len(data), 30_000))
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
 def test_compressed_files_read_as_what_is_in_them(tmp_path: Path, suffix: str) -> None:
     plain, _ = read(write(tmp_path, "a.txt", LINES), source(unit="line"))
     packed = compressed(suffix, LINES[:50_000]) + compressed(suffix, LINES[50_000:])  # members follow each other
@@ -155,7 +126,7 @@ def test_compressed_files_read_as_what_is_in_them(tmp_path: Path, suffix: str) -
 
 
 @pytest.mark.parametrize("unit", ["file", "line", "paragraph"])
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
 def test_of_a_truncated_stream_what_came_before_is_kept(tmp_path: Path, suffix: str, unit: str) -> None:
     packed = compressed(suffix, LINES)
     records, owned = read(write(tmp_path, "a.txt" + suffix, packed[: len(packed) * 2 // 3]), source(unit=unit))
@@ -165,7 +136,7 @@ def test_of_a_truncated_stream_what_came_before_is_kept(tmp_path: Path, suffix: 
     assert (len(records) > 1000) == (unit == "line")
 
 
-@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+@pytest.mark.parametrize("suffix", [".gz", ".zst", ".bz2", ".xz"])
 def test_of_a_corrupt_stream_what_came_before_is_kept(tmp_path: Path, suffix: str) -> None:
     packed = bytearray(compressed(suffix, LINES[:60_000]) + compressed(suffix, LINES[60_000:]))
     middle = len(compressed(suffix, LINES[:60_000]))
@@ -242,3 +213,41 @@ def test_compressed_files_say_how_much_they_hold(tmp_path: Path) -> None:
     (tmp_path / "plain.txt").write_bytes(text)
     found = {path.name: stated_bytes(path) for path in tmp_path.iterdir()}
     assert found == {"a.gz": len(text), "a.zst": len(text), "cut.gz": None, "no.zst": None, "plain.txt": None}
+
+
+def test_the_keys_of_a_source_fit_its_format() -> None:
+    for keys in ({"columns": ["a"]}, {"delimiter": ";", "format": "tsv"}, {"namespaces": [1]}, {"generated": "keep"}, {"main_text": "all"}):
+        with pytest.raises(ValueError, match=r"is for .*, not for"):
+            source(**keys)
+    with pytest.raises(ValueError, match="unit is for txt, not for jsonl"):
+        source(format="jsonl", unit="line")
+
+
+def test_keys_that_came_later_are_told_where_they_say_something() -> None:
+    later = {"extra_fields", "columns", "delimiter", "main_text", "namespaces", "generated", "members"}
+    assert later.isdisjoint(source(format="jsonl").model_dump())
+    assert later & source(format="tree").model_dump().keys() == {"generated"}
+    assert later & source(format="csv", delimiter=";").model_dump().keys() == {"delimiter"}
+
+
+ENCODED = {
+    "gb18030": "磨坊里的水车昼夜不停，麦子进去，面粉出来。㐀𠀀",
+    "gbk": "磨坊里的水车昼夜不停，麦子进去，面粉出来。",
+    "big5": "磨坊裡的水車晝夜不停，麥子進去，麵粉出來。",
+    "shift_jis": "水車小屋では、昼も夜も水車が回っている。",
+    "euc_jp": "水車小屋では、昼も夜も水車が回っている。",
+    "euc_kr": "방앗간에서는 밤낮으로 물레방아가 돌고 있습니다.",
+    "utf-16": "磨坊 mill 방앗간 水車小屋",
+    "utf-16-be": "磨坊 mill 방앗간 水車小屋",
+    "utf-8-sig": "磨坊 mill 방앗간 水車小屋",
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+@pytest.mark.parametrize("declared", [True, False])
+def test_text_in_any_encoding_is_read_right(tmp_path: Path, encoding: str, declared: bool) -> None:
+    lines = [f"{ENCODED[encoding]} {n}" for n in range(40)]
+    path = write(tmp_path, "a.txt.xz", lzma.compress("\n".join(lines).encode(encoding)))
+    settings = source(unit="line", encoding=encoding if declared else None)
+    file = open_piece(pieces(path)[0], settings, str(path))
+    assert [decode(record.raw, file.raw_encoding) for record in read_records(file, settings, LIMIT)] == lines
