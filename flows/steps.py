@@ -70,9 +70,10 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
         "documents",
         pipelines.corpus.STEP_VERSION,
         pipelines.corpus.identity_settings(corpus),
-        {"sources": listing.digest},
+        {"sources": listing.digest, **pipelines.corpus.evaluation_digests(corpus)},
         pipelines.corpus.engines(corpus),
     )
+    roots |= pipelines.corpus.evaluation_files(corpus)
     return Ready(identity, splits, {name: os.path.abspath(path) for name, path in roots.items()})
 
 

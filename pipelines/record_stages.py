@@ -1,12 +1,16 @@
 """The model: the *record stages* take one record at a time, batch by batch, from raw bytes to a document that is ready to
 be compared with others:
 
-    read       what the format found wrong goes
-    decode     bytes to characters, strictly
-    clean      repair; what is empty then goes
-    language   the source's, or identified
-    rules      measure signals, judge by them
-    subset     origin group, train or held out
+    read           what the format found wrong goes
+    decode         bytes to characters, strictly
+    clean          repair; what is empty then goes
+    language       the source's, or identified
+    decontaminate  what holds items of evaluation sets goes, or they are cut out of it
+    rules          measure signals, judge by them
+    subset         origin group, train or held out
+
+Evaluation items are looked for in clean text, since that is what would be trained on, and before all that compares and judges:
+rules and deduplication then see the text that stays, and a document that goes drops none of its duplicates along.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ import pyarrow as pa
 
 from pipelines.clean.decode import Undecodable, decode
 from pipelines.clean.text import clean_text
+from pipelines.contamination.index import Index
+from pipelines.contamination.stage import STAGE, decontaminate
 from pipelines.dedup.runs import text_digests
 from pipelines.language import identify
 from pipelines.origin import origin_groups, subset_of
@@ -28,13 +34,21 @@ from pipelines.stages import PREPARED, Sifted, Stage, Verdict, guarded, sift, wi
 from schemas.recipe import Corpus, Source
 
 
-def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Iterator[Sifted]:
-    """All stages over one batch. What is kept comes out in order, of schema PREPARED (an empty batch may be of another)."""
+def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: Index | None) -> Iterator[Sifted]:
+    """All stages over one batch. What is kept comes out in order, of schema PREPARED (an empty batch may be of another).
+
+    `index` is that of the evaluation sets, if the recipe has any.
+    """
+    searched: tuple[tuple[str, Stage], ...] = ()
+    if index is not None and settings.decontaminate is not None:
+        stage = partial(decontaminate, index=index, settings=settings.decontaminate, keep_raw=settings.keep_raw)
+        searched = ((STAGE, stage),)
     stages: tuple[tuple[str, Stage], ...] = (
         ("read", partial(_read, settings=settings)),
         ("decode", partial(_decode, settings=settings)),
         ("clean", partial(_clean, settings=settings)),
         ("language", partial(_language, source=source)),
+        *searched,
         ("rules", partial(_rules, settings=settings)),
         ("subset", partial(_subset, source=source, settings=settings)),
     )

@@ -18,7 +18,7 @@ Codes = npt.NDArray[np.uint32]
 """Code points."""
 
 APART, JOINED, ALONE = range(3)
-"""How a character stands: it parts units, it makes a unit with its neighbours, it is one by itself. (Arithmetic below relies on 0, 1, 2.)"""
+"""How a character stands: it parts units, it makes a unit with its neighbours, it is one by itself. (`find_units` compares them.)"""
 
 _UNSPACED = (
     (0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x1950, 0x19DF), (0x1A20, 0x1AAF), (0x1B00, 0x1B7F),

@@ -90,17 +90,17 @@ def _texts(value: Any, keys: list[str], id_field: str, name: str | None, place: 
             name = str(own)[:_LONGEST_ID]
         inner = f"{place}.{keys[0]}".lstrip(".")
         if keys[0] not in value:
-            raise RequestError(
-                f"{where}: has no key {inner!r}; there is {_some(value)}. Correct corpus.decontaminate.sets[].fields ({field!r}) or the file"
-            )
+            raise RequestError(f"{where}: has no key {inner!r}; there is {_some(value)}. {_correct(field)}")
         yield from _texts(value[keys[0]], keys[1:], id_field, name, inner, where, field)
     elif value is None or (isinstance(value, str) and not keys):
         yield name, place, value
     else:
         wanted = "an object" if keys else "text"
-        raise RequestError(
-            f"{where}: key {place or field!r} holds {_kind(value)}, not {wanted}. Correct corpus.decontaminate.sets[].fields ({field!r}) or the file"
-        )
+        raise RequestError(f"{where}: key {place or field!r} holds {_kind(value)}, not {wanted}. {_correct(field)}")
+
+
+def _correct(field: str) -> str:
+    return f"Correct corpus.decontaminate.sets[].fields ({field!r}) or the file"
 
 
 def _rows(chosen: EvaluationSet, path: Path, file: io.BufferedReader, memory: int) -> Iterator[Row]:
@@ -118,7 +118,7 @@ def _text_lines(path: Path, file: io.BufferedReader) -> Iterator[Row]:
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
         except UnicodeDecodeError as error:
-            raise RequestError(f"{path}: row {number}: is not UTF-8 ({error.reason} at byte {error.start}). Write the file in UTF-8") from error
+            raise RequestError(f"{path}: row {number}: is not UTF-8 (at byte {error.start}). Write the file in UTF-8") from error
         if text:
             yield number, text
 

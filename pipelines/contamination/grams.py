@@ -75,7 +75,7 @@ class Windows(NamedTuple):
 class Grams:
     """Finds the grams of folded texts that stand one behind the other, parted."""
 
-    def __init__(self, codes: Codes, text_ends: Ints, weights: Weights) -> None:
+    def __init__(self, codes: Codes | npt.NDArray[np.uint8], text_ends: Ints, weights: Weights) -> None:
         """`codes` of all texts, in bytes if they are ASCII; `text_ends`: where each text ends among them."""
         packed = np.take(_packed(), codes, mode="clip")  # clip: nothing to check, so it is faster
         kinds = packed.view(np.uint8)[7::8]

@@ -29,8 +29,13 @@ def start(folder: Path, settings: Corpus, roots: Mapping[str, Path], workers: in
     paths = {name: str(path) for name, path in roots.items()}
     listing = corpus.list_inputs(settings, paths)
     identity = Identity(
-        "documents", corpus.STEP_VERSION, corpus.identity_settings(settings), {"sources": listing.digest}, corpus.engines(settings)
+        "documents",
+        corpus.STEP_VERSION,
+        corpus.identity_settings(settings),
+        {"sources": listing.digest, **corpus.evaluation_digests(settings)},
+        corpus.engines(settings),
     )
+    paths |= {role: str(Path(path).absolute()) for role, path in corpus.evaluation_files(settings).items()}
     draft = Draft.start(folder, "documents", "test", identity, corpus.plan_splits(listing, settings))
     draft.assign(inputs={}, roots=paths, run={"workers": workers})
     return draft
