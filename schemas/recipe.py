@@ -196,7 +196,7 @@ class Decontaminate(Section):
     sets: Annotated[tuple[EvaluationSet, ...], Field(min_length=1)]
     words: Positive = 13
     """Words of an n-gram, as in GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix C)."""
-    characters: Positive = 26
+    characters: Positive = 20
     """Characters of an n-gram where no spaces are written. In mixed text a word is a 1/`words` of one, and a character a 1/`characters`."""
     shortest: Annotated[float, Field(gt=0, le=1)] = 0.6
     """Share of an n-gram that an item must have to be looked for: one between this and a whole n-gram is matched whole."""

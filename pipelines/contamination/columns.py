@@ -19,7 +19,7 @@ TYPES = {
     "items": "<u4",
     "counts": "<u4",
     "spelled": "<u4",
-    "filter": "|b1",
+    "filter": "|u1",
 }
 """Name and type of each column of an index (`pipelines.contamination.index`)."""
 

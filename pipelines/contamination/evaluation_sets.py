@@ -161,7 +161,7 @@ def _csv_rows(path: Path, file: io.BufferedReader, chosen: EvaluationSet) -> Ite
                 raise RequestError(f"{path}: row {reader.line_num}: has other columns than the header ({_some(reader.fieldnames)})")
             yield reader.line_num, row
     except csv.Error as error:
-        raise RequestError(f"{path}: row {reader.line_num}: not valid CSV: {error}. Correct the line") from error
+        raise RequestError(f"{path}: row {reader.reader.line_num}: not valid CSV: {error}. Correct the line") from error
     except UnicodeDecodeError as error:
         raise RequestError(f"{path}: row {reader.line_num + 1} or later: is not UTF-8 ({error.reason}). Write the file in UTF-8") from error
 

@@ -3,7 +3,7 @@ gone, letter for letter so that every place can be found again. Its *units* are 
 so white space and punctuation don't count.
 
 A *gram* is a run of units that is just heavy enough: a word weighs a 1/`words`, a character that stands alone a
-1/`characters` of a *whole* gram. So English grams are 13 words, Chinese ones 26 characters, and text that mixes them needs
+1/`characters` of a *whole* gram. So English grams are 13 words, Chinese ones 20 characters, and text that mixes them needs
 no segmenter and no language. A text that is lighter than a whole gram, but no lighter than a *least* one, is compared whole.
 
 Nearly all text is clean, so the first look is a cheap one: at the *head* of a gram, as many units as the shortest of all
@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -24,14 +25,16 @@ import numpy.typing as npt
 
 from pipelines.categories import having
 from pipelines.characters import DIGIT, HAN, LETTER, MARK, classes_of
-from pipelines.span_hashes import GOLDEN, Hashes, Ints, SpanHashes, mixed
+from pipelines.contamination.head_filter import Heads
+from pipelines.span_hashes import GOLDEN, Hashes, Ints, mixed
 from pipelines.units import ALONE, APART, Codes, find_units, lower_cases, stands
 from schemas.recipe import Decontaminate
 
-Heads = npt.NDArray[np.uint32]
-
 _BASE = 0x9E3779B1
 """Of the polynomial that a head's hash is: odd, and without a pattern in its bits (a prime near 2**32 over the golden ratio)."""
+
+_BLOCK = 1 << 12
+"""Grams to work on at a time."""
 
 _INVISIBLE = 3
 """How a character stands that is not seen (format characters, Cf): as if it weren't there, beside `pipelines.units`' three ways."""
@@ -78,7 +81,7 @@ class Grams:
     def __init__(self, codes: Codes | npt.NDArray[np.uint8], text_ends: Ints, weights: Weights) -> None:
         """`codes` of all texts, in bytes if they are ASCII; `text_ends`: where each text ends among them."""
         packed = np.take(_packed(), codes, mode="clip")  # clip: nothing to check, so it is faster
-        kinds = packed.view(np.uint8)[7::8]
+        kinds = packed.view(np.uint8)[7::8].copy()  # side by side it is faster to work on
         self._places: Ints | None = None
         if (kinds == _INVISIBLE).any():
             self._places = np.flatnonzero(kinds != _INVISIBLE)
@@ -111,16 +114,22 @@ class Grams:
     def texts(self) -> tuple[Ints, Ints]:
         """Of each text, the number of its first unit, and its weight."""
         firsts = np.concatenate(([0], self.bounds[:-1]))
-        return firsts, self._weight[self.bounds] - self._weight[firsts]
+        total = np.concatenate(([0], np.cumsum(self._weights_of(np.arange(self.units)))))
+        return firsts, total[self.bounds] - total[firsts]
 
     def windows(self, firsts: Ints, weight: int) -> Windows:
         """The shortest run of at least this weight from each of these units on; none where the text ends before."""
-        behind = np.searchsorted(self._weight, self._weight[firsts] + weight)
+        behind = firsts + 1
+        for block, runs in self._runs(firsts):
+            behind[block] += np.count_nonzero(np.cumsum(self._weights_of(runs), axis=1) < weight, axis=1)
         inside = behind <= self.bounds[np.searchsorted(self.bounds, firsts, side="right")]
         return Windows(firsts[inside], behind[inside])
 
     def keys(self, windows: Windows) -> Hashes:
-        return gram_keys(self._spans, windows)
+        found = np.empty(windows.firsts.size, np.uint64)
+        for block, runs in self._runs(windows.firsts):
+            found[block] = gram_keys(self._units[runs], (windows.behind - windows.firsts)[block])
+        return found
 
     def places(self, windows: Windows) -> tuple[Ints, Ints]:
         """Where windows start and end in the texts, in code points."""
@@ -136,22 +145,22 @@ class Grams:
         spelled[offsets[:-1]] = 0
         return spelled, offsets
 
-    @cached_property
-    def _weight(self) -> Ints:
-        """Weight of all units before each, and of all."""
-        total = np.zeros(self.units + 1, np.int64)
-        alone = stands()[folds()[self._codes[self._starts]]] == ALONE
-        np.cumsum(np.where(alone, self.weights.alone, self.weights.word), out=total[1:])
-        return total
+    def _weights_of(self, units: Ints) -> Ints:
+        alone = stands()[folds()[self._codes[self._starts[units]]]] == ALONE
+        return np.where(alone, self.weights.alone, self.weights.word)
 
-    @cached_property
-    def _spans(self) -> SpanHashes:
-        return SpanHashes(self._units + np.uint64(1))
+    def _runs(self, firsts: Ints) -> Iterator[tuple[slice, Ints]]:
+        """The units from each of these on, as many as a gram may have, shape (firsts, units); block by block of firsts."""
+        for start in range(0, firsts.size, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            yield block, np.minimum(firsts[block, None] + np.arange(self.weights.most_units), self.units - 1)
 
 
-def gram_keys(spans: SpanHashes, windows: Windows) -> Hashes:
-    """The hash of each gram. Equal grams have equal ones; whoever finds equal ones still compares the texts."""
-    return spans.of(windows.firsts, windows.behind)
+def gram_keys(units: Heads, sizes: Ints) -> Hashes:
+    """The hash of the first `sizes` units of each row. Equal grams have equal ones; whoever finds equal ones still compares texts."""
+    places = np.arange(units.shape[1])
+    powers = np.cumprod(np.full(places.size, GOLDEN, np.uint64))
+    return mixed((units * np.where(places < sizes[:, None], powers, np.uint64(0))).sum(axis=1, dtype=np.uint64))
 
 
 @cache

@@ -1,7 +1,7 @@
 """The model: the *index* of the evaluation sets is a folder of columns. An *entry* is one gram, or one item that is compared
 whole, with the key that it is looked up by; a *posting* says how often an item holds it. Entries are sorted by key.
 
-    filter                           which heads of grams there are, by the leading bits of their hashes
+    filter                           which heads of grams there are (`head_filter`)
     keys, starts, lengths, units     of each entry: key, where it stands in `spelled`, code points and units there
     postings                         where the postings of each entry start, and their number at the end
     items, counts                    of each posting
@@ -31,6 +31,7 @@ from pipelines.clean.text import clean_text
 from pipelines.contamination.columns import Column, append, mapped
 from pipelines.contamination.evaluation_sets import Item, read_items
 from pipelines.contamination.grams import Grams, Weights, Windows
+from pipelines.contamination.head_filter import empty_filter, put_in
 from pipelines.span_hashes import Ints
 from schemas.arrow import read_shard, write_shard
 from schemas.errors import RequestError
@@ -53,10 +54,6 @@ _BLOCK_CHARS = 1 << 20
 _GRAM_BYTES = 160
 """Bytes that a gram takes while it is sorted: its columns, their sorted copies, the order, and its postings."""
 
-_SLOTS_A_GRAM = 16
-_FEWEST_SLOTS, _MOST_SLOTS = 1 << 16, 1 << 32
-"""Of the filter: of clean text, one head in 16 or fewer passes by accident."""
-
 
 @dataclass(frozen=True)
 class Index:
@@ -77,11 +74,6 @@ class Index:
     """Of each item."""
     has_whole: bool
     """Whether any item is compared whole."""
-
-    @property
-    def shift(self) -> np.uint32:
-        """Bits of a head's hash behind those that the filter goes by."""
-        return np.uint32(32 - (self.filter.size.bit_length() - 1))
 
     @classmethod
     def open(cls, folder: Path, settings: Decontaminate) -> Index:
@@ -145,9 +137,8 @@ def _spell(
             windows = grams.windows(np.arange(grams.units), weights.whole)
             counts = np.bincount(np.searchsorted(grams.bounds, windows.firsts, side="right"), minlength=heavy.size)
             labels = pa.array([items[row].label for row in heavy], pa.string())
-            yield pa.RecordBatch.from_arrays(
-                [labels, pa.array(np.where(whole, 1, counts).astype(np.uint32)), pa.array(whole)], schema=ITEMS
-            )
+            columns = [labels, pa.array(np.where(whole, 1, counts).astype(np.uint32)), pa.array(whole)]
+            yield pa.RecordBatch.from_arrays(columns, schema=ITEMS)
         if not kept:
             words, characters = (-(-weights.least // unit) for unit in (weights.word, weights.alone))
             raise RequestError(
@@ -189,10 +180,7 @@ def _sort(folder: Path, ends: Ints, weights: Weights, memory: int) -> None:
     """Write the entries, their postings, and the filter."""
     spelled = mapped(folder, "spelled")
     total = int(read_shard(folder / _ITEMS_FILE)["grams"].to_numpy().sum(dtype=np.int64))
-    slots = min(
-        max(_FEWEST_SLOTS, 1 << (total * _SLOTS_A_GRAM).bit_length()), max(_FEWEST_SLOTS, 1 << ((memory // 4).bit_length() - 1)), 1 << 32
-    )
-    passes = np.zeros(slots, np.bool_)
+    heads = empty_filter(total, memory // 8)
     ranges = -(-total * _GRAM_BYTES // memory)
     postings = 0
     for number in range(ranges):
@@ -200,13 +188,13 @@ def _sort(folder: Path, ends: Ints, weights: Weights, memory: int) -> None:
         found = []
         for rows in _rows(spelled, ends, weights):
             if number == 0:
-                passes[rows.heads >> np.uint32(32 - (slots.bit_length() - 1))] = True
+                put_in(heads, rows.heads)
             inside = (rows.keys >= np.uint64(first)) & (rows.keys <= np.uint64(last - 1))
             found.append(_Rows(*(column[inside] for column in rows)))
         rows = _Rows(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
         order = np.argsort(rows.keys, kind="stable")
         postings += _write_entries(folder, _Rows(*(column[order] for column in rows)), spelled, postings)
-    append(folder, postings=np.array([postings]), filter=passes)
+    append(folder, postings=np.array([postings]), filter=heads)
 
 
 def _rows(spelled: Column, ends: Ints, weights: Weights) -> Iterator[_Rows]:

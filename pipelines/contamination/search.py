@@ -13,6 +13,7 @@ import numpy as np
 
 from pipelines.characters import codes_of
 from pipelines.contamination.grams import Grams, Windows
+from pipelines.contamination.head_filter import let_through
 from pipelines.contamination.index import Index
 from pipelines.span_hashes import Ints
 
@@ -47,14 +48,13 @@ def find_matches(texts: Sequence[str], index: Index) -> Matches:
 
 def _groups(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Ranges of texts that hold up to `_GROUP_CHARS` characters; a longer text is alone."""
-    first = chars = 0
-    for number, text in enumerate(texts):
-        if number > first and chars + len(text) + 1 > _GROUP_CHARS:
-            yield first, number
-            first, chars = number, 0
-        chars += len(text) + 1
-    if len(texts) > first:
-        yield first, len(texts)
+    ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
+    first = 0
+    while first < ends.size:
+        begin = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, begin + _GROUP_CHARS, side="right")))
+        yield first, last
+        first = last
 
 
 def _stretches(text: str, index: Index) -> Iterator[tuple[int, Matches]]:
@@ -85,7 +85,7 @@ class _Searched:
         sizes = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
         text_ends = np.cumsum(sizes)
         self.grams = Grams(codes, text_ends, index.weights)
-        passed = np.flatnonzero(np.take(index.filter, self.grams.heads() >> index.shift, mode="clip"))
+        passed = let_through(index.filter, self.grams.heads())
         self.firsts, entries, behind = self._compared(passed, index) if passed.size else (_NONE, _NONE, _NONE)
         starts, ends = self.grams.places(Windows(self.firsts, behind))
         rows = np.searchsorted(text_ends, starts, side="right")
