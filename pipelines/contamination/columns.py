@@ -36,3 +36,9 @@ def append(folder: Path, **columns: Column) -> None:
 def mapped(folder: Path, name: str) -> Column:
     """A column that is not empty, memory-mapped."""
     return np.memmap(folder / name, TYPES[name], mode="r").view(np.ndarray)
+
+
+def part(folder: Path, name: str, start: int, end: int) -> Column:
+    """Some rows of a column, read into memory."""
+    kind = np.dtype(TYPES[name])
+    return np.fromfile(folder / name, kind, count=end - start, offset=start * kind.itemsize)

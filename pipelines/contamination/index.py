@@ -28,10 +28,10 @@ import pyarrow as pa
 
 from pipelines.characters import codes_of
 from pipelines.clean.text import clean_text
-from pipelines.contamination.columns import Column, append, mapped
+from pipelines.contamination.columns import Column, append, mapped, part
 from pipelines.contamination.evaluation_sets import Item, read_items
 from pipelines.contamination.grams import Grams, Weights, Windows
-from pipelines.contamination.head_filter import empty_filter, put_in
+from pipelines.contamination.head_filter import Heads, empty_filter, put_in
 from pipelines.span_hashes import Ints
 from schemas.arrow import read_shard, write_shard
 from schemas.errors import RequestError
@@ -48,7 +48,7 @@ ITEMS = pa.schema(
 
 _ITEMS_FILE = "items.arrow"
 
-_BLOCK_CHARS = 1 << 20
+_BLOCK_CHARS = 1 << 19
 """Characters of items to work on at a time."""
 
 _GRAM_BYTES = 160
@@ -173,37 +173,37 @@ class _Rows(NamedTuple):
     lengths: Column
     units: Column
     items: Column
-    heads: Column
 
 
 def _sort(folder: Path, ends: Ints, weights: Weights, memory: int) -> None:
     """Write the entries, their postings, and the filter."""
     spelled = mapped(folder, "spelled")
     total = int(read_shard(folder / _ITEMS_FILE)["grams"].to_numpy().sum(dtype=np.int64))
-    heads = empty_filter(total, memory // 8)
+    bits = empty_filter(total, memory // 8)
     ranges = -(-total * _GRAM_BYTES // memory)
     postings = 0
     for number in range(ranges):
         first, last = (-(-(n << 64) // ranges) for n in (number, number + 1))
         found = []
-        for rows in _rows(spelled, ends, weights):
+        for rows, heads in _rows(folder, ends, weights):
             if number == 0:
-                put_in(heads, rows.heads)
+                put_in(bits, heads)
             inside = (rows.keys >= np.uint64(first)) & (rows.keys <= np.uint64(last - 1))
             found.append(_Rows(*(column[inside] for column in rows)))
         rows = _Rows(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+        del found  # the budget holds two copies, not three
         order = np.argsort(rows.keys, kind="stable")
         postings += _write_entries(folder, _Rows(*(column[order] for column in rows)), spelled, postings)
-    append(folder, postings=np.array([postings]), filter=heads)
+    append(folder, postings=np.array([postings]), filter=bits)
 
 
-def _rows(spelled: Column, ends: Ints, weights: Weights) -> Iterator[_Rows]:
-    """The grams of all items, block by block, in order."""
+def _rows(folder: Path, ends: Ints, weights: Weights) -> Iterator[tuple[_Rows, Heads]]:
+    """The grams of all items, and the hashes of their heads, block by block, in order."""
     first = 0
     while first < ends.size:
         base = int(ends[first - 1]) if first else 0
         last = max(first + 1, int(np.searchsorted(ends, base + _BLOCK_CHARS)))
-        grams = Grams(np.array(spelled[base : int(ends[last - 1])]), ends[first:last] - base, weights)
+        grams = Grams(part(folder, "spelled", base, int(ends[last - 1])), ends[first:last] - base, weights)
         starts, weight = grams.texts()
         offsets = grams.spelled()[1]
         light = weight < weights.whole
@@ -211,14 +211,14 @@ def _rows(spelled: Column, ends: Ints, weights: Weights) -> Iterator[_Rows]:
         wholes = Windows(beginnings.firsts, grams.bounds[light])
         windows = grams.windows(np.arange(grams.units), weights.whole)
         firsts, behind = (np.concatenate(pair) for pair in zip(windows, wholes, strict=True))
-        yield _Rows(
+        rows = _Rows(
             np.concatenate([grams.keys(windows), grams.keys(beginnings)]),
             base + offsets[firsts],
-            offsets[behind] - offsets[firsts],
-            behind - firsts,
-            first + np.searchsorted(grams.bounds, firsts, side="right"),
-            grams.heads()[firsts],
+            (offsets[behind] - offsets[firsts]).astype(np.uint32),
+            (behind - firsts).astype(np.uint32),
+            (first + np.searchsorted(grams.bounds, firsts, side="right")).astype(np.uint32),
         )
+        yield rows, grams.heads()[firsts]
         first = last
 
 
