@@ -31,9 +31,7 @@ class Hit(NamedTuple):
 
 def hits(entries: Ints, index: Index, min_share: float) -> list[Hit]:
     """The hits among the items that hold entries which a document holds, the largest share first, then in order of items."""
-    distinct = np.unique(entries)
-    sizes = index.postings[distinct + 1] - index.postings[distinct]
-    rows = np.repeat(index.postings[distinct] - (np.cumsum(sizes) - sizes), sizes) + np.arange(int(sizes.sum()))
+    rows, _ = _postings(np.unique(entries), index)
     items, where = np.unique(index.items[rows], return_inverse=True)
     found = np.bincount(where, index.counts[rows], items.size).astype(np.int64)
     told = [Hit(*triple) for triple in zip(items.tolist(), found.tolist(), index.grams[items].tolist(), strict=True)]
@@ -42,9 +40,16 @@ def hits(entries: Ints, index: Index, min_share: float) -> list[Hit]:
 
 def of_hits(entries: Ints, hit: Sequence[Hit], index: Index) -> Ints:
     """Which of some entries, by place, belong to an item that is a hit."""
-    items = np.array([one.item for one in hit], np.int64)
-    belongs = [np.isin(index.items[index.postings[e] : index.postings[e + 1]], items).any() for e in entries.tolist()]
-    return np.flatnonzero(np.array(belongs, np.bool_))
+    rows, places = _postings(entries, index)
+    return np.unique(places[np.isin(index.items[rows], [one.item for one in hit])])
+
+
+def _postings(entries: Ints, index: Index) -> tuple[Ints, Ints]:
+    """The postings of some entries, by number, and the place of the entry that each belongs to."""
+    firsts = index.postings[entries]
+    sizes = index.postings[entries + 1] - firsts
+    rows = np.repeat(firsts - (np.cumsum(sizes) - sizes), sizes) + np.arange(int(sizes.sum()))
+    return rows, np.repeat(np.arange(entries.size), sizes)
 
 
 def told(found: Sequence[Hit], index: Index) -> str:

@@ -51,7 +51,7 @@ _ITEMS_FILE = "items.arrow"
 _BLOCK_CHARS = 1 << 19
 """Characters of items to work on at a time."""
 
-_GRAM_BYTES = 160
+_GRAM_BYTES = 240
 """Bytes that a gram takes while it is sorted: its columns, their sorted copies, the order, and its postings."""
 
 

@@ -7,6 +7,7 @@ A long text is searched in *stretches* that overlap by a gram, so memory is boun
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -94,28 +95,36 @@ class _Searched:
 
     def _compared(self, passed: Ints, index: Index) -> tuple[Ints, Ints, Ints]:
         """Of each match, its first unit, its entry, and the unit behind it, in order of first units."""
-        found: list[tuple[int, int, int]] = []
-        spelled: bytes | None = None
+        found = [np.empty((0, 3), np.int64)]
         for weight in (index.weights.whole, index.weights.least)[: 1 + index.has_whole]:
             windows = self.grams.windows(passed, weight)
             keys = self.grams.keys(windows)
-            places = np.searchsorted(index.keys, keys)
-            known = index.keys[np.minimum(places, index.keys.size - 1)] == keys
-            if not known.any():
-                continue
-            if spelled is None:
-                codes, offsets = self.grams.spelled()
-                spelled, bounds = codes.tobytes(), self.grams.bounds
-            firsts = windows.firsts[known]
-            limits = bounds[np.searchsorted(bounds, firsts, side="right")]
-            for first, limit, key, place in zip(firsts.tolist(), limits.tolist(), keys[known], places[known].tolist(), strict=True):
-                entry = place
-                while entry < index.keys.size and index.keys[entry] == key:
-                    behind = first + int(index.units[entry])
-                    if behind <= limit:
-                        start, end = int(index.starts[entry]), int(index.starts[entry]) + int(index.lengths[entry])
-                        if spelled[4 * offsets[first] : 4 * offsets[behind]] == index.spelled[start:end].tobytes():
-                            found.append((first, entry, behind))
-                    entry += 1
-        ordered = np.array(sorted(set(found)), np.int64).reshape(-1, 3)
+            entries = np.searchsorted(index.keys, keys)
+            firsts = windows.firsts
+            while firsts.size:  # once, but for entries that share a key: they stand side by side
+                known = index.keys[np.minimum(entries, index.keys.size - 1)] == keys
+                known &= entries < index.keys.size
+                firsts, entries, keys = firsts[known], entries[known], keys[known]
+                if firsts.size:
+                    found.append(self._equal(firsts, entries, index))
+                entries = entries + 1
+        ordered = np.unique(np.concatenate(found), axis=0)
         return ordered[:, 0], ordered[:, 1], ordered[:, 2]
+
+    def _equal(self, firsts: Ints, entries: Ints, index: Index) -> Ints:
+        """(First unit, entry, unit behind) where the texts themselves are equal, shape (matches, 3)."""
+        bounds, (spelled, offsets) = self.grams.bounds, self._spelled
+        behind = firsts + index.units[entries]
+        fits = behind <= bounds[np.searchsorted(bounds, firsts, side="right")]
+        firsts, entries, behind = firsts[fits], entries[fits], behind[fits]
+        items = index.spelled.view(np.uint8)
+        starts = index.starts[entries]
+        ends = starts + index.lengths[entries]
+        places = zip(*((4 * column).tolist() for column in (offsets[firsts], offsets[behind], starts, ends)), strict=True)
+        equal = np.array([spelled[a:b] == items[c:d].tobytes() for a, b, c, d in places], np.bool_)
+        return np.stack([firsts, entries, behind], axis=1)[equal]
+
+    @cached_property
+    def _spelled(self) -> tuple[bytes, Ints]:
+        codes, offsets = self.grams.spelled()
+        return codes.tobytes(), offsets
