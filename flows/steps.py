@@ -71,7 +71,7 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
         "documents",
         pipelines.corpus.STEP_VERSION,
         pipelines.corpus.identity_settings(corpus),
-        {"sources": listing.digest},
+        {"sources": listing.digest, **pipelines.corpus.evaluation_digests(corpus)},
         pipelines.corpus.engines(corpus),
     )
     places = {name: absolute(path) for name, path in roots.items()}

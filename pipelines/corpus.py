@@ -1,6 +1,7 @@
 """The model: the documents step, from raw files to document shards:
 
     list_inputs, plan_splits     what there is to read, cut into splits          pipelines/splits.py, pipelines/sources/
+    make_evaluation_index        grams of the evaluation sets, if any            pipelines/contamination/
     prepare                      decode, clean, judge; digests, signatures       pipelines/prepare.py
     duplicates, shared lines     merge digests by partition; keep-first          pipelines/dedup/
     finish                       drop losers, segment, tag, write the shards     pipelines/finish.py
@@ -30,6 +31,8 @@ import pipelines.language
 import pipelines.rules
 import pipelines.sources
 from pipelines.annotate import annotator_versions
+from pipelines.contamination.evaluation_sets import file_digest as evaluation_digest
+from pipelines.contamination.evaluation_sets import input_role
 from pipelines.settings import WEIGHTS, WORD_LIST
 from pipelines.spared import spare
 from pipelines.splits import InputError, Listing, list_inputs, plan_splits
@@ -40,16 +43,23 @@ from schemas.recipe import Corpus
 if TYPE_CHECKING:
     from pipelines.job import Job
 
-__all__ = ["STEP_VERSION", "InputError", "Listing", "engines", "file_roots", "identity_settings", "list_inputs", "plan_splits", "run"]
+__all__ = [
+    "STEP_VERSION", "InputError", "Listing", "engines", "evaluation_digests", "file_roots", "identity_settings", "list_inputs",
+    "plan_splits", "run",
+]  # fmt: skip
 
 STEP_VERSION = 3
 """Raised by hand when the step's output changes for the same input."""
 
 
 def identity_settings(settings: Corpus) -> dict[str, Any]:
-    """The section as JSON, without the paths of sources and weights, and with the digests of word lists for their paths: where they
-    lie doesn't decide what comes out."""
+    """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists for their paths:
+    where they lie doesn't decide what comes out."""
     value = settings.model_dump(mode="json")
+    if settings.decontaminate is None:
+        del value["decontaminate"]  # what was made before there was such a section is made by the same recipe
+    else:
+        value["decontaminate"]["sets"] = [{k: v for k, v in one.items() if k != "path"} for one in value["decontaminate"]["sets"]]
     sources = [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]
     annotate = {lang: {k: v for k, v in annotator.items() if k != "weights"} for lang, annotator in value["annotate"].items()}
     if settings.harmful is not None:
@@ -61,7 +71,9 @@ def file_roots(settings: Corpus) -> dict[str, str]:
     """Where files that the section names lie, as the roots of a draft; see `pipelines.job`."""
     weights = {WEIGHTS + lang: a.weights for lang, a in settings.annotate.items() if a.weights is not None}
     lists = [path for paths in settings.harmful.lists.values() for path in paths] if settings.harmful else []
-    return {name: os.path.abspath(path) for name, path in (weights | {WORD_LIST + file_digest(path): path for path in lists}).items()}
+    sets = {input_role(one.name): one.path for one in settings.decontaminate.sets} if settings.decontaminate else {}
+    found = weights | sets | {WORD_LIST + file_digest(path): path for path in lists}
+    return {name: os.path.abspath(path) for name, path in found.items()}
 
 
 def file_digest(path: str) -> str:
@@ -70,6 +82,13 @@ def file_digest(path: str) -> str:
         return digest_file(path)
     except OSError as error:
         raise RequestError(f"{path}: can't be read: {error.strerror}") from error
+
+
+def evaluation_digests(settings: Corpus) -> dict[str, str]:
+    """Digest of the file of each evaluation set, by what it is called among the step's inputs and roots: what is in them decides what is
+    kept. Raises `RequestError` for one that can't be read."""
+    sets = settings.decontaminate.sets if settings.decontaminate else ()
+    return {input_role(one.name): evaluation_digest(one, one.path) for one in sets}
 
 
 def engines(settings: Corpus) -> dict[str, str]:
@@ -93,6 +112,7 @@ def run(job: Job) -> None:
     """Do all that the draft has no part record of. Raises `SplitsFailed` if a split kills its process time and again."""
     from pipelines.runners import run_on_beam
 
+    job.make_evaluation_index()
     _try_alone(job, "prepare")
     _try_alone(job, "finish")
     run_on_beam(job)
@@ -162,6 +182,9 @@ def main(arguments: list[str] | None = None) -> int:
             run(job)
     except SplitsFailed as error:
         print(error, file=sys.stderr)
+        return 1
+    except RequestError as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except RunnerFailed:
         traceback.print_exc()

@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from pipelines.contamination.evaluation_sets import file_digest, input_role
+from pipelines.contamination.index import Index, build
 from pipelines.settings import with_files
 from pipelines.sources import InputChanged
 from pipelines.splits import weighed_bytes
@@ -67,7 +69,7 @@ class Job:
 
     @cached_property
     def settings(self) -> Corpus:
-        """The recipe's section; where sources lie is no part of it."""
+        """The recipe's section; where sources and evaluation sets lie is no part of it."""
         return with_files(self.draft.settings, self.roots)
 
     @cached_property
@@ -85,6 +87,35 @@ class Job:
     @cached_property
     def cuts_lines(self) -> bool:
         return self.settings.held_out.cut_shared_lines_over is not None
+
+    def make_evaluation_index(self) -> None:
+        """Make the index of the evaluation sets, if the recipe has any and it isn't there.
+
+        Raises `InputChanged` if a file is not the one that was planned, and `RequestError` if one can't be read.
+        """
+        section, folder = self.settings.decontaminate, self._evaluation_folder
+        if section is None or folder.exists():
+            return
+        paths = {one.name: Path(self.roots[input_role(one.name)]) for one in section.sets}
+        for one in section.sets:
+            if file_digest(one, str(paths[one.name])) != self.draft.identity.inputs[input_role(one.name)]:
+                raise InputChanged(
+                    f"evaluation set {one.name!r}: {paths[one.name]}: is not the file that this run planned to read. Run again"
+                )
+        build(folder, section, self.settings.clean, paths)
+
+    @cached_property
+    def evaluation_index(self) -> Index | None:
+        """The index of the evaluation sets; None if the recipe has none."""
+        section = self.settings.decontaminate
+        if section is None:
+            return None
+        self.make_evaluation_index()
+        return Index.open(self._evaluation_folder, section)
+
+    @property
+    def _evaluation_folder(self) -> Path:
+        return self.draft.scratch() / "evaluation"
 
     def read(self, handle: Handle) -> pa.Table:
         """The rows that a handle points to, memory-mapped."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipelines.annotate import annotator_for
 from pipelines.clean.text import clean_text
+from pipelines.contamination.search import find_matches
 from pipelines.dedup.minhash import signatures
 from pipelines.finish import Annotators
 from pipelines.harmful import harmful_scores
@@ -45,6 +46,8 @@ class Opened(NamedTuple):
         if settings.redact is not None:
             redact(pa.array(texts), settings.redact.placeholders)
         measure(texts, langs, harmful_scores(settings.harmful, texts, langs))
+        if (index := self.job.evaluation_index) is not None:
+            find_matches(texts, index)
         if (near := settings.dedup.near) is not None:
             signatures(texts, ngram=near.ngram, hashes=near.hashes, seed=near.seed)
         for lang, text in zip(langs, texts, strict=True):

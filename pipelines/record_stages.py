@@ -1,17 +1,20 @@
 """The model: the *record stages* take one record at a time, batch by batch, from raw bytes to a document that is ready to
 be compared with others:
 
-    read       what the format found wrong goes
-    decode     bytes to characters, strictly
-    clean      repair; what is empty then goes
-    redact     placeholders for personal data and secrets
-    language   the source's, or identified
-    rules      measure signals, judge by them
-    harmful    drop, flag or weigh down what is full of listed terms
-    subset     origin group, train or held out
+    read           what the format found wrong goes
+    decode         bytes to characters, strictly
+    clean          repair; what is empty then goes
+    decontaminate  what holds items of evaluation sets goes, or they are cut out of it
+    redact         placeholders for personal data and secrets
+    language       the source's, or identified
+    rules          measure signals, judge by them
+    harmful        drop, flag or weigh down what is full of listed terms
+    subset         origin group, train or held out
 
-Redaction stands behind cleaning, which undoes what would hide a value from it (control characters, mojibake), and before all
-that looks at the text: languages, signals, digests of duplicates and origin groups are of the text that is kept.
+Evaluation items are looked for as soon as text is clean: redaction would change those that hold an address, and a document that goes
+drops none of its duplicates along. Redaction stands behind cleaning, which undoes what would hide a value from it (control characters,
+mojibake), and before all else that looks at the text: languages, signals, digests of duplicates and origin groups are of the text that
+is kept.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ import pyarrow as pa
 
 from pipelines.clean.decode import Undecodable, decode
 from pipelines.clean.text import clean_text
+from pipelines.contamination.index import Index
+from pipelines.contamination.stage import STAGE, decontaminate
 from pipelines.dedup.runs import text_digests
 from pipelines.harmful import harmful_scores
 from pipelines.language import identify
@@ -36,12 +41,20 @@ from pipelines.stages import PREPARED, Sifted, Stage, Verdict, guarded, no_rejec
 from schemas.recipe import Corpus, Source
 
 
-def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Iterator[Sifted]:
-    """All stages over one batch. What is kept comes out in order, of schema PREPARED (an empty batch may be of another)."""
+def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: Index | None) -> Iterator[Sifted]:
+    """All stages over one batch. What is kept comes out in order, of schema PREPARED (an empty batch may be of another).
+
+    `index` is that of the evaluation sets, if the recipe has any.
+    """
+    searched: tuple[tuple[str, Stage], ...] = ()
+    if index is not None and settings.decontaminate is not None:
+        stage = partial(decontaminate, index=index, settings=settings.decontaminate, keep_text=settings.rejects_hold_text)
+        searched = ((STAGE, stage),)
     stages: tuple[tuple[str, Stage], ...] = (
         ("read", partial(_read, settings=settings)),
         ("decode", partial(_decode, settings=settings)),
         ("clean", partial(_clean, settings=settings)),
+        *searched,
         ("redact", partial(_redact, settings=settings)),
         ("language", partial(_language, source=source)),
         ("rules", partial(_rules, settings=settings)),

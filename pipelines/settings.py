@@ -1,7 +1,8 @@
 """The model: the *settings* of a draft are its recipe section as its identity has it, without paths; the *roots* of the draft say
 where what the section names lies on this machine. Both together are the section that a worker works by.
 
-A root is a source's by its name, the weights of a language, or a word list by its digest; no source's name has a slash.
+A root is a source's by its name, the weights of a language, a word list by its digest, or an evaluation set's; no source's name has a
+slash or a space.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ WORD_LIST = "word list/"
 
 
 def with_files(settings: Mapping[str, Any], roots: Mapping[str, str]) -> Corpus:
-    """The section with the paths of weights and word lists; sources, which are opened by their roots, have none.
+    """The section with the paths of weights and word lists; sources and evaluation sets, which are opened by their roots, have none.
 
     Raises `RequestError` naming a word list that is not the one that the run was planned with.
     """
@@ -28,6 +29,8 @@ def with_files(settings: Mapping[str, Any], roots: Mapping[str, str]) -> Corpus:
     if settings["harmful"] is not None:
         lists = {lang: [_word_list(roots, digest) for digest in digests] for lang, digests in settings["harmful"]["lists"].items()}
         value["harmful"] = {**settings["harmful"], "lists": lists}
+    if (section := settings.get("decontaminate")) is not None:
+        value["decontaminate"] = {**section, "sets": [{**one, "path": ""} for one in section["sets"]]}
     return Corpus.model_validate(value)
 
 

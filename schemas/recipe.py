@@ -42,6 +42,12 @@ def _is_placeholder(value: str) -> str:
 _BRACKETS = ("<>", "[]", "{}", "【】", "《》", "〈〉", "「」")
 """No value begins or ends with one of them, so a placeholder never grows together with what stands beside it."""
 
+
+def _refuse_twins(what: str, names: list[str]) -> None:
+    if len(set(names)) != len(names):
+        raise ValueError(f"two {what} have one name: {sorted(n for n in set(names) if names.count(n) > 1)}")
+
+
 Name = Annotated[str, AfterValidator(_is_name)]
 Placeholder = Annotated[str, AfterValidator(_is_placeholder)]
 
@@ -271,6 +277,50 @@ class Annotator(Section):
         return self
 
 
+class EvaluationSet(Section):
+    """A file of evaluation items, which must not be trained on."""
+
+    name: Name
+    path: str
+    """The file, .gz and .zst too, relative to the folder that the command runs in. Its content is the identity, not its place."""
+    format: Literal["jsonl", "json", "csv", "txt"]
+    """A row is a line with a JSON object; an element of a JSON list (or of the list under `data`, as in SQuAD); a line below a header;
+    a line of text."""
+    fields: tuple[str, ...] = ()
+    """Keys that hold texts, each text an item of its own; dots lead into objects, and through lists, as in `paragraphs.context`."""
+    id_field: str = "id"
+    """Key by which hits name an item, looked for beside its text, then outward; without it the row's number does."""
+
+    @model_validator(mode="after")
+    def _fields_fit_the_format(self) -> EvaluationSet:
+        if (self.format == "txt") == bool(self.fields):
+            raise ValueError("fields say which keys hold the texts of jsonl, json and csv; a line of txt is a text as it is")
+        return self
+
+
+class Decontaminate(Section):
+    """Which documents hold items of evaluation sets, by n-grams over words, and over characters where no spaces are written."""
+
+    sets: Annotated[tuple[EvaluationSet, ...], Field(min_length=1)]
+    words: Positive = 13
+    """Words of an n-gram, as in GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix C)."""
+    characters: Positive = 20
+    """Characters of an n-gram where no spaces are written. In mixed text a word is a 1/`words` of one, and a character a 1/`characters`."""
+    shortest: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Share of an n-gram that an item must have to be looked for: one between this and a whole n-gram is matched whole."""
+    min_share: Fraction = 0.0
+    """Share of an item's n-grams that a document must hold; 0: any one of them is a hit, as in GPT-3."""
+    action: Literal["drop", "cut", "flag"] = "drop"
+    """drop: reject the document as `contaminated`; cut: remove the n-grams from it; flag: keep it, items named in `extra.contaminated`."""
+    memory: Positive = 256 << 20
+    """Bytes that building the index of n-grams may take."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Decontaminate:
+        _refuse_twins("evaluation sets", [one.name for one in self.sets])
+        return self
+
+
 class Corpus(Section):
     """The documents step: raw text in, document shards out."""
 
@@ -284,6 +334,8 @@ class Corpus(Section):
     """By language; `default` serves the others."""
     harmful: Harmful | None = None
     """Score documents by lists of harmful terms (`harmful: {}` takes the defaults); null: they are not scored."""
+    decontaminate: Decontaminate | None = None
+    """Keep evaluation items out of the documents; null: nothing is looked for."""
     dedup: Dedup = Dedup()
     held_out: HeldOut = HeldOut()
     annotate: dict[str, Annotator] = {}
@@ -302,9 +354,7 @@ class Corpus(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Corpus:
-        names = [source.name for source in self.sources]
-        if len(set(names)) != len(names):
-            raise ValueError(f"two sources have one name: {sorted(n for n in set(names) if names.count(n) > 1)}")
+        _refuse_twins("sources", [source.name for source in self.sources])
         return self
 
     @model_validator(mode="after")

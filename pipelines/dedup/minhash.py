@@ -1,15 +1,13 @@
-"""The model: a *unit* is a word, or a single character of a script that puts no spaces between words; a *shingle* is some
-units in a row, and a text is the set of its shingles. A *signature* holds, for each of many hash functions, the smallest
-hash of a text's shingles: two texts agree at a place as often as their sets overlap (Broder 1997, "On the resemblance
-and containment of documents"), so the share of equal places estimates the Jaccard similarity of the sets.
+"""The model: a *shingle* is some units (words or characters, see `pipelines.units`) in a row, and a text is the set of its
+shingles. A *signature* holds, for each of many hash functions, the smallest hash of a text's shingles: two texts agree at a
+place as often as their sets overlap (Broder 1997, "On the resemblance and containment of documents"), so the share of equal
+places estimates the Jaccard similarity of the sets.
 
 A signature is cut into *bands* of rows. Texts that agree in a whole band are worth comparing: with b bands of r rows a
 pair of similarity J meets with probability 1 - (1 - J^r)^b.
 
-Units are letters, digits and marks, in lower case: punctuation and white space only part them. So one rule serves every
-language and mixed text, and no segmenter is needed. A text with fewer units than a shingle has none, and no signature:
-only exact duplicates of it are found. Of each hash 16 bits are kept (Li and König 2010, "b-bit minwise hashing": equal by
-chance once in 65,536).
+A text with fewer units than a shingle has none, and no signature: only exact duplicates of it are found. Of each hash 16
+bits are kept (Li and König 2010, "b-bit minwise hashing": equal by chance once in 65,536).
 
 All is integer arithmetic on arrays: the same on every machine.
 """
@@ -22,21 +20,11 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from pipelines.characters import DIGIT, HAN, LETTER, MARK, classes_of, codes_of
-from pipelines.span_hashes import GOLDEN, Hashes, Ints, SpanHashes, mixed
+from pipelines.characters import codes_of
+from pipelines.span_hashes import GOLDEN, Hashes, Ints, mixed
+from pipelines.units import find_units, stands, unit_hashes
 
 Signatures = npt.NDArray[np.uint16]
-
-_UNSPACED = (
-    (0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x1950, 0x19DF), (0x1A20, 0x1AAF), (0x1B00, 0x1B7F),
-    (0x3005, 0x312F), (0x31A0, 0x31BF), (0x31F0, 0x31FF), (0xA000, 0xA4CF), (0xA980, 0xA9FF), (0xAA60, 0xAADF),
-    (0xFF66, 0xFF9F),
-)  # fmt: skip
-"""Thai, Lao, Tibetan; Myanmar; Khmer; Tai Le, New Tai Lue; Tai Tham; Balinese; kana, bopomofo; Yi; Javanese, Myanmar; Tai
-Viet; half-width kana. Han is known by its class."""
-
-_APART, _JOINED, _ALONE = range(3)
-"""How a character stands: it parts units, it makes a unit with its neighbours, it is one by itself."""
 
 _GROUP_CHARS = 1 << 17
 """Characters to look for units in at a time: the arrays stay in cache."""
@@ -107,15 +95,9 @@ def _groups(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 def _unit_hashes(texts: Sequence[str]) -> tuple[Hashes, Ints]:
     """The hash of each unit, text after text, and the number of units in each text."""
     codes = codes_of("\n".join(texts) + "\n")
-    stands, values = _tables()
-    kinds = stands[codes]
-    joined = np.zeros(codes.size + 2, np.bool_)
-    np.equal(kinds, _JOINED, out=joined[1:-1])
-    alone = kinds == _ALONE
-    starts = np.flatnonzero(alone | (joined[1:-1] & ~joined[:-2]))
-    ends = np.flatnonzero(alone | (joined[1:-1] & ~joined[2:])) + 1
+    starts, ends = find_units(stands()[codes])
     behind = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
-    return SpanHashes(values[codes]).of(starts, ends), np.diff(np.searchsorted(starts, behind), prepend=0)
+    return unit_hashes(codes, starts, ends), np.diff(np.searchsorted(starts, behind), prepend=0)
 
 
 def _smallest(shingles: npt.NDArray[np.uint32], starts: Ints, multipliers: npt.NDArray[np.uint32]) -> Signatures:
@@ -141,19 +123,3 @@ def _smallest(shingles: npt.NDArray[np.uint32], starts: Ints, multipliers: npt.N
 def _multipliers(hashes: int, seed: int) -> npt.NDArray[np.uint32]:
     numbers = np.arange(1, hashes + 1, dtype=np.uint64) + (np.uint64(seed) << np.uint64(32))
     return (mixed(numbers * GOLDEN) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
-
-
-@cache
-def _tables() -> tuple[npt.NDArray[np.uint8], Hashes]:
-    """By code point: how it stands, and its value, that of its lower case (0 if it parts units)."""
-    codes = np.arange(0x110000, dtype=np.uint32)
-    classes = classes_of(codes)
-    kinds = np.where(np.isin(classes, (LETTER, DIGIT, MARK)), _JOINED, _APART).astype(np.uint8)
-    for first, last in _UNSPACED:
-        kinds[first : last + 1][kinds[first : last + 1] == _JOINED] = _ALONE
-    kinds[classes == HAN] = _ALONE
-    for code in np.flatnonzero(classes == LETTER).tolist():
-        lower = chr(code).lower()
-        if len(lower) == 1:
-            codes[code] = ord(lower)
-    return kinds, np.where(kinds == _APART, np.uint64(0), mixed((codes.astype(np.uint64) + np.uint64(1)) * GOLDEN))

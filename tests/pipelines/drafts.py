@@ -29,7 +29,11 @@ def start(folder: Path, settings: Corpus, roots: Mapping[str, Path], workers: in
     paths = {name: str(path) for name, path in roots.items()} | corpus.file_roots(settings)
     listing = corpus.list_inputs(settings, paths)
     identity = Identity(
-        "documents", corpus.STEP_VERSION, corpus.identity_settings(settings), {"sources": listing.digest}, corpus.engines(settings)
+        "documents",
+        corpus.STEP_VERSION,
+        corpus.identity_settings(settings),
+        {"sources": listing.digest, **corpus.evaluation_digests(settings)},
+        corpus.engines(settings),
     )
     draft = Draft.start(folder, "documents", "test", identity, corpus.plan_splits(listing, settings))
     draft.assign(inputs={}, roots=paths, run={"workers": workers})

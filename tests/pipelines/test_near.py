@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipelines.dedup import minhash, near
 from pipelines.dedup.minhash import agreements, band_keys, shingle_hashes, signatures
 from pipelines.dedup.near import NearRun, least_agreement, near_losers
+from pipelines.units import ALONE, stands
 from schemas.arrow import read_shard
 from schemas.artifact import Artifact
 from schemas.audit import audit
@@ -29,7 +30,7 @@ def units(text: str) -> list[str]:
     found, word = [], ""
     for character in text:
         spoken = unicodedata.category(character)[0] in "LNM"
-        alone = spoken and minhash._tables()[0][ord(character)] == minhash._ALONE
+        alone = spoken and stands()[ord(character)] == ALONE
         if word and (alone or not spoken):
             found.append(word)
             word = ""
