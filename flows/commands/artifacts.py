@@ -83,6 +83,35 @@ def audit_artifact(artifact: Reference, as_json: AsJson = False, store: StoreOpt
         raise typer.Exit(1)
 
 
+@app.command("diff", epilog="Example: gristmill diff documents/demo@20261101 documents/demo")
+def diff_artifacts(
+    a: Annotated[str, typer.Argument(help="kind/name[@version], the old one.", metavar="A")],
+    b: Annotated[str, typer.Argument(help="Another of the same kind, the new one.", metavar="B")],
+    limit: Annotated[int, typer.Option(min=0, help="Names of files and examples of documents to show in each place.")] = 5,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Say how artifact B differs from A: settings, engines, files, ledgers, documents. Exit 0 if equal, 1 if not, 2 for trouble."""
+    import pyarrow as pa
+
+    from flows.diff import compare, lines_of
+    from schemas.artifact import Damaged
+    from schemas.errors import RequestError
+
+    opened = open_store(store)
+    try:
+        told = compare(opened.find(a), opened.find(b), limit)
+    except (Damaged, pa.ArrowInvalid, OSError) as error:  # as in diff(1), 1 says that they differ and nothing else
+        raise RequestError(str(error)) from error
+    if as_json:
+        print_json(told)
+    else:
+        for line in lines_of(told):
+            print(line)
+    if not told["equal"]:
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: gristmill rejects documents/demo --reason min_chars --limit 5")
 def rejects(
     artifact: Reference,
