@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flows.diff.rows import ASPECTS, Index, batches
+from flows.diff.rows import ASPECTS, Index
+from schemas.arrow import read_batches
 
 Json = dict[str, Any]
 
@@ -51,7 +52,7 @@ def _change(old: Any, new: Any) -> Json:
 
 def _row(index: Index, number: int) -> Json:
     path, left = index.place(number)
-    for batch in batches(path):
+    for batch in read_batches(path):
         if left < batch.num_rows:
             (row,) = batch.slice(left, 1).to_pylist()
             return dict(row)

@@ -7,17 +7,17 @@ digest, only the groups are read: no row of them can differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.ipc
 
-from flows.diff.digests import Digests, column_digests, mixed
 from flows.diff.matching import Ids
+from flows.digests import Digests, column_digests, mixed
+from schemas.arrow import ids_of, read_batches
 from schemas.artifact import Artifact
 
 ASPECTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -96,7 +96,7 @@ def index_pair(a: Artifact, b: Artifact, names: Names) -> tuple[Index, Index]:
     same = {f.digest for f in files[0]} & {f.digest for f in files[1]}
     left, right = (_index(x, [f.path for f in listed if f.digest not in same], names) for x, listed in zip((a, b), files, strict=True))
     shared = [a.path / f.path for f in files[0] if f.digest in same]
-    groups = [names.numbers(batch) for path in shared for batch in batches(path, ("source", "lang"))]
+    groups = [names.numbers(batch) for path in shared for batch in read_batches(path, ("source", "lang"))]
     left.shared = right.shared = np.concatenate([left.shared, *groups])
     return left, right
 
@@ -107,7 +107,7 @@ def _index(artifact: Artifact, paths: Sequence[str], names: Names) -> Index:
     rows = 0
     for path in paths:
         starts.append(rows)
-        for batch in batches(artifact.path / path):
+        for batch in read_batches(artifact.path / path):
             rows += batch.num_rows
             ids.append(ids_of(batch.column("doc_id")))
             groups.append(names.numbers(batch))
@@ -125,23 +125,3 @@ def _digests(batch: pa.RecordBatch, aspects: Mapping[str, tuple[str, ...]]) -> D
         for columns in aspects.values()
     ]
     return np.stack(by_aspect, axis=1)
-
-
-def ids_of(column: pa.Array) -> Ids:
-    """uint64 [rows, 2] of a column of 16-byte ids."""
-    whole = np.frombuffer(column.buffers()[1] or b"", np.uint8)[16 * column.offset :][: 16 * len(column)]
-    return whole.view(">u8").astype(np.uint64).reshape(-1, 2)
-
-
-def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The batches of a shard, one after the other; of other columns than the named ones nothing is read."""
-    try:
-        with pa.memory_map(str(path)) as source:
-            schema = pa.ipc.open_file(source).schema
-            fields = [schema.get_field_index(name) for name in columns or ()]
-            options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields)
-            with pa.ipc.open_file(source, options=options) as reader:
-                for number in range(reader.num_record_batches):
-                    yield reader.get_batch(number)
-    except pa.ArrowInvalid as error:
-        raise pa.ArrowInvalid(f"{path}: not a readable Arrow file: {error}") from error

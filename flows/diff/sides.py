@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from flows.diff.examples import alone, changed
 from flows.diff.matching import Ids, Rows, match
-from flows.diff.rows import ASPECTS, Index, Names, batches, ids_of, index_pair
+from flows.diff.rows import ASPECTS, Index, Names, index_pair
+from schemas.arrow import ids_of, read_batches
 from schemas.artifact import Artifact
 
 Json = dict[str, Any]
@@ -65,7 +66,7 @@ def _rejected(ids: Ids, other: Artifact) -> Mapping[tuple[str, str], int]:
     why: dict[tuple[str, str], int] = {}
     found = np.full(len(keys), -1)
     for path in other.paths("rejects") if len(keys) else ():
-        for batch in batches(path, ("doc_id", "stage", "reason")):
+        for batch in read_batches(path, ("doc_id", "stage", "reason")):
             wanted = _keys(ids_of(batch.column("doc_id")))
             places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
             hits = np.flatnonzero(keys[places] == wanted)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.diff.digests import column_digests
 from flows.diff.matching import match
 from flows.diff.sides import compare_rows
+from flows.digests import column_digests
 from schemas.arrow import DOCUMENTS, REJECTS, SIGNALS, write_shard
 from schemas.artifact import Artifact, Damaged
 from schemas.fingerprint import Identity

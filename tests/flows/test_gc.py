@@ -247,7 +247,7 @@ def graphs(draw: st.DrawFn) -> list[tuple[str, str, str, list[int], float]]:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(graphs(), st.integers(1, 3))
 def test_no_lineage_of_what_stays_ever_loses_anything(graph: list[Any], keep: int) -> None:
     rules = Rules(keep, 7 * DAY)
