@@ -24,6 +24,7 @@ def collect_garbage(
     """Show what of a store stays and what may go, with sizes and reasons; remove on --yes."""
     from flows.gc import Rules, examine, remove
     from flows.gc.lines import lines_of, question, seconds
+    from flows.progress import quantity
     from schemas.errors import RequestError
 
     opened = open_store(store)
@@ -45,5 +46,9 @@ def collect_garbage(
         return
     for row in kept:
         print(f"kept    {row['path']}: {row['why']}")
-    if going and not removes and not asks:
-        print("nothing was removed: --yes removes it")
+    if removes:
+        there = {row["path"] for row in kept}
+        removed = [row["bytes"] for row in rows if not row["stays"] and row["path"] not in there]
+        print(f"removed {len(removed):,}, {quantity(sum(removed), 'bytes')}")
+    elif going:
+        print("nothing was removed; --yes removes it")

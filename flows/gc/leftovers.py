@@ -62,7 +62,7 @@ def _torn(store: Store, staying: Sequence[Thing], rules: Rules, now: float) -> I
             status = path.lstat()
         except FileNotFoundError:
             continue
-        if now - status.st_mtime >= rules.grace:
+        if now - status.st_mtime >= rules.settled:
             yield Leftover("temporary", path, status.st_size, f"a write was cut off {age(now - status.st_mtime)} ago")
 
 

@@ -26,6 +26,11 @@ class Rules:
     grace: float
     """Seconds for which what was just in use stays."""
 
+    @property
+    def settled(self) -> float:
+        """Seconds after which a write that is not whole never will be, however short the grace is."""
+        return max(self.grace, 3600.0)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -70,7 +75,7 @@ def _in_use(things: Sequence[Thing], rules: Rules, now: float) -> Iterator[tuple
             yield thing.path, thing.fixed
         elif now - thing.used < rules.grace:
             yield thing.path, f"a run made or used it {age(now - thing.used)} ago"
-        elif now - touched < rules.grace:
+        elif now - touched < (rules.settled if thing.state == "stub" else rules.grace):
             yield thing.path, f"{'committed' if thing.committed else 'last touched'} {age(now - touched)} ago"
     for rank, left, thing in _ranked(things, rules):  # whoever asked for the newest then may still be reading it
         if rank >= rules.keep and now - left < rules.grace:
@@ -112,7 +117,7 @@ def _made_from(things: Sequence[Thing], stays: dict[Path, str]) -> Iterator[tupl
 
 def _why_not(thing: Thing, rules: Rules, now: float) -> str:
     if thing.state == "artifact":
-        return f"not one of the newest {rules.keep} of its name, and nothing that stays was made from it"
+        return f"not among the newest {rules.keep}, and nothing that stays needs it"
     if thing.state == "draft":
         return f"unfinished, and nobody has worked on it for {age(now - max(thing.used, thing.tree.newest))}"
     return f"has no plan: a run was killed as it began, {age(now - thing.tree.newest)} ago"

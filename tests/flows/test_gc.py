@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -28,7 +29,7 @@ from schemas.files import create
 from schemas.fingerprint import canonical_json
 from schemas.lease import Lease
 from schemas.store import Store
-from tests.flows.conftest import command_in, environment
+from tests.flows.conftest import RECIPE, command_in, environment, write_raw
 from tests.flows.stores import DAY, age, age_artifact, make, silent, start
 
 NOW = time.time()
@@ -344,3 +345,37 @@ def test_the_command_shows_first_and_removes_on_yes(tmp_path: Path) -> None:
     assert [a.path for a in store.artifacts()] == [made[2].path]
     assert "may go" in gristmill("gc", "--yes").stdout
     assert gristmill("gc", "--store", "nowhere", check=False).returncode == 2
+
+
+@pytest.mark.slow
+def test_a_person_at_a_terminal_is_asked(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    old(store, 2)
+    for answer, left in (("n", 2), ("y", 1)):
+        ours, theirs = os.openpty()
+        command = [sys.executable, "-m", "flows.cli", "gc", "--keep", "1", "--store", str(store.root)]
+        with subprocess.Popen(command, cwd=ROOT, env=environment(), stdin=theirs, stdout=subprocess.PIPE, text=True) as asked:
+            os.write(ours, f"{answer}\n".encode())
+            shown, _ = asked.communicate(timeout=60)
+        os.close(ours)
+        os.close(theirs)
+        assert "Remove " in shown and len(list(store.artifacts())) == left
+
+
+@pytest.mark.slow
+def test_a_run_never_feels_sweeps_beside_it(tmp_path: Path) -> None:
+    """Sweeps without any grace, one after the other, while a run makes and a second one reuses: the leases alone guard them."""
+    write_raw(tmp_path / "raw")
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    store, sweeps = Store(tmp_path / ".gristmill" / "store"), 0
+    command = [sys.executable, "-m", "flows.cli", "run", "tiny.yaml", "--until", "tokens"]
+    for _ in range(2):
+        with open(tmp_path / "log", "w") as log, subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=log, stdout=log) as run:
+            while run.poll() is None:
+                if store.root.is_dir():
+                    remove(store, Rules(1, 0), examine(store, Rules(1, 0), time.time()))
+                    sweeps += 1
+                time.sleep(0.02)
+        assert run.returncode == 0, (tmp_path / "log").read_text()
+    assert sweeps > 20
+    assert [(a.kind, audit(a)) for a in store.artifacts()] == [(kind, []) for kind in ("documents", "tokenizer", "tokens")]
