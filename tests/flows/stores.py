@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from schemas.lease import Lease
 from schemas.store import Store
 
 DAY = 86400.0
+NOW = time.time()
 
 
 def silent(holder: str) -> None:
@@ -48,3 +50,14 @@ def age_artifact(store: Store, artifact: Artifact, days: float, now: float) -> N
     age(artifact.path, days, now)
     age(store.lease_folder(artifact.kind, artifact.name, artifact.manifest.fingerprint), days, now)
     assert (artifact.path / MANIFEST).stat().st_mtime < now - days * DAY + 1
+
+
+def old(store: Store, count: int, kind: str = "documents", name: str = "d", days: float = 30) -> list[Artifact]:
+    made = [make(store, kind, name, n) for n in range(count)]
+    for artifact in made:
+        age_artifact(store, artifact, days, NOW)
+    return made
+
+
+def relative(store: Store, artifact: Artifact) -> str:
+    return artifact.path.relative_to(store.root).as_posix()
