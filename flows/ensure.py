@@ -48,7 +48,7 @@ def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifa
     """
     ready = step.prepare(recipe, store, inputs)
     name = step.artifact_name(recipe)
-    leases = store.root / ".leases" / step.kind / name / ready.identity.fingerprint[:16]
+    leases = store.lease_folder(step.kind, name, ready.identity.fingerprint)
     with Lease(leases, lambda holder: say(f"  {step.name:<10} waiting for another run of this step: {holder}")) as lease:
         decision = decide(step, recipe, store, ready)
         say(f"  {step.name:<10} {decision.action}: {'; '.join(decision.why)}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from schemas.artifact import Artifact
 from schemas.store import Store
 
@@ -27,8 +29,12 @@ def made_from(store: Store, artifact: Artifact, role: str) -> Artifact | None:
     Of several with that content, one of the same run's name is meant: runs of other names may have made it as well.
     """
     digest = artifact.manifest.identity.inputs.get(role)
-    same = [a for a in store.artifacts() if a.manifest.content_digest == digest]
-    return max(same, key=lambda a: (_common(a.name, artifact.name), a.version), default=None)
+    return meant((a for a in store.artifacts() if a.manifest.content_digest == digest), artifact.name)
+
+
+def meant(same: Iterable[Artifact], name: str) -> Artifact | None:
+    """The one of several artifacts with the same content that was the input of an artifact of this name."""
+    return max(same, key=lambda a: (_common(a.name, name), a.version), default=None)
 
 
 def _common(a: str, b: str) -> int:

@@ -6,11 +6,10 @@ input turns out to have the same content: then the run itself will reuse it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from flows.changed_files import changed_files
 from flows.steps import Ready, Step, wanted_steps
 from schemas.artifact import Artifact
 from schemas.draft import Draft
@@ -87,15 +86,6 @@ def _differences(before: Artifact, ready: Ready, step: Step) -> list[str]:
 
 
 def _changed_files(before: Artifact, ready: Ready) -> list[str]:
-    """Say which files came, changed and went, by source: "2 new files in source reviews"."""
-    old, new = _files(before.plan_splits()), _files(ready.splits)
-    counts: Counter[tuple[str, str]] = Counter()
-    for source, uri in old.keys() | new.keys():
-        if old.get((source, uri)) != new.get((source, uri)):
-            what = "new" if (source, uri) not in old else "removed" if (source, uri) not in new else "changed"
-            counts[what, source] += 1
-    return [f"{n} {what} file{'s' if n > 1 else ''} in source {source}" for (what, source), n in sorted(counts.items())]
-
-
-def _files(splits: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
-    return {(piece["source"], piece["uri"]): piece["digest"] for split in splits for piece in split["pieces"]}
+    """Say how many files came, changed and went, by source: "2 new files in source reviews"."""
+    groups = changed_files(before.plan_splits(), ready.splits)
+    return [f"{len(uris)} {what} file{'s' if len(uris) > 1 else ''} in source {source}" for (what, source), uris in groups.items()]

@@ -10,9 +10,11 @@ in spite of; ``weight`` is what its tokens should count for beside others', 1 un
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.ipc
 
@@ -129,3 +131,23 @@ def read_shard(path: str | os.PathLike[str]) -> pa.Table:
             return pa.ipc.open_file(source).read_all()
     except pa.ArrowInvalid as error:
         raise pa.ArrowInvalid(f"{Path(path)}: not a readable Arrow file: {error}") from error
+
+
+def read_batches(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The batches of a shard, one after the other; of other columns than the named ones nothing is read. Raises as `read_shard`."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            schema = pa.ipc.open_file(source).schema
+            fields = [schema.get_field_index(name) for name in columns or ()]
+            options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=fields)
+            with pa.ipc.open_file(source, options=options) as reader:
+                for number in range(reader.num_record_batches):
+                    yield reader.get_batch(number)
+    except pa.ArrowInvalid as error:
+        raise pa.ArrowInvalid(f"{Path(path)}: not a readable Arrow file: {error}") from error
+
+
+def ids_of(column: pa.Array) -> npt.NDArray[np.uint64]:
+    """uint64 [rows, 2] of a column of 16-byte ids: two big-endian halves, so that they sort as their bytes do."""
+    whole = np.frombuffer(column.buffers()[1] or b"", np.uint8)[16 * column.offset :][: 16 * len(column)]
+    return whole.view(">u8").astype(np.uint64).reshape(-1, 2)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import xxhash
 
@@ -73,7 +73,7 @@ def explain(before: Identity, after: Identity, section: str) -> list[str]:
     phrases = []
     if before.version != after.version:
         phrases.append(f"version of step {after.step} {before.version} -> {after.version}")
-    phrases += [f"recipe {section}{phrase}" for phrase in _differences(before.settings, after.settings, "")]
+    phrases += [f"recipe {section}{difference}" for difference in differences(before.settings, after.settings)]
     for what, a, b in (("input", before.inputs, after.inputs), ("engine", before.engines, after.engines)):
         for key in sorted(a.keys() | b.keys()):
             if a.get(key) != b.get(key):
@@ -82,20 +82,38 @@ def explain(before: Identity, after: Identity, section: str) -> list[str]:
     return phrases
 
 
-def _differences(before: Any, after: Any, path: str) -> Iterator[str]:
-    """Where two settings differ, as deep as both have the key; a section that came or went is one difference."""
+@dataclass(frozen=True)
+class Difference:
+    """A place where two settings differ; `old` or `new` is None too where the key is not there, and `what` tells."""
+
+    path: str
+    """From the root, as a reader would write it: `.rules.en.min_words`, `.sources[web].lang`."""
+    what: Literal["changed", "added", "removed"]
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        if self.what == "added":
+            return f"{self.path} added: {_short(self.new)}"
+        if self.what == "removed":
+            return f"{self.path} removed (was {_short(self.old)})"
+        return f"{self.path} {_short(self.old)} -> {_short(self.new)}"
+
+
+def differences(before: Any, after: Any, path: str = "") -> Iterator[Difference]:
+    """Where two JSON values differ, as deep as both have the key; a section that came or went is one difference."""
     old, new = _children(before), _children(after)
     if old is None or new is None:
         if before != after:
-            yield f"{path} {_short(before)} -> {_short(after)}"
+            yield Difference(path, "changed", before, after)
         return
     for key in sorted(old.keys() | new.keys()):
         if key not in old:
-            yield f"{path}{key} added: {_short(new[key])}"
+            yield Difference(path + key, "added", None, new[key])
         elif key not in new:
-            yield f"{path}{key} removed (was {_short(old[key])})"
+            yield Difference(path + key, "removed", old[key], None)
         else:
-            yield from _differences(old[key], new[key], path + key)
+            yield from differences(old[key], new[key], path + key)
 
 
 def _children(value: Any) -> dict[str, Any] | None:

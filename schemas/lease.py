@@ -3,7 +3,8 @@ taken) by its owner, who touches it as a heartbeat; the highest number is the ho
 
 A lease is free when its holder has released it, its process is gone (same host), or its heartbeat is older than
 `STALE` seconds (another host). Two runs of one step thus give one artifact: the second waits and then reuses. A new
-holder removes what lower numbers left; the highest stays, so that numbers never begin anew.
+holder removes what lower numbers left; the highest stays, so that numbers never begin anew. When it was last touched tells when a run
+last worked on the step or reused what it made.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ class Lease:
         self.number = 0
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
         told = False
         while not self._take():
             if not told:
@@ -59,21 +59,44 @@ class Lease:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join()
-        self._released(self.number).touch()
+        with contextlib.suppress(FileNotFoundError):  # the holder has removed the folder, and with it the lease
+            self._released(self.number).touch()
 
     def check(self) -> None:
         """Raise `LeaseLost` if a higher number exists: call before a commit."""
         if self._highest() != self.number:
             raise LeaseLost(f"{self.folder}: lease {self.number} was taken over by {self._highest()}; not committing")
 
+    def holder(self) -> str | None:
+        """Who holds it, this process or another one; None if it is free. Takes nothing."""
+        highest = self._highest()
+        if not highest or self._is_free(highest):
+            return None
+        with contextlib.suppress(FileNotFoundError):
+            return self._path(highest).read_text()
+        return "another process"  # which has taken it over just now
+
+    def touched(self) -> float | None:
+        """When a holder last gave a sign, in seconds since the epoch; None if nobody ever did."""
+        times = []
+        for path in (*self.folder.glob("*.json"), *self.folder.glob("*.released")):
+            with contextlib.suppress(FileNotFoundError):
+                times.append(path.stat().st_mtime)
+        return max(times, default=None)
+
     def _take(self) -> bool:
+        self.folder.mkdir(parents=True, exist_ok=True)  # each time: a holder may have removed it
         highest = self._highest()
         if highest and not self._is_free(highest):
             return False
         owner = {"host": _host(), "pid": os.getpid(), "started": _started(os.getpid())}
         self.number = highest + 1
+        try:
+            created = create(self._path(self.number), json.dumps(owner).encode())
+        except FileNotFoundError:  # the folder was removed between look and create
+            return False
         # Between look and create others may have come, gone, and been forgotten: then a higher number stands.
-        return create(self._path(self.number), json.dumps(owner).encode()) and self._highest() == self.number
+        return created and self._highest() == self.number
 
     def _is_free(self, number: int) -> bool:
         if self._released(number).exists():

@@ -17,6 +17,9 @@ from schemas.draft import PLAN, Draft
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 
+LEASES = ".leases"
+"""The folder of leases in a store."""
+
 
 class NotFound(RequestError):
     """A reference that names no artifact; the message says what there is."""
@@ -85,6 +88,10 @@ class Store:
         """Start a draft under a new version."""
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%fZ")
         return Draft.start(self.root / kind / name / f"{now}-{identity.fingerprint[:8]}", kind, name, identity, splits)
+
+    def lease_folder(self, kind: str, name: str, fingerprint: str) -> Path:
+        """Where the lease of a step lies that makes an artifact with this fingerprint."""
+        return self.root / LEASES / kind / name / fingerprint[:16]
 
     def find(self, reference: str) -> Artifact:
         """The artifact that `kind/name[@version]` names: the latest that matches. A version may be cut to its start or its end."""

@@ -167,10 +167,9 @@ def test_the_demo_packages_are_pinned_by_hash() -> None:
     assert sorted(hashed) == sorted(PROJECT["optional-dependencies"]["demo"])
 
 
-def test_the_changelog_begins_with_this_version() -> None:
+def test_the_changelog_begins_with_this_version_or_with_what_comes_after_it() -> None:
     headings = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
-    if headings[0] == "Unreleased":
-        del headings[0]
+    headings = headings[headings[0] == "Unreleased" :]
     assert headings[0] == PROJECT["version"]
     assert sorted(headings, key=Version, reverse=True) == headings
 

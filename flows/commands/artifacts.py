@@ -83,24 +83,60 @@ def audit_artifact(artifact: Reference, as_json: AsJson = False, store: StoreOpt
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: gristmill rejects documents/demo --reason min_chars --limit 5")
+@app.command("diff", epilog="Example: gristmill diff documents/demo@20261101 documents/demo")
+def diff_artifacts(
+    a: Annotated[str, typer.Argument(help="kind/name[@version], the old one.", metavar="A")],
+    b: Annotated[str, typer.Argument(help="Another of the same kind, the new one.", metavar="B")],
+    limit: Annotated[int, typer.Option(min=0, help="Names of files and examples of documents to show in each place.")] = 5,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Say how artifact B differs from A: settings, engines, files, ledgers, documents. Exit 0 if equal, 1 if not, 2 for trouble."""
+    import pyarrow as pa
+
+    from flows.diff import compare, lines_of
+    from schemas.artifact import Damaged
+    from schemas.errors import RequestError
+
+    opened = open_store(store)
+    try:
+        told = compare(opened.find(a), opened.find(b), limit)
+    except (Damaged, pa.ArrowInvalid, OSError) as error:  # as in diff(1), 1 says that they differ and nothing else
+        raise RequestError(str(error)) from error
+    if as_json:
+        print_json(told)
+    else:
+        for line in lines_of(told):
+            print(line)
+    if not told["equal"]:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: gristmill rejects documents/demo --reason min_chars --sample 5 --seed 1")
 def rejects(
     artifact: Reference,
     reason: Annotated[str | None, typer.Option(help="Only this reason.")] = None,
     source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
-    limit: Annotated[int, typer.Option(min=0, help="Rows to show; 0: only the counts.")] = 10,
+    stage: Annotated[str | None, typer.Option(help="Only this stage of the job.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Rows to show, the first ones; 0: only the counts.")] = 10,
+    sample: Annotated[int | None, typer.Option(min=1, help="Show this many drawn from all of them, instead of the first.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the sample; the same seed draws the same rejects.")] = 0,
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
-    """Browse the records that were not kept: counts by source and reason, then rows with where they came from."""
-    from flows.rejects import browse, visible
+    """Browse the records that were not kept: counts by stage, source and reason, then rows with where they came from."""
+    from flows.rejects import Wanted, browse, by_stage, visible
 
-    counts, rows = browse(open_store(store).find(artifact), reason, source, limit)
+    found = open_store(store).find(artifact)
+    wanted = Wanted(reason, source, stage)
+    counts, rows = browse(found, wanted, limit) if sample is None else browse(found, wanted, sample, seed)
     if as_json:
-        print_json({"counts": counts, "rows": rows})
+        print_json({"stages": by_stage(counts), "counts": counts, "rows": rows})
         return
-    for c in counts:
-        print(f"{c['source']:<14} {c['stage']:<10} {c['reason']:<22} {c['records']:>9,} records  {c['bytes']:>13,} bytes")
+    for s in by_stage(counts):
+        print(f"{s['stage']:<48} {s['records']:>9,} records  {s['bytes']:>13,} bytes")
+        for c in (c for c in counts if c["stage"] == s["stage"]):
+            print(f"  {c['source']:<22} {c['reason']:<22} {c['records']:>10,} records  {c['bytes']:>13,} bytes")
     for row in rows:
         place = f"{row['source']}:{visible(row['uri'])} record {row['record']} ({row['record_bytes']:,} bytes)"
         print(f"\n{place}: {row['reason']}: {visible(row['detail'])}")

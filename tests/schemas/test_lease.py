@@ -108,3 +108,27 @@ def test_a_number_that_was_used_and_forgotten_gives_no_lease(tmp_path: Path, mon
         monkeypatch.setattr(late, "_is_free", lambda number: True)
         assert holder.number == 3 and not late._take()
         holder.check()
+
+
+def test_a_look_at_a_lease_takes_nothing(tmp_path: Path) -> None:
+    look = Lease(tmp_path / "lease", silent)
+    assert (look.holder(), look.touched()) == (None, None) and not (tmp_path / "lease").exists()
+    with Lease(tmp_path / "lease", silent):
+        assert f'"pid": {os.getpid()}' in (look.holder() or "")
+        os.utime(tmp_path / "lease" / "000001.json", (5, 5))
+        assert look.touched() == 5
+    assert look.holder() is None and (look.touched() or 0) > 5
+
+
+def test_a_holder_may_remove_the_folder_and_whoever_waits_begins_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "lease"
+
+    def removed(holder: str) -> None:
+        folder.rename(tmp_path / "trash")
+        first.__exit__(None, None, None)
+
+    first = Lease(folder, silent)
+    first.__enter__()
+    with Lease(folder, removed) as second:
+        assert second.number == 1
+        second.check()

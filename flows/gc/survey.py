@@ -1,0 +1,151 @@
+"""The model: a *thing* is a version's folder in a store: an artifact, a draft, one whose manifest is *damaged*, or a *stub*, whose run was
+killed before it had a plan. The *survey* lists them with all that a verdict needs, and changes nothing.
+
+What is behind a symbolic link, on another file system, or not named as a version, is *fixed*: it counts, and is never removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from schemas.artifact import KINDS, MANIFEST, Artifact, Damaged
+from schemas.draft import PLAN, Draft
+from schemas.fingerprint import Identity
+from schemas.lease import Lease
+from schemas.store import Store
+
+_VERSION = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{8}")
+_TORN = re.compile(r"\..+\.[0-9a-f]{32}")
+"""Temporary files of `schemas.files`."""
+_DAMAGED = (Damaged, ValueError, KeyError, TypeError)
+"""What reading a file raises that is not what it should be."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What is in a folder, as far as no link leads out of it."""
+
+    bytes: int
+    newest: float
+    """When something in it last changed, in seconds since the epoch."""
+    torn: tuple[Path, ...]
+    """Temporary files."""
+    one_device: bool
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A version's folder; see the module."""
+
+    kind: str
+    name: str
+    path: Path
+    state: Literal["artifact", "draft", "damaged", "stub"]
+    tree: Tree
+    fixed: str | None
+    """Why it is never removed, if so."""
+    committed: float = 0.0
+    """When its manifest was written, in seconds since the epoch; 0 without one."""
+    fingerprint: str | None = None
+    inputs: frozenset[str] = frozenset()
+    """Content digests of what it was made from."""
+    paths: frozenset[Path] = frozenset()
+    """What a draft's last attempt read."""
+    holder: str | None = None
+    """Who holds its step's lease."""
+    used: float = 0.0
+    """When that lease was last touched: a run made it or reused it then."""
+    artifact: Artifact | None = None
+    """If it is one."""
+    damage: str = ""
+    """What is wrong with it, if something is."""
+
+    @property
+    def reference(self) -> str:
+        return f"{self.kind}/{self.name}@{self.path.name}"
+
+
+def survey(store: Store) -> list[Thing]:
+    """All things of a store, oldest first within a name."""
+    return [thing for kind in KINDS for name in folders(store.root / kind) for thing in _of_name(store, kind, name.name)]
+
+
+def _of_name(store: Store, kind: str, name: str) -> Iterator[Thing]:
+    for path in store.versions(kind, name):
+        tree = measure(path)
+        thing = Thing(kind, name, path, "stub", tree, _fixed(store, path, tree))
+        try:
+            yield _read(store, thing)
+        except FileNotFoundError:  # it was removed meanwhile
+            continue
+        except _DAMAGED as error:
+            thing = replace(thing, state="damaged", damage=str(error))
+            with contextlib.suppress(*_DAMAGED):  # the plan may still tell what it was made from
+                thing = replace(_planned(store, thing), state="damaged")
+            yield thing
+
+
+def _read(store: Store, thing: Thing) -> Thing:
+    """The thing with what its manifest or plan says. Raises one of `_DAMAGED`."""
+    path = thing.path
+    if (path / MANIFEST).is_file():
+        artifact = Artifact.open(path)
+        thing = replace(thing, state="artifact", artifact=artifact, committed=(path / MANIFEST).stat().st_mtime)
+        return _identified(store, thing, artifact.manifest.identity)
+    return _planned(store, thing) if (path / PLAN).is_file() else thing
+
+
+def _planned(store: Store, thing: Thing) -> Thing:
+    draft = Draft.open(thing.path)
+    paths = frozenset(Path(path) for path in draft.task.get("inputs", {}).values())
+    return _identified(store, replace(thing, state="draft", paths=paths), draft.identity)
+
+
+def _identified(store: Store, thing: Thing, identity: Identity) -> Thing:
+    lease = Lease(store.lease_folder(thing.kind, thing.name, identity.fingerprint), nobody)
+    inputs = frozenset(identity.inputs.values())
+    return replace(thing, fingerprint=identity.fingerprint, inputs=inputs, holder=lease.holder(), used=lease.touched() or 0.0)
+
+
+def nobody(holder: str) -> None:
+    """Nobody is told of a lease that is only looked at."""
+
+
+def folders(path: Path) -> list[Path]:
+    """The folders in a folder, in order; none if there is no such folder."""
+    return sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+
+
+def _fixed(store: Store, path: Path, tree: Tree) -> str | None:
+    if any(p.is_symlink() for p in (path, path.parent, path.parent.parent)):
+        return "is behind a symbolic link, and links are not followed"
+    if not _VERSION.fullmatch(path.name):
+        return "its name is no version's: somebody else put it there"
+    if not tree.one_device or path.lstat().st_dev != store.root.stat().st_dev:
+        return "is on another file system than the store"
+    return None
+
+
+def measure(folder: Path) -> Tree:
+    """Walk a folder, never through a link. What vanishes meanwhile counts for nothing."""
+    size, newest, torn, devices = 0, 0.0, [], set()
+    for parent, _, names in os.walk(folder):
+        for path in (Path(parent), *(Path(parent, name) for name in names)):
+            try:
+                status = path.lstat()
+            except FileNotFoundError:
+                continue
+            devices.add(status.st_dev)
+            newest = max(newest, status.st_mtime)
+            if stat.S_ISREG(status.st_mode):
+                size += status.st_size
+                if _TORN.fullmatch(path.name):
+                    torn.append(path)
+    return Tree(size, newest, tuple(sorted(torn)), len(devices) <= 1)
