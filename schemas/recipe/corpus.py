@@ -1,0 +1,260 @@
+"""The model: the sections of the documents step, in the order in which text meets them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from schemas.languages import is_language
+from schemas.recipe.section import Count, Fraction, Name, Positive, Section, refuse_twins
+from schemas.recipe.source import Source
+
+
+def _is_placeholder(value: str) -> str:
+    inner = value[1:-1]
+    if value[:1] + value[-1:] not in _BRACKETS or not inner or not all(c.isalpha() or c in " _-" for c in inner):
+        raise ValueError(f"a placeholder is letters, ' ', '_' and '-' between brackets of one kind ({' '.join(_BRACKETS)}), as '<EMAIL>'")
+    return value
+
+
+_BRACKETS = ("<>", "[]", "{}", "【】", "《》", "〈〉", "「」")
+"""No value begins or ends with one of them, so a placeholder never grows together with what stands beside it."""
+
+Placeholder = Annotated[str, AfterValidator(_is_placeholder)]
+
+
+class Clean(Section):
+    """How text is repaired. CJK text keeps its full-width punctuation whatever is set here."""
+
+    ftfy: bool = True
+    """Repair mojibake with ftfy (width, quote and normalisation fixes off)."""
+    nfc: bool = True
+    """Unicode normalisation form C."""
+    control_characters: bool = True
+    """Remove control characters other than tab and new line; CR LF becomes LF."""
+    max_document_bytes: Positive = 64 << 20
+    """A longer record is rejected as `too_long`."""
+
+
+class Redact(Section):
+    """By what values are replaced that tell who somebody is or open what is theirs; null: values of this kind stay."""
+
+    secret: Placeholder | None = "<SECRET>"
+    """Keys and tokens of known issuers, private keys, passwords in URLs, random strings assigned to a name such as `api_key`."""
+    email: Placeholder | None = "<EMAIL>"
+    id_card: Placeholder | None = "<ID_CARD>"
+    """Chinese resident identity numbers whose check digit is right."""
+    card: Placeholder | None = "<CARD>"
+    """Numbers of payment cards whose check digit is right."""
+    ip: Placeholder | None = "<IP>"
+    """Globally reachable addresses, versions 4 and 6."""
+    phone: Placeholder | None = "<PHONE>"
+    """International, Chinese and North American numbers; others behind or before a word that says so."""
+
+    @property
+    def placeholders(self) -> dict[str, str]:
+        """By kind, without the kinds that stay."""
+        return self.model_dump(exclude_none=True)
+
+
+class Rules(Section):
+    """Thresholds for one language; null turns a rule off. The reason of a reject is the key's name."""
+
+    min_chars: Count | None = None
+    min_words: Count | None = None
+    max_words: Count | None = None
+    min_mean_word_length: Annotated[float, Field(ge=0)] | None = None
+    max_mean_word_length: Annotated[float, Field(ge=0)] | None = None
+    min_alphabetic: Fraction | None = None
+    max_digits: Fraction | None = None
+    max_symbols: Fraction | None = None
+    min_lines_end_punctuation: Fraction | None = None
+    max_new_lines: Fraction | None = None
+    max_duplicate_lines: Fraction | None = None
+    max_top_2gram: Fraction | None = None
+    min_lang_score: Fraction | None = None
+
+
+class Harmful(Section):
+    """Word lists of harmful content, and what happens to documents that are full of it."""
+
+    own_lists: bool = True
+    """Use the small lists that ship, for English and Chinese."""
+    lists: dict[str, tuple[str, ...]] = {}
+    """Files by language, a term a line, in UTF-8; those of `default` serve every language. Their content counts, not their place."""
+    max_score: Fraction = 0.02
+    """Largest share of a document's characters, white space aside, that terms may make up."""
+    action: Literal["drop", "flag", "weight"] = "flag"
+    """What happens above it. drop: a reject; flag: `harmful` in the column `flags`; weight: `weight` in the column `weight`. The
+    score is a signal of every document."""
+    weight: Fraction | None = None
+    """Of such a document, for action weight, which needs it."""
+
+    @model_validator(mode="after")
+    def _there_is_a_list(self) -> Harmful:
+        if not self.own_lists and not self.lists:
+            raise ValueError("there is no list: name some in lists, or leave own_lists on")
+        if (self.weight is not None) != (self.action == "weight"):
+            raise ValueError(f"action weight needs a weight, and no other action has one; this one is {self.action}")
+        return self
+
+
+class Near(Section):
+    """When a document counts as a near duplicate of an earlier one, by MinHash over words (over characters where no spaces are written)."""
+
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Jaccard similarity of the two sets of n-grams; it is estimated, and an estimate passes down to two standard deviations below."""
+    ngram: Positive = 5
+    """Words, or characters, of an n-gram. A shorter document is never a near duplicate."""
+    bands: Positive = 16
+    """Documents that agree in all rows of a band are compared: with 16 x 7, 0.977 of the pairs at 0.8."""
+    rows: Positive = 7
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 1
+
+    @property
+    def hashes(self) -> int:
+        """Hash functions of a signature."""
+        return self.bands * self.rows
+
+
+class Dedup(Section):
+    """Which repeated texts go; the first in canonical order stays."""
+
+    exact: bool = True
+    near: Near | None = None
+    """Drop near duplicates, too (`near: {}` takes the defaults); null: only equal texts go."""
+    conflict_field: str | None = None
+    """Key of `extra`; equal texts with different values there are all rejected as `label_conflict`."""
+    memory: Positive = 256 << 20
+    """Bytes that one merge of digests may take; decides the number of hash partitions."""
+
+
+class HeldOut(Section):
+    """What is kept from training, drawn by origin group, after dedup."""
+
+    validation: Fraction = 0.05
+    test: Fraction = 0.05
+    cut_shared_lines_over: int | None = None
+    """Lines of held-out documents with more characters than this that also stand in a training document are cut; null: none are."""
+
+    @model_validator(mode="after")
+    def _at_most_the_whole(self) -> HeldOut:
+        if self.validation + self.test > 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} are more than the whole")
+        return self
+
+
+class Annotator(Section):
+    """Who finds sentences, words and parts of speech in one language."""
+
+    engine: Literal["fast", "spacy", "rjieba", "plain"] = "fast"
+    """fast: rules and taggers of our own (POS is null where there is none); rjieba: Chinese by a dictionary; plain: by script, POS null."""
+    model: str | None = None
+    """Installed spaCy pipeline, for the spacy engine."""
+    standard: Literal["ud", "dictionary"] = "ud"
+    """Where the fast engine cuts Chinese words: as Universal Dependencies does, or as jieba's dictionary does."""
+    weights: str | None = None
+    """File of weights for the fast engine, made by `gristmill tagger train`; null: those that ship. Its content counts, not its place."""
+
+    @model_validator(mode="after")
+    def _options_fit_the_engine(self) -> Annotator:
+        if (self.engine == "spacy") != (self.model is not None):
+            raise ValueError("the spacy engine needs a model, the name of an installed pipeline; the other engines take none")
+        if self.standard != "ud" and self.engine != "fast":
+            raise ValueError(f"a standard is chosen for the fast engine; {self.engine} has one of its own")
+        if self.weights is not None and self.engine != "fast":
+            raise ValueError(f"weights are for the fast engine; {self.engine} reads none")
+        return self
+
+
+class EvaluationSet(Section):
+    """A file of evaluation items, which must not be trained on."""
+
+    name: Name
+    path: str
+    """The file, .gz and .zst too, relative to the folder that the command runs in. Its content is the identity, not its place."""
+    format: Literal["jsonl", "json", "csv", "txt"]
+    """A row is a line with a JSON object; an element of a JSON list (or of the list under `data`, as in SQuAD); a line below a header;
+    a line of text."""
+    fields: tuple[str, ...] = ()
+    """Keys that hold texts, each text an item of its own; dots lead into objects, and through lists, as in `paragraphs.context`."""
+    id_field: str = "id"
+    """Key by which hits name an item, looked for beside its text, then outward; without it the row's number does."""
+
+    @model_validator(mode="after")
+    def _fields_fit_the_format(self) -> EvaluationSet:
+        if (self.format == "txt") == bool(self.fields):
+            raise ValueError("fields say which keys hold the texts of jsonl, json and csv; a line of txt is a text as it is")
+        return self
+
+
+class Decontaminate(Section):
+    """Which documents hold items of evaluation sets, by n-grams over words, and over characters where no spaces are written."""
+
+    sets: Annotated[tuple[EvaluationSet, ...], Field(min_length=1)]
+    words: Positive = 13
+    """Words of an n-gram, as in GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix C)."""
+    characters: Positive = 20
+    """Characters of an n-gram where no spaces are written. In mixed text a word is a 1/`words` of one, and a character a 1/`characters`."""
+    shortest: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """Share of an n-gram that an item must have to be looked for: one between this and a whole n-gram is matched whole."""
+    min_share: Fraction = 0.0
+    """Share of an item's n-grams that a document must hold; 0: any one of them is a hit, as in GPT-3."""
+    action: Literal["drop", "cut", "flag"] = "drop"
+    """drop: reject the document as `contaminated`; cut: remove the n-grams from it; flag: keep it, items named in `extra.contaminated`."""
+    memory: Positive = 256 << 20
+    """Bytes that building the index of n-grams may take."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Decontaminate:
+        refuse_twins("evaluation sets", [one.name for one in self.sets])
+        return self
+
+
+class Corpus(Section):
+    """The documents step: raw text in, document shards out."""
+
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    """In order of priority: of equal texts, the earlier source's stays."""
+    clean: Clean = Clean()
+    redact: Redact | None = None
+    """Replace personal data and secrets by placeholders (`redact: {}` takes the defaults), in the text, in `extra` and in rejects; null:
+    nothing is replaced."""
+    rules: dict[str, Rules] = {}
+    """By language; `default` serves the others."""
+    harmful: Harmful | None = None
+    """Score documents by lists of harmful terms (`harmful: {}` takes the defaults); null: they are not scored."""
+    decontaminate: Decontaminate | None = None
+    """Keep evaluation items out of the documents; null: nothing is looked for."""
+    dedup: Dedup = Dedup()
+    held_out: HeldOut = HeldOut()
+    annotate: dict[str, Annotator] = {}
+    """By language; `default` serves the others. Without it they get the fast engine, and source code (`code`) the plain one."""
+    split_bytes: Positive = 32 << 20
+    """Target size of a split, in bytes of input as stored."""
+    keep_raw: bool = False
+    """Keep the raw text of rejects in the reject shards, redacted or not. Else they hold their text only if it is redacted."""
+    allow_failed_splits: bool = False
+    """Commit even if a split failed three times and was counted `failed`."""
+
+    @property
+    def rejects_hold_text(self) -> bool:
+        """Whether reject shards hold text at all."""
+        return self.keep_raw or self.redact is not None
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Corpus:
+        refuse_twins("sources", [source.name for source in self.sources])
+        return self
+
+    @model_validator(mode="after")
+    def _languages_are_known(self) -> Corpus:
+        listed = self.harmful.lists if self.harmful else {}
+        for section, languages in (("rules", self.rules), ("annotate", self.annotate), ("harmful.lists", listed)):
+            for language in sorted({*languages} - {"default"}):
+                try:
+                    is_language(language)
+                except ValueError as error:
+                    raise ValueError(f"{section}.{language}: {error}") from None
+        return self

@@ -1,0 +1,143 @@
+"""The model: the sections of the steps that make models and measure them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.recipe.section import Fraction, Name, Positive, Section
+
+
+class Decoder(Section):
+    """A Llama-shaped decoder: RMSNorm, half-split RoPE, SwiGLU, grouped-query attention."""
+
+    layers: Positive = 4
+    width: Positive = 256
+    heads: Positive = 4
+    kv_heads: Positive = 4
+    ffn: Positive = 688
+    context: Positive = 128
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-5
+    tie_embeddings: bool = True
+
+    @model_validator(mode="after")
+    def _divides(self) -> Decoder:
+        if self.width % self.heads or self.heads % self.kv_heads:
+            raise ValueError("width must be a multiple of heads, and heads of kv_heads")
+        return self
+
+
+class Optimizer(Section):
+    """AdamW for all weights, or Muon for 2-D hidden weights and AdamW for the rest."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    lr: Annotated[float, Field(gt=0)] = 3e-3
+    """Peak learning rate of AdamW's weights (of all, if AdamW alone)."""
+    muon_lr: Annotated[float, Field(gt=0)] = 2e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    """Limit of the global gradient norm."""
+
+
+class Schedule(Section):
+    """Warm up, hold, then decay linearly to `final` times the peak (warmup-stable-decay; decay 1: straight down)."""
+
+    warmup: Fraction = 0.05
+    decay: Fraction = 0.5
+    """Shares of the steps."""
+    final: Fraction = 0.0
+
+
+class Phase(Section):
+    """What changes from one step of pretraining on; a key that is left out stays as it was."""
+
+    step: Positive
+    """Steps that are taken before it."""
+    mix: dict[str, float] | None = None
+    context: Annotated[int, Field(ge=2)] | None = None
+    """Tokens of a sequence, at most `model.context`. Another window cuts the text anew."""
+    batch: Positive | None = None
+
+
+class Pretrain(Section):
+    """The pretrain step: token shards in, a model out."""
+
+    model: Decoder = Decoder()
+    steps: Positive | None = 1000
+    """Null if `epochs` is given."""
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Instead of `steps`: as many steps as read no stream of text more often than this."""
+    batch: Positive = 16
+    """Sequences of `model.context` tokens a step, over all ranks."""
+    mix: dict[str, float] = {}
+    """Share of the samples by language (`zh`), source (`books/*`) or both (`books/zh`); empty: as the corpus is."""
+    phases: tuple[Phase, ...] = ()
+    """Changes of mix, context or batch at later steps."""
+    packing: Literal["concat", "best_fit"] = "concat"
+    """concat: documents end to end, cut into blocks; best_fit: whole documents packed into sequences, cut only if longer than one."""
+    document_mask: bool = False
+    """Attend within documents only, with positions counted from each document's start in its sequence."""
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    precision: Literal["float32", "bf16"] = "bf16"
+    compile: bool = True
+    """torch.compile; without a C++ compiler the run goes on without it, and says so."""
+    validate_every: Positive = 200
+    """Steps between measures of validation bits per byte."""
+    validate_tokens: Positive = 32_768
+    checkpoint_every: Positive = 200
+    keep_checkpoints: Positive = 2
+    seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_take_the_place_of_steps(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("epochs") is not None:
+            return {"steps": None, **value}
+        return value
+
+    @model_validator(mode="after")
+    def _phases_follow_each_other(self) -> Pretrain:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError(f"give either steps or epochs, not {'both' if self.epochs else 'neither'}")
+        starts = [phase.step for phase in self.phases]
+        if starts != sorted(set(starts)) or (self.steps is not None and starts and starts[-1] >= self.steps):
+            raise ValueError(f"phases start at steps {starts}: want them to grow, and to stay below steps ({self.steps})")
+        for phase in self.phases:
+            if phase.context is not None and phase.context > self.model.context:
+                raise ValueError(f"the phase at step {phase.step}: context {phase.context} is more than model.context {self.model.context}")
+        return self
+
+
+class Finetune(Section):
+    """The finetune step: documents with labels and a pretrained model in, a classifier out."""
+
+    source: Name
+    """The source whose documents carry labels."""
+    label_field: str = "label"
+    """Key of `extra`."""
+    epochs: Positive = 2
+    batch: Positive = 32
+    max_tokens: Positive = 128
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.05
+    warmup: Fraction = 0.1
+    precision: Literal["float32", "bf16"] = "bf16"
+    compile: bool = False
+    seed: int = 0
+
+
+class Evaluate(Section):
+    """The evaluate step: models and held-out text in, metrics beside their baselines out."""
+
+    subset: Literal["validation", "test"] = "test"
+    max_tokens: Positive = 120_000
+    """Tokens of held-out text to measure language modelling on, over all languages."""
+    ngram_orders: tuple[Positive, ...] = (2, 5)
+    prompts: tuple[str, ...] = ()
+    sample_tokens: Positive = 48
+    temperature: Annotated[float, Field(ge=0)] = 0.8
+    seed: int = 0
