@@ -112,6 +112,7 @@ def run(job: Job) -> None:
     """Do all that the draft has no part record of. Raises `SplitsFailed` if a split kills its process time and again."""
     from pipelines.runners import run_on_beam
 
+    job.record_tombstones()
     job.make_evaluation_index()
     _try_alone(job, "prepare")
     _try_alone(job, "finish")

@@ -8,6 +8,7 @@ start of a piece of work, noted on disk before it, so that a piece which kills i
 from __future__ import annotations
 
 import os
+import shutil
 import time
 import traceback
 import uuid
@@ -24,10 +25,11 @@ from pipelines.contamination.index import Index, build
 from pipelines.settings import with_files
 from pipelines.sources import InputChanged
 from pipelines.splits import weighed_bytes
+from pipelines.tombstones import ROLE, ROOT, Tombstones, record_tombstones
 from schemas.arrow import read_shard
 from schemas.draft import Draft
 from schemas.files import replace
-from schemas.fingerprint import canonical_json
+from schemas.fingerprint import canonical_json, digest_file
 from schemas.recipe import Corpus, Source
 
 MAX_ATTEMPTS = 3
@@ -112,6 +114,24 @@ class Job:
             return None
         self.make_evaluation_index()
         return Index.open(self._evaluation_folder, section)
+
+    @cached_property
+    def tombstones(self) -> Tombstones | None:
+        """Those of what was forgotten, if anything was."""
+        return Tombstones.read(self._tombstones_file) if ROLE in self.draft.identity.inputs else None
+
+    def record_tombstones(self) -> None:
+        """Keep the tombstones, if there are any, for the versions to come. Raises `InputChanged` if they are not those of the plan."""
+        if (tombstones := self.tombstones) is not None:
+            if digest_file(self._tombstones_file) != self.draft.identity.inputs[ROLE]:
+                raise InputChanged(f"{self._tombstones_file}: is not the file of tombstones that this run was planned with. Run again")
+            copy = self.temporary("tombstones")
+            shutil.copyfile(self._tombstones_file, copy)
+            record_tombstones(self.draft, copy, len(tombstones.by_id))
+
+    @property
+    def _tombstones_file(self) -> Path:
+        return Path(self.roots[ROOT])
 
     @property
     def _evaluation_folder(self) -> Path:

@@ -61,7 +61,7 @@ def _prepare(job: Job, ordinal: int) -> Part:
     def prepared() -> Iterator[pa.RecordBatch]:
         for batch in read_batches(job, job.splits[ordinal], ledgers, encodings):
             source = job.sources[batch.column("source")[0].as_py()]
-            for sifted in run_stages(batch, source, job.settings, job.evaluation_index):
+            for sifted in run_stages(batch, source, job.settings, job.evaluation_index, job.tombstones):
                 rejects.append(sifted.rejects)
                 if sifted.kept.num_rows:
                     for run in runs:

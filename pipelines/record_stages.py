@@ -1,11 +1,13 @@
 """The model: the *record stages* take one record at a time, batch by batch, from raw bytes to a document that is ready to
 be compared with others:
 
+    forget         what was forgotten goes, by its id: first of all, so that no other reject holds its text
     read           what the format found wrong goes
     decode         bytes to characters, strictly
     clean          repair; what is empty then goes
     decontaminate  what holds items of evaluation sets goes, or they are cut out of it
     redact         placeholders for personal data and secrets
+    forget         by its text
     language       the source's, or identified
     rules          measure signals, judge by them
     harmful        drop, flag or weigh down what is full of listed terms
@@ -38,24 +40,34 @@ from pipelines.redact import redact, redact_json, redact_rejects
 from pipelines.rules.judge import judge
 from pipelines.rules.signals import measure
 from pipelines.stages import PREPARED, Sifted, Stage, Verdict, guarded, no_rejects, sift, with_columns
+from pipelines.tombstones import STAGE as FORGET
+from pipelines.tombstones import Tombstones
 from schemas.recipe import Corpus, Source
 
 
-def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: Index | None) -> Iterator[Sifted]:
+def run_stages(
+    batch: pa.RecordBatch, source: Source, settings: Corpus, index: Index | None, tombstones: Tombstones | None
+) -> Iterator[Sifted]:
     """All stages over one batch. What is kept comes out in order, of schema PREPARED (an empty batch may be of another).
 
-    `index` is that of the evaluation sets, if the recipe has any.
+    `index` is that of the evaluation sets, if the recipe has any; `tombstones` are of what was forgotten, if anything was.
     """
     searched: tuple[tuple[str, Stage], ...] = ()
     if index is not None and settings.decontaminate is not None:
         stage = partial(decontaminate, index=index, settings=settings.decontaminate, keep_text=settings.rejects_hold_text)
         searched = ((STAGE, stage),)
+    by_id: tuple[tuple[str, Stage], ...] = ()
+    by_text: tuple[tuple[str, Stage], ...] = ()
+    if tombstones is not None:
+        by_id, by_text = ((FORGET, tombstones.sift_by_id),), ((FORGET, tombstones.sift_by_text),)
     stages: tuple[tuple[str, Stage], ...] = (
+        *by_id,
         ("read", partial(_read, settings=settings)),
         ("decode", partial(_decode, settings=settings)),
         ("clean", partial(_clean, settings=settings)),
         *searched,
         ("redact", partial(_redact, settings=settings)),
+        *by_text,
         ("language", partial(_language, source=source)),
         ("rules", partial(_rules, settings=settings)),
         ("harmful", partial(_harmful, settings=settings)),

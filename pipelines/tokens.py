@@ -112,10 +112,10 @@ def _encode_shard(path: str, key: str) -> None:
 def _batches(source: Path, encoder: AnyEncoder, schema: pa.Schema, counts: dict[str, Counts]) -> Iterator[pa.RecordBatch]:
     for batch in read_shard(source).select(_COLUMNS).to_batches():
         encoded, uncovered = encode_batch(batch, encoder, schema)
-        _add(counts["tokens"], encoded, np.diff(encoded.column("tokens").offsets.to_numpy()))
-        _add(counts["bytes"], encoded, encoded.column("n_bytes").to_numpy())
+        count_into(counts["tokens"], encoded, np.diff(encoded.column("tokens").offsets.to_numpy()))
+        count_into(counts["bytes"], encoded, encoded.column("n_bytes").to_numpy())
         if "uncovered" in counts:
-            _add(counts["uncovered"], encoded, uncovered)
+            count_into(counts["uncovered"], encoded, uncovered)
         yield encoded
 
 
@@ -239,7 +239,7 @@ def _from_batch_start(lists: pa.ListArray, text_starts: npt.NDArray[np.int64]) -
     return lists.flatten().to_numpy() + np.repeat(text_starts[:-1], _lengths(lists))
 
 
-def _add(counts: Counts, batch: pa.RecordBatch, amounts: npt.NDArray[np.integer]) -> None:
+def count_into(counts: Counts, batch: pa.RecordBatch, amounts: npt.NDArray[np.integer]) -> None:
     for lang, subset, amount in zip(*(batch.column(c).to_pylist() for c in ("lang", "subset")), amounts.tolist(), strict=True):
         by_subset = counts.setdefault(lang, {})
         by_subset[subset] = by_subset.get(subset, 0) + amount

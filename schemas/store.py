@@ -1,7 +1,8 @@
 """The model: a *store* is the folder where artifacts live, as `{kind}/{name}/{UTC time}-{first 8 of the fingerprint}`.
 
 A folder there with a manifest is an artifact; one with a plan alone is a *draft* that some run left unfinished.
-A *reference* is `kind/name[@version]`; without a version it means the latest one.
+A *reference* is `kind/name[@version]`; without a version it means the latest one. Versions that are retired, since documents of
+theirs were forgotten, are passed by.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from schemas.artifact import KINDS, MANIFEST, Artifact, Damaged
 from schemas.draft import PLAN, Draft
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
+from schemas.forgotten import is_retired, read_mark
 
 LEASES = ".leases"
 """The folder of leases in a store."""
 
 
 class NotFound(RequestError):
-    """A reference that names no artifact; the message says what there is."""
+    """A reference that names no artifact that can be read; the message says what there is."""
 
 
 class Store:
@@ -64,7 +66,7 @@ class Store:
             folder = self.root / k
             names = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
             for n in names if name is None else (name,):
-                yield from (p for p in self.versions(k, n) if (p / MANIFEST).is_file())
+                yield from (p for p in self.versions(k, n) if (p / MANIFEST).is_file() and not is_retired(p))
 
     def committed(self, kind: str, name: str, fingerprint: str) -> Iterator[Artifact]:
         """The artifacts with this fingerprint whose manifest is sound, newest first."""
@@ -82,7 +84,8 @@ class Store:
 
     def _with(self, kind: str, name: str, fingerprint: str) -> list[Path]:
         found = [p for p in self.versions(kind, name) if p.name.endswith(f"-{fingerprint[:8]}")]
-        return [p for p in reversed(found) if (p / PLAN).is_file() and Draft.open(p).plan["fingerprint"] == fingerprint]
+        living = (p for p in reversed(found) if (p / PLAN).is_file() and not is_retired(p))
+        return [p for p in living if Draft.open(p).plan["fingerprint"] == fingerprint]
 
     def start(self, kind: str, name: str, identity: Identity, splits: Sequence[Mapping[str, Any]] = ()) -> Draft:
         """Start a draft under a new version."""
@@ -92,6 +95,10 @@ class Store:
     def lease_folder(self, kind: str, name: str, fingerprint: str) -> Path:
         """Where the lease of a step lies that makes an artifact with this fingerprint."""
         return self.root / LEASES / kind / name / fingerprint[:16]
+
+    def lease_of_name(self, kind: str, name: str) -> Path:
+        """Where the lease lies under which the newest version of a name gives way to a next one that says nothing new."""
+        return self.root / LEASES / kind / name / "newest"
 
     def find(self, reference: str) -> Artifact:
         """The artifact that `kind/name[@version]` names: the latest that matches. A version may be cut to its start or its end."""
@@ -106,4 +113,8 @@ class Store:
         matches = [p for p in paths if not version or p.name.startswith(version) or p.name.endswith(f"-{version}")]
         if not matches:
             raise NotFound(f"{reference!r}: no such version of {kind}/{name}; there is {', '.join(p.name for p in paths)}")
-        return Artifact.open(matches[-1])
+        living = [p for p in matches if not is_retired(p)]
+        if not living:
+            mark = read_mark(matches[-1])
+            raise NotFound(f"{reference!r} is retired: documents of it were forgotten; see {mark.by if mark else 'the versions after it'}")
+        return Artifact.open(living[-1])
