@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from flows.commands import artifacts, making, pii, running, tagger, upkeep
+from flows.commands import artifacts, forgetting, making, pii, running, tagger, upkeep
 
 app = typer.Typer(
     help="Raw text in; clean, segmented, tagged, tokenized Arrow shards and an evaluated language model out.",
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for group in (running, artifacts, making, upkeep):
+for group in (running, artifacts, making, upkeep, forgetting):
     app.add_typer(group.app)
 app.add_typer(tagger.app, name="tagger")
 app.add_typer(pii.app, name="pii")

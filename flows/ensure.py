@@ -14,15 +14,20 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from flows.forgetting.obeyed import check_obeyed
 from flows.launch import run_child
 from flows.planning import Action, decide
 from flows.progress import Meter, of_file, of_parts
 from flows.steps import Step
+from pipelines.tombstones import ROLE
+from pipelines.tombstones import STAGE as FORGET
 from schemas.artifact import Artifact
 from schemas.child import RUN_FACTS
 from schemas.draft import TASK, WORK, Draft
+from schemas.errors import RequestError
 from schemas.files import replace
 from schemas.fingerprint import canonical_json, read_json
+from schemas.forgotten import Mark, read_mark, set_mark
 from schemas.lease import Lease
 from schemas.recipe import Recipe
 from schemas.store import Store
@@ -66,9 +71,25 @@ def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifa
         lease.check()
         told = draft.scratch() / RUN_FACTS
         facts = read_json(told) if told.is_file() else {}
-        artifact = draft.commit(step.stages)
+        artifact = _commit(step, draft, store, inputs, say)
         _describe_run(artifact, recipe, started, seconds, tries, facts)
         return Outcome(step.name, decision.action, decision.why, artifact, seconds)
+
+
+def _commit(step: Step, draft: Draft, store: Store, inputs: Mapping[str, Artifact], say: Say) -> Artifact:
+    """Commit, unless documents were forgotten meanwhile that it may hold; tell beside it if it was made from what saw such documents."""
+    stages = (*step.stages, FORGET) if ROLE in draft.identity.inputs else step.stages
+    name = inputs["documents"].name if "documents" in inputs else draft.plan["name"]
+    with Lease(store.lease_of_name("documents", name), lambda holder: say(f"  {step.name:<10} waiting: {holder}")):
+        marks = [mark for artifact in inputs.values() if (mark := read_mark(artifact.path)) is not None]
+        if step.kind == "documents":
+            check_obeyed(store, draft)
+        elif step.kind == "tokens" and any(mark.retired for mark in marks):
+            raise RequestError(f"{draft.path}: documents were forgotten meanwhile, and it may hold them. Run again")
+        artifact = draft.commit(stages)
+        for mark in marks[:1]:
+            set_mark(artifact.path, Mark(mark.by, 0))
+        return artifact
 
 
 def _work(step: Step, draft: Draft, recipe: Recipe, meter: Meter) -> tuple[int, float]:

@@ -17,7 +17,9 @@ import model.versions
 import pipelines.corpus
 import pipelines.tokenizer
 import pipelines.tokens
+from flows.forgetting.obeyed import tombstones_of
 from pipelines.places import absolute
+from pipelines.tombstones import ROLE, ROOT
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
@@ -67,14 +69,15 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
     roots = {source.name: source.path for source in corpus.sources}
     listing = pipelines.corpus.list_inputs(corpus, roots, store.root / ".cache" / "inputs.json")
     splits = pipelines.corpus.plan_splits(listing, corpus)
+    obeyed = tombstones_of(store, recipe.name)
     identity = Identity(
         "documents",
         pipelines.corpus.STEP_VERSION,
         pipelines.corpus.identity_settings(corpus),
-        {"sources": listing.digest, **pipelines.corpus.evaluation_digests(corpus)},
+        {"sources": listing.digest, **pipelines.corpus.evaluation_digests(corpus), **({ROLE: obeyed.digest} if obeyed else {})},
         pipelines.corpus.engines(corpus),
     )
-    places = {name: absolute(path) for name, path in roots.items()}
+    places = {name: absolute(path) for name, path in roots.items()} | ({ROOT: str(obeyed.path.resolve())} if obeyed else {})
     return Ready(identity, splits, places | pipelines.corpus.file_roots(corpus))
 
 

@@ -1,7 +1,7 @@
 """The model: a *removal* takes documents out of a version of documents: its child inherits every part that holds nothing of them, and has
 the others anew, each under the key that it had.
 
-    prepare   digests and lines without theirs, and null for their signatures: a later copy is no duplicate of what isn't there
+    prepare   digests, lines and bands without theirs, and null for their signatures: a later copy is no duplicate of what isn't there
     finish    their rows go from the document shard to the reject shard, as `forgotten`, without text; the ledger counts them so
 
 Records that were rejected before can be removed as well: they become `forgotten`. Others can be *cleared* of their text, and stay what they
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -103,13 +103,12 @@ def _remove_rows(draft: Draft, parent: Artifact, part: Part, removal: Removal) -
     path = temporary(draft, f"rejects-{part.key}")
     rows = write_shard(path, REJECTS, table.to_batches(max_chunksize=_REJECTED_ROWS), compress=True)
     files = [file, draft.adopt(path, folder="rejects", stem=part.key, suffix=".arrow", role="rejects", rows=rows)]
+    files += [carried_over(draft, parent, other, part.key) for other in part.files if other.role not in ("documents", "rejects")]
     ledgers = {source: _without_zeros(ledger) + rejected_ledger(table, source) for source, ledger in ledgers.items()}
     draft.add_part(part.stage, part.key, files, ledgers, part.facts)
 
 
-def _rejects(
-    before: pa.Table, renamed: npt.NDArray[np.bool_], cleared: npt.NDArray[np.bool_], gone: pa.Table | None
-) -> pa.Table:
+def _rejects(before: pa.Table, renamed: npt.NDArray[np.bool_], cleared: npt.NDArray[np.bool_], gone: pa.Table | None) -> pa.Table:
     """The rejects of before, some of them forgotten or without text, and behind them the documents that are gone."""
     texts, renames = pa.array(renamed | cleared), pa.array(renamed)
     columns = {name: before[name] for name in REJECTS.names}
@@ -153,28 +152,33 @@ def _moved(gone: pa.Table, source: str) -> Ledger:
 
 
 def _remove_keys(draft: Draft, parent: Artifact, part: Part, removal: Removal) -> None:
-    """Digests, lines and signatures of a split without those of documents that go."""
-    files = {file.path.split("/")[-2]: file for file in part.files}
-    digests = read_shard(parent.path / files["digests"].path)
-    goes = removal.removes(digests["doc_id"])
+    """Digests, lines, bands and signatures of a split without those of documents that go."""
+    runs = {folder_of(file): read_shard(parent.path / file.path) for file in part.files}
+    goes = removal.removes(runs["digests"]["doc_id"])
     if not goes.any():
         return
-    gone = digests["row"].to_numpy()[goes]
-    partitions, near = part.facts["partitions"], draft.settings["dedup"]["near"]
-    offsets = dict(part.facts["offsets"])
-    table = digests.filter(pa.array(~goes))
-    written = [_write_run(draft, part.key, "digests", table)]
-    offsets["digests"] = partition_offsets(halves(bytes16(table["digest"]))[0], partitions)
-    if (file := files.get("lines")) is not None:
-        lines = read_shard(parent.path / file.path)
-        table = lines.filter(pa.array(~np.isin(lines["row"].to_numpy(), gone)))
-        written.append(_write_run(draft, part.key, "lines", table))
-        offsets["lines"] = partition_offsets(table["line"].to_numpy(), partitions)
-    if (file := files.get("signatures")) is not None:
-        table = _unsigned(read_shard(parent.path / file.path), gone)
-        written.append(_write_run(draft, part.key, "signatures", table))
-        offsets["bands"] = partition_offsets(np.sort(keys_of_bands(table, Near.model_validate(near))), partitions)
-    draft.add_part(part.stage, part.key, written, part.ledgers, {**part.facts, "offsets": offsets})
+    gone = runs["digests"]["row"].to_numpy()[goes]
+    left = {kind: _unsigned(run, gone) if kind == "signatures" else _without(run, gone) for kind, run in runs.items()}
+    files = [write_run(draft, part.key, kind, run) for kind, run in left.items()]
+    facts = {**part.facts, "offsets": offsets_of(left, part.facts["partitions"], draft.settings["dedup"]["near"])}
+    draft.add_part(part.stage, part.key, files, part.ledgers, facts)
+
+
+def _without(run: pa.Table, rows: npt.NDArray[np.uint32]) -> pa.Table:
+    return run.filter(pa.array(~np.isin(run["row"].to_numpy(), rows)))
+
+
+def offsets_of(runs: Mapping[str, pa.Table], partitions: int, near: Mapping[str, Any] | None) -> dict[str, list[int]]:
+    """Where each partition starts in the sorted runs of a split, by kind; of the bands too, if they are only to be made from signatures."""
+    keys = {kind: _keys(run) for kind, run in runs.items() if kind != "signatures"}
+    if near is not None and "bands" not in keys:
+        keys["bands"] = np.sort(_keys_of_bands(runs["signatures"], Near.model_validate(near)))
+    return {kind: partition_offsets(sorted_keys, partitions) for kind, sorted_keys in sorted(keys.items())}
+
+
+def _keys(run: pa.Table) -> npt.NDArray[np.uint64]:
+    """The first column of a run: numbers, or the leading 64 bits of digests."""
+    return run[0].to_numpy() if pa.types.is_uint64(run[0].type) else halves(bytes16(run[0]))[0]
 
 
 def _unsigned(signatures: pa.Table, rows: npt.NDArray[np.uint32]) -> pa.Table:
@@ -188,24 +192,36 @@ def _unsigned(signatures: pa.Table, rows: npt.NDArray[np.uint32]) -> pa.Table:
     return signatures.set_column(signatures.schema.get_field_index("signature"), signatures.schema.field("signature"), lists)
 
 
-def keys_of_bands(signatures: pa.Table, near: Near) -> npt.NDArray[np.uint64]:
+def _keys_of_bands(signatures: pa.Table, near: Near) -> npt.NDArray[np.uint64]:
     """The key of each band of each document that has a signature."""
     column: Any = signatures["signature"].combine_chunks()
     found = column.values.to_numpy().reshape(-1, near.hashes)[column.is_valid().to_numpy(zero_copy_only=False)]
     return band_keys(found, near.bands).ravel()
 
 
-def _write_run(draft: Draft, key: str, folder: str, table: pa.Table) -> File:
-    path = temporary(draft, f"{folder}-{key}")
-    write_shard(path, table.schema, table.combine_chunks().to_batches(), compress=False)
-    return draft.adopt(path, folder=folder, stem=key, suffix=".arrow", role="digests", rows=len(table))
+def write_run(draft: Draft, key: str, kind: str, table: pa.Table) -> File:
+    """A file of one kind of a split's index: one batch, uncompressed, as preparing it writes it."""
+    path = temporary(draft, f"{kind}-{key}")
+    write_shard(path, table.schema, [one_batch(table)], compress=False)
+    return draft.adopt(path, folder=kind, stem=key, suffix=".arrow", role="digests", rows=len(table))
+
+
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """All of a table as one batch, also if it has no row."""
+    columns = [column.combine_chunks() for column in table.columns]
+    return pa.RecordBatch.from_arrays([c if isinstance(c, pa.Array) else pa.concat_arrays(c.chunks) for c in columns], schema=table.schema)
 
 
 def carried_over(draft: Draft, parent: Artifact, file: File, key: str) -> File:
     """A file of a part that is made anew, when the file itself stays as it was."""
     path = temporary(draft, f"{file.role}-{key}")
     shutil.copyfile(parent.path / file.path, path)
-    return draft.adopt(path, folder=file.path.split("/")[-2], stem=key, suffix=".arrow", role=file.role, rows=file.rows)
+    return draft.adopt(path, folder=folder_of(file), stem=key, suffix=".arrow", role=file.role, rows=file.rows)
+
+
+def folder_of(file: File) -> str:
+    """The folder of a file in whatever version holds it: for one of an index, its kind."""
+    return file.path.split("/")[-2]
 
 
 def schema_of(shard: Path) -> pa.Schema:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.encode import open_encoder
+from pipelines.encode import Encoder
 from pipelines.removal import Removal, schema_of, temporary
 from pipelines.tokens import STAGE, Counts, count_into, document_shards, encode_batch
 from schemas.arrow import read_batches, write_shard
@@ -60,7 +60,7 @@ def _kept(shard: Path, goes: npt.NDArray[np.bool_], counts: dict[str, Counts]) -
 def _uncovered(draft: Draft, documents: Path, goes: npt.NDArray[np.bool_], schema: pa.Schema) -> Counts:
     """Characters of the documents that go which no token covered: the shard doesn't say, so these few are encoded."""
     (file,) = draft.input("tokenizer").manifest.files("tokenizer")
-    encoder = open_encoder(draft.input("tokenizer").path / file.path, draft.settings["engine"])
+    encoder = Encoder(draft.input("tokenizer").path / file.path)
     found: Counts = {}
     start = 0
     for batch in read_batches(documents):
@@ -74,6 +74,6 @@ def _uncovered(draft: Draft, documents: Path, goes: npt.NDArray[np.bool_], schem
 
 def _less(before: Counts, gone: Counts, left: Counts) -> Counts:
     """Counts without some; languages and subsets of which no row is left have none."""
-    return {lang: {subset: before[lang][subset] - gone.get(lang, {}).get(subset, 0) for subset in subsets} for lang, subsets in left.items()}
-
-
+    return {
+        lang: {subset: before[lang][subset] - gone.get(lang, {}).get(subset, 0) for subset in subsets} for lang, subsets in left.items()
+    }

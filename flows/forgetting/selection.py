@@ -134,7 +134,7 @@ def _matches(column: pa.Array, pattern: str) -> pa.Array:
 
 def _digests_of(documents: Artifact, ids: frozenset[bytes]) -> dict[bytes, bytes]:
     """The digest of the clean text of each of these documents that has one."""
-    found = {}
+    found: dict[bytes, bytes] = {}
     for batch, mask in ((batch, Removal(ids).removes(batch.column("doc_id"))) for batch in _digest_runs(documents)):
         rows = batch.filter(pa.array(mask))
         found.update(zip(rows.column("doc_id").to_pylist(), rows.column("digest").to_pylist(), strict=True))
@@ -143,7 +143,7 @@ def _digests_of(documents: Artifact, ids: frozenset[bytes]) -> dict[bytes, bytes
 
 def _same_text(documents: Artifact, digests: frozenset[bytes]) -> dict[bytes, bytes]:
     """The digest of every document that has one of these."""
-    found = {}
+    found: dict[bytes, bytes] = {}
     for batch in _digest_runs(documents):
         rows = batch.filter(pa.array(Removal(digests).removes(batch.column("digest"))))
         found.update(zip(rows.column("doc_id").to_pylist(), rows.column("digest").to_pylist(), strict=True))

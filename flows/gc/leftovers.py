@@ -1,5 +1,6 @@
 """The model: *leftovers* are what no run will ever ask for: leases of steps that left nothing, scratch that outlived its commit, torn
-temporary files, notes of the stat cache about files that are gone, and the *trash* of a removal that was cut off.
+temporary files, notes of the stat cache about files that are gone, what no living version has of a retired one, and the *trash* of a
+removal that was cut off.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from typing import Any, Literal
 
 from flows.gc.survey import Thing, folders, measure, nobody
 from flows.gc.verdicts import Rules, Verdict, age
-from schemas.artifact import KINDS
-from schemas.draft import WORK
+from schemas.artifact import KINDS, MANIFEST, Artifact
+from schemas.draft import PLAN, WORK
 from schemas.fingerprint import canonical_json, read_json
+from schemas.forgotten import MARK
 from schemas.lease import Lease
 from schemas.store import LEASES, Store
 
@@ -26,23 +28,50 @@ CACHE = ".cache/inputs.json"
 class Leftover:
     """Something that may go."""
 
-    what: Literal["lease", "scratch", "temporary", "cache", "trash"]
+    what: Literal["lease", "scratch", "temporary", "cache", "trash", "forgotten"]
     path: Path
     bytes: int
     why: str
+    files: tuple[Path, ...] = ()
+    """If only some files of the folder go."""
 
 
 def leftovers(store: Store, verdicts: Sequence[Verdict], rules: Rules, now: float) -> list[Leftover]:
     """All leftovers, but those inside things that go as a whole."""
     things = [verdict.thing for verdict in verdicts]
     staying = [verdict.thing for verdict in verdicts if verdict.stays and not verdict.thing.fixed]
-    found = (_trash(store), _scratch(staying, rules, now), _torn(store, staying, rules, now), _leases(store, things, rules, now))
+    found = (
+        _trash(store),
+        _forgotten(verdicts),
+        _scratch(staying, rules, now),
+        _torn(store, staying, rules, now),
+        _leases(store, things, rules, now),
+    )
     return [*(left for group in found for left in group), *_cache(store)]
 
 
 def _trash(store: Store) -> Iterator[Leftover]:
     for path in sorted((store.root / TRASH).iterdir()) if (store.root / TRASH).is_dir() else ():
         yield Leftover("trash", path, measure(path).bytes, "left by a removal that was cut off")
+
+
+def _forgotten(verdicts: Sequence[Verdict]) -> Iterator[Leftover]:
+    """Of each retired version that stays for its parts, all that isn't part of a living one; its manifest leads to the parts."""
+    needed = {Path(os.path.normpath(path)) for verdict in verdicts if verdict.thing.artifact for path in _inherited(verdict.thing.artifact)}
+    for verdict in (verdict for verdict in verdicts if verdict.for_parts):
+        folder = verdict.thing.path
+        own = {folder / MANIFEST, folder / PLAN, folder / MARK}
+        files = tuple(path for path in sorted(folder.rglob("*")) if not path.is_dir() and path not in own and path not in needed)
+        if files:
+            size = sum(path.lstat().st_size for path in files)
+            yield Leftover("forgotten", folder, size, f"{verdict.thing.damage}; {verdict.why}, but for these {len(files):,} files", files)
+
+
+def _inherited(artifact: Artifact) -> Iterator[Path]:
+    for part in artifact.manifest.parts:
+        if part.home:
+            yield artifact.path / part.record_path
+            yield from (artifact.path / file.path for file in part.files)
 
 
 def _scratch(staying: Sequence[Thing], rules: Rules, now: float) -> Iterator[Leftover]:

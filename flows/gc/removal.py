@@ -113,12 +113,23 @@ def _remove_leftover(store: Store, left: Leftover) -> None:
             _discard(store, left.path)
     elif left.what == "scratch":
         _discard(store, left.path)
+    elif left.what == "forgotten":
+        _remove_files(left)
     elif left.what == "trash":
         _delete(left.path)
     elif left.path == store.root / CACHE:
         _clean_cache(left.path)
     else:
         left.path.unlink(missing_ok=True)
+
+
+def _remove_files(left: Leftover) -> None:
+    """Killed in the midst of it, the next sweep finds the other files; folders that are empty by then go too."""
+    for path in left.files:
+        path.unlink(missing_ok=True)
+    for folder in sorted((path for path in left.path.rglob("*") if path.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _clean_cache(path: Path) -> None:

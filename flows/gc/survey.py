@@ -1,5 +1,6 @@
 """The model: a *thing* is a version's folder in a store: an artifact, a draft, one whose manifest is *damaged*, or a *stub*, whose run was
-killed before it had a plan. The *survey* lists them with all that a verdict needs, and changes nothing.
+killed before it had a plan. One is *retired* if documents that it holds were forgotten. The *survey* lists them with all that a verdict
+needs, and changes nothing.
 
 What is behind a symbolic link, on another file system, or not named as a version, is *fixed*: it counts, and is never removed.
 """
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Literal
 
 from schemas.artifact import KINDS, MANIFEST, Artifact, Damaged
-from schemas.draft import PLAN, Draft
+from schemas.draft import PARENT, PLAN, Draft
 from schemas.fingerprint import Identity
+from schemas.forgotten import read_mark
 from schemas.lease import Lease
 from schemas.store import Store
 
@@ -47,7 +49,7 @@ class Thing:
     kind: str
     name: str
     path: Path
-    state: Literal["artifact", "draft", "damaged", "stub"]
+    state: Literal["artifact", "draft", "damaged", "stub", "retired"]
     tree: Tree
     fixed: str | None
     """Why it is never removed, if so."""
@@ -58,6 +60,8 @@ class Thing:
     """Content digests of what it was made from."""
     paths: frozenset[Path] = frozenset()
     """What a draft's last attempt read."""
+    inherits: frozenset[Path] = frozenset()
+    """Folders of the versions that it has parts of."""
     holder: str | None = None
     """Who holds its step's lease."""
     used: float = 0.0
@@ -65,7 +69,7 @@ class Thing:
     artifact: Artifact | None = None
     """If it is one."""
     damage: str = ""
-    """What is wrong with it, if something is."""
+    """What is wrong with it, or why it is retired."""
 
     @property
     def reference(self) -> str:
@@ -95,9 +99,13 @@ def _of_name(store: Store, kind: str, name: str) -> Iterator[Thing]:
 def _read(store: Store, thing: Thing) -> Thing:
     """The thing with what its manifest or plan says. Raises one of `_DAMAGED`."""
     path = thing.path
+    if (mark := read_mark(path)) is not None and mark.retired:  # nothing is made of it any more, so what it was made of is nobody's need
+        about = replace(_planned(store, thing), state="retired", damage=f"documents of it were forgotten: see {mark.by}")
+        return replace(about, inputs=frozenset(), paths=frozenset())
     if (path / MANIFEST).is_file():
         artifact = Artifact.open(path)
-        thing = replace(thing, state="artifact", artifact=artifact, committed=(path / MANIFEST).stat().st_mtime)
+        inherits = frozenset(path.parent / one.version for one in artifact.manifest.inherits)
+        thing = replace(thing, state="artifact", artifact=artifact, committed=(path / MANIFEST).stat().st_mtime, inherits=inherits)
         return _identified(store, thing, artifact.manifest.identity)
     return _planned(store, thing) if (path / PLAN).is_file() else thing
 
@@ -110,7 +118,7 @@ def _planned(store: Store, thing: Thing) -> Thing:
 
 def _identified(store: Store, thing: Thing, identity: Identity) -> Thing:
     lease = Lease(store.lease_folder(thing.kind, thing.name, identity.fingerprint), nobody)
-    inputs = frozenset(identity.inputs.values())
+    inputs = frozenset(digest for role, digest in identity.inputs.items() if role != PARENT)  # of a parent its parts are what is needed
     return replace(thing, fingerprint=identity.fingerprint, inputs=inputs, holder=lease.holder(), used=lease.touched() or 0.0)
 
 

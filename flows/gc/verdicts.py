@@ -1,5 +1,5 @@
 """The model: a *verdict* says of a thing whether it stays, and why. It stays by itself (among the newest of its name, in use, young), or
-because a thing that stays was made from it.
+because a thing that stays was made from it or has parts of it. Of a retired one only those parts stay.
 
 Pure: `judge` knows the time from its caller and looks at no file.
 """
@@ -39,6 +39,8 @@ class Verdict:
     thing: Thing
     stays: bool
     why: str
+    for_parts: bool = False
+    """It is retired, and stays only for the parts that others have of it."""
 
 
 def judge(things: Sequence[Thing], rules: Rules, now: float) -> list[Verdict]:
@@ -47,7 +49,13 @@ def judge(things: Sequence[Thing], rules: Rules, now: float) -> list[Verdict]:
     for reasons in (_newest(things, rules), _in_use(things, rules, now), _made_from(things, stays)):
         for path, why in reasons:
             stays.setdefault(path, why)
-    return [Verdict(thing, thing.path in stays, stays.get(thing.path) or _why_not(thing, rules, now)) for thing in things]
+    read = {path.resolve() for thing in things if thing.path in stays for path in thing.paths}
+    return [
+        Verdict(thing, True, stays[thing.path], thing.state == "retired" and not thing.holder and thing.path.resolve() not in read)
+        if thing.path in stays
+        else Verdict(thing, False, _why_not(thing, rules, now))
+        for thing in things
+    ]
 
 
 def age(seconds: float) -> str:
@@ -73,6 +81,8 @@ def _in_use(things: Sequence[Thing], rules: Rules, now: float) -> Iterator[tuple
             yield thing.path, f"a run works on it: {thing.holder}"
         elif thing.fixed:
             yield thing.path, thing.fixed
+        elif thing.state == "retired":
+            continue  # what was forgotten waits for no grace
         elif now - thing.used < rules.grace:
             yield thing.path, f"a run made or used it {age(now - thing.used)} ago"
         elif now - touched < (rules.settled if thing.state == "stub" else rules.grace):
@@ -95,7 +105,7 @@ def _ranked(things: Sequence[Thing], rules: Rules) -> Iterator[tuple[int, float,
 
 
 def _made_from(things: Sequence[Thing], stays: dict[Path, str]) -> Iterator[tuple[Path, str]]:
-    """What the things that stay were made from, and what that was made from; `stays` grows while this is drawn."""
+    """What the things that stay were made from or have parts of, and what that was made from; `stays` grows while this is drawn."""
     by_content: dict[str, list[Artifact]] = defaultdict(list)
     for thing in things:
         if thing.artifact:
@@ -110,14 +120,19 @@ def _made_from(things: Sequence[Thing], stays: dict[Path, str]) -> Iterator[tupl
         seen.add(thing.path)
         inputs = [found.path for digest in sorted(thing.inputs) if (found := meant(by_content[digest], thing.name))]
         inputs += [resolved[path] for path in sorted(thing.paths) if path in resolved]
+        parts = [path for path in sorted(thing.inherits) if path in by_path]
         for path in inputs:
             yield path, f"{thing.reference} {'was' if thing.artifact else 'is being'} made from it"
-            todo.append(by_path[path])
+        for path in parts:
+            yield path, f"part of {thing.reference}"
+        todo += [by_path[path] for path in (*inputs, *parts)]
 
 
 def _why_not(thing: Thing, rules: Rules, now: float) -> str:
     if thing.state == "artifact":
         return f"not among the newest {rules.keep}, and nothing that stays needs it"
+    if thing.state == "retired":
+        return thing.damage
     if thing.state == "draft":
         return f"unfinished, and nobody has worked on it for {age(now - max(thing.used, thing.tree.newest))}"
     return f"has no plan: a run was killed as it began, {age(now - thing.tree.newest)} ago"

@@ -1,0 +1,65 @@
+"""The model: a *child* of a version takes its place as the newest of its name, and says nothing new: rows were taken out of it, or its
+shards merged. It is made in this process, draft first and manifest last, so that it can be killed anywhere and goes on from what is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from schemas.artifact import Artifact, PartKey
+from schemas.draft import PARENT, TASK, Draft
+from schemas.errors import RequestError
+from schemas.fingerprint import Identity
+from schemas.lease import Lease
+from schemas.store import Store
+
+Say = Callable[[str], None]
+
+
+def make_child(
+    store: Store,
+    parent: Artifact,
+    identity: Identity,
+    inputs: Mapping[str, Path],
+    make: Callable[[Draft], Collection[PartKey]],
+    stages: Collection[str],
+    say: Say,
+) -> Artifact:
+    """Have the child of `parent` that `identity` stands for. `make` makes its own parts, and says which of its parent it does without.
+
+    Its plan has all splits of the chain: whoever extends it asks no other version for them.
+    """
+    kind, name, fingerprint = parent.kind, parent.name, identity.fingerprint
+    with Lease(store.lease_folder(kind, name, fingerprint), lambda holder: say(f"waiting for another process: {holder}")) as lease:
+        for made in store.committed(kind, name, fingerprint):
+            if not made.missing():
+                _tidy(made.path)
+                return made
+        draft = store.unfinished(kind, name, fingerprint) or store.start(kind, name, identity, parent.plan_splits())
+        paths = {PARENT: parent.path.resolve(), **{role: path.resolve() for role, path in inputs.items()}}
+        draft.assign(inputs=paths, roots={}, run={})
+        without = make(draft)
+        lease.check()
+        made = draft.commit(tuple(dict.fromkeys([*parent.manifest.stages, *stages])), without)
+        _tidy(made.path)
+        return made
+
+
+def newest(store: Store, kind: str, name: str) -> Artifact:
+    """The newest version of a name. Raises `RequestError` if there is none."""
+    return store.find(f"{kind}/{name}")
+
+
+def _tidy(path: Path) -> None:
+    """What a process leaves that is killed behind the commit."""
+    Draft.open(path).clean()
+    (path / TASK).unlink(missing_ok=True)
+
+
+def plain_name(kind: str, named: str) -> str:
+    """The name in `NAME` or `kind/NAME`. Raises `RequestError` for a version, which nothing can be done to by itself."""
+    name = named.removeprefix(f"{kind}/")
+    if "@" in name or "/" in name:
+        raise RequestError(f"{named!r}: give the name alone; it is done to the newest version of {kind}/NAME")
+    return name

@@ -1,0 +1,57 @@
+"""The model: commands that make a version which says less, or the same in fewer files: what they make takes the newest's place."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import AsJson, StoreOption, open_store, print_json
+
+app = typer.Typer()
+
+
+@app.command("forget", epilog="Example: gristmill forget mine --uri 'letters/*' --erase")
+def forget_documents(
+    name: Annotated[str, typer.Argument(help="Name of the documents.", metavar="NAME")],
+    doc: Annotated[list[str] | None, typer.Option(help="Id of a document, or the beginning of one; may be given often.")] = None,
+    source: Annotated[str | None, typer.Option(help="All that was read from this source.")] = None,
+    uri: Annotated[str | None, typer.Option(help="All that was read from such files.", metavar="GLOB")] = None,
+    pattern: Annotated[str | None, typer.Option(help="All texts that hold a match of this.", metavar="REGEX")] = None,
+    erase: Annotated[bool, typer.Option("--erase", help="Retire what holds them: `gristmill gc` then removes the bytes.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking; without it only a terminal is asked.")] = False,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Make versions of documents and tokens without some documents, which no later run takes in again; ask before."""
+    from flows.children import newest, plain_name
+    from flows.forgetting.lines import as_json as told_json
+    from flows.forgetting.lines import lines_of_outcome, lines_of_plan, plan_of
+    from flows.forgetting.selection import Selection
+    from flows.forgetting.work import forget
+    from schemas.errors import RequestError
+
+    selection = Selection(tuple(doc or ()), source, uri, pattern)
+    if selection.is_empty and not erase:
+        raise RequestError(
+            "nothing says what to forget: give --doc, --source, --uri or --pattern (or --erase alone, for what is forgotten)"
+        )
+    opened, name = open_store(store), plain_name("documents", name)
+    plan = plan_of(opened, newest(opened, "documents", name), selection, erase)
+    if not as_json:
+        for line in lines_of_plan(plan):
+            print(line)
+    asks = not yes and not as_json and sys.stdin.isatty()
+    if not (yes or (asks and typer.confirm("Forget them?"))):
+        if as_json:
+            print_json(told_json(plan, None))
+        else:
+            print("nothing was changed; --yes does it")
+        return
+    outcome = forget(opened, name, selection, erase, lambda line: print(line, file=sys.stderr, flush=True))
+    if as_json:
+        print_json(told_json(plan, outcome))
+    else:
+        for line in lines_of_outcome(outcome):
+            print(line)

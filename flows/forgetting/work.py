@@ -1,0 +1,163 @@
+"""The model: to *forget* is to make versions without the documents: of documents first, then of each tokens artifact that was made of the
+version before. Then what holds them or saw them is *marked*, and to *erase* retires what holds them: `gristmill gc` removes the bytes.
+
+Each step looks at the store alone for what is left to do, so that one which was killed is finished by the next, whatever that forgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flows.children import Say, make_child, newest
+from flows.forgetting.holders import Holder, holders, saw
+from flows.forgetting.selection import Found, Selection, find
+from flows.lineage import made_from
+from flows.report_file import report_path
+from pipelines.compaction import COMPACTED
+from pipelines.removal import STAGES, Removal, remove_documents
+from pipelines.token_removal import remove_tokens
+from pipelines.tombstones import ROLE, Tombstones
+from schemas.artifact import MANIFEST, Artifact, PartKey
+from schemas.draft import PARENT, PLAN, Draft
+from schemas.fingerprint import digest_file
+from schemas.forgotten import Mark, set_mark
+from schemas.lease import Lease
+from schemas.store import Store
+
+SOURCES = "sources"
+"""Among the inputs of a version that read files."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What came of it."""
+
+    documents: Artifact
+    """The newest version, without them."""
+    made: tuple[Artifact, ...]
+    """All new versions."""
+    holding: tuple[Holder, ...]
+    """Versions that still hold the documents."""
+    saw: tuple[Artifact, ...]
+    retired: tuple[str, ...]
+    """References of what waits for `gristmill gc`."""
+    reports: tuple[Path, ...]
+    """Reports that were removed, since they show texts."""
+
+
+def forget(store: Store, name: str, selection: Selection, erase: bool, say: Say) -> Forgotten:
+    """Forget documents of a name; with an empty selection, finish what was begun and erase what was forgotten before."""
+    with Lease(store.lease_of_name("documents", name), lambda holder: say(f"waiting for another process: {holder}")):
+        documents = newest(store, "documents", name)
+        made = list(_follow(store, documents, say))
+        if not selection.is_empty and (found := find(documents, selection)).by_id:
+            documents = _without(store, documents, found, say)
+            made += [documents, *_follow(store, documents, say)]
+        return replace(_mark(store, documents, erase), made=tuple(made))
+
+
+def _without(store: Store, documents: Artifact, found: Found, say: Say) -> Artifact:
+    tombstones = Tombstones.of(documents).with_more(dict(found.by_id))
+    work = store.root / ".cache" / "tombstones.arrow"
+    work.parent.mkdir(parents=True, exist_ok=True)
+    tombstones.write(work)
+    digest = digest_file(work)
+    work.unlink()
+    before = documents.manifest.identity
+    kept = {role: value for role, value in before.inputs.items() if role not in (SOURCES, PARENT, COMPACTED)}
+    identity = replace(before, inputs={**kept, PARENT: documents.manifest.content_digest, ROLE: digest})
+
+    def make(draft: Draft) -> Sequence[PartKey]:
+        remove_documents(draft, documents, found.removal, tombstones)
+        return ()
+
+    made = make_child(store, documents, identity, {}, make, STAGES, say)
+    say(f"documents  {made.reference}")
+    return made
+
+
+def _follow(store: Store, documents: Artifact, say: Say) -> Iterator[Artifact]:
+    """Make tokens without what documents lost, if these are the child of a version which lost something and has tokens."""
+    inputs = documents.manifest.identity.inputs
+    if PARENT not in inputs or SOURCES in inputs or COMPACTED in inputs:
+        return
+    tokens = [a for a in store.artifacts("tokens") if "documents" in a.manifest.identity.inputs]
+    done = {_tokens_key(a) for a in tokens if a.manifest.identity.inputs["documents"] == documents.manifest.content_digest}
+    before = {_tokens_key(a): a for a in tokens if a.manifest.identity.inputs["documents"] == inputs[PARENT]}
+    removal = Removal(frozenset(Tombstones.of(documents).by_id))
+    for key, parent in before.items():
+        if key not in done:
+            yield _tokens_without(store, parent, documents, removal, say)
+
+
+def _tokens_key(tokens: Artifact) -> tuple[str, str, str]:
+    identity = tokens.manifest.identity
+    return tokens.name, identity.inputs.get("tokenizer", ""), repr(sorted(identity.settings.items()))
+
+
+def _tokens_without(store: Store, parent: Artifact, documents: Artifact, removal: Removal, say: Say) -> Artifact:
+    before = parent.manifest.identity
+    digest = documents.manifest.content_digest
+    identity = replace(before, inputs={**before.inputs, "documents": digest, PARENT: parent.manifest.content_digest})
+    tokenizer = made_from(store, parent, "tokenizer")
+    inputs = {"documents": documents.path} | ({"tokenizer": tokenizer.path} if tokenizer else {})
+
+    def make(draft: Draft) -> Sequence[PartKey]:
+        old = made_from(store, parent, "documents")
+        assert old is not None, "documents were found by its content"
+        remove_tokens(draft, parent, old, removal)
+        return ()
+
+    made = make_child(store, parent, identity, inputs, make, (), say)
+    say(f"tokens     {made.reference}")
+    return made
+
+
+def _mark(store: Store, documents: Artifact, erase: bool) -> Forgotten:
+    """Mark all versions that hold what was ever forgotten of this name, and what saw it."""
+    holding = holders(store, Removal(frozenset(Tombstones.of(documents).by_id)))
+    seen = saw(store, [holder.artifact for holder in holding])
+    ours = _of_name(store, holding, documents.name)
+    retired, reports = [], []
+    drafts = list(_drafts(store, documents, ours)) if erase else []
+    for holder in holding:
+        retires = erase and holder.artifact in ours
+        retired += [holder.artifact.reference] if retires else []
+        set_mark(holder.artifact.path, Mark(documents.reference, holder.rows, retired=retires))
+    for artifact in seen:
+        set_mark(artifact.path, Mark(documents.reference, 0))
+    for draft in drafts:
+        set_mark(draft.path, Mark(documents.reference, 0, retired=True))
+        retired.append(f"{draft.plan['kind']}/{draft.plan['name']}@{draft.path.name} (unfinished)")
+    for name in sorted({artifact.name for artifact in (*ours, *seen)}) if erase else ():
+        if (path := report_path(store, name)).is_file():
+            path.unlink()
+            reports.append(path)
+    return Forgotten(documents, (), tuple(holding), tuple(seen), tuple(retired), tuple(reports))
+
+
+def _of_name(store: Store, holding: Sequence[Holder], name: str) -> list[Artifact]:
+    """The holders that are versions of documents/`name`, or tokens made of such."""
+    documents = [h.artifact for h in holding if h.artifact.kind == "documents" and h.artifact.name == name]
+    digests = {artifact.manifest.content_digest for artifact in store.artifacts("documents", name)}
+    made_of = ((h.artifact, h.artifact.manifest.identity.inputs.get("documents")) for h in holding if h.artifact.kind == "tokens")
+    return [*documents, *(tokens for tokens, digest in made_of if digest in digests)]
+
+
+def _drafts(store: Store, documents: Artifact, ours: Sequence[Artifact]) -> Iterator[Draft]:
+    """Unfinished drafts that may hold text of what was forgotten: of documents that don't obey the newest tombstones, and of whatever
+    is being made of a version that is retired."""
+    digests = {artifact.manifest.content_digest for artifact in ours}
+    obeyed = documents.manifest.files(ROLE)
+    for kind in ("documents", "tokenizer", "tokens"):
+        folder = store.root / kind
+        for path in (path for name in sorted(folder.iterdir()) for path in store.versions(kind, name.name)) if folder.is_dir() else ():
+            if not (path / PLAN).is_file() or (path / MANIFEST).is_file():
+                continue
+            draft = Draft.open(path)
+            inputs = draft.identity.inputs
+            stale = kind == "documents" and path.parent.name == documents.name and inputs.get(ROLE) not in {f.digest for f in obeyed}
+            if stale or digests & set(inputs.values()):
+                yield draft
