@@ -1,5 +1,5 @@
 """The model: a *child* of a version takes its place as the newest of its name, and says nothing new: rows were taken out of it, or its
-shards merged. It is made in this process, draft first and manifest last, so that it can be killed anywhere and goes on from what is recorded.
+shards merged. It is made in this process, draft first and manifest last, so that it can be killed anywhere and goes on from there.
 """
 
 from __future__ import annotations

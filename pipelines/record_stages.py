@@ -32,7 +32,6 @@ from pipelines.clean.decode import Undecodable, decode
 from pipelines.clean.text import clean_text
 from pipelines.contamination.index import Index
 from pipelines.contamination.stage import STAGE, decontaminate
-from pipelines.dedup.runs import text_digests
 from pipelines.harmful import harmful_scores
 from pipelines.language import identify
 from pipelines.origin import origin_groups, subset_of
@@ -40,6 +39,7 @@ from pipelines.redact import redact, redact_json, redact_rejects
 from pipelines.rules.judge import judge
 from pipelines.rules.signals import measure
 from pipelines.stages import PREPARED, Sifted, Stage, Verdict, guarded, no_rejects, sift, with_columns
+from pipelines.text_digests import text_digests
 from pipelines.tombstones import STAGE as FORGET
 from pipelines.tombstones import Tombstones
 from schemas.recipe import Corpus, Source

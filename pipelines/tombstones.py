@@ -15,8 +15,8 @@ from typing import Self
 
 import pyarrow as pa
 
-from pipelines.dedup.runs import text_digests
 from pipelines.stages import Sifted, sift
+from pipelines.text_digests import text_digests
 from schemas.arrow import read_shard, write_shard
 from schemas.artifact import Artifact, File, Part
 from schemas.draft import Draft

@@ -35,7 +35,7 @@ def forget_documents(
     selection = Selection(tuple(doc or ()), source, uri, pattern)
     if selection.is_empty and not erase:
         raise RequestError(
-            "nothing says what to forget: give --doc, --source, --uri or --pattern (or --erase alone, for what is forgotten)"
+            "nothing says what to forget: give --doc, --source, --uri or --pattern (or --erase alone)"
         )
     opened, name = open_store(store), plain_name("documents", name)
     plan = plan_of(opened, newest(opened, "documents", name), selection, erase)

@@ -15,6 +15,7 @@ import orjson
 import pyarrow as pa
 import xxhash
 
+from pipelines.text_digests import text_digests
 from schemas.arrow import write_shard
 
 DIGESTS = pa.schema(
@@ -99,11 +100,6 @@ class LineRun:
         columns = [pa.array(column[order]) for column in (lines, rows, held_out)]
         write_shard(path, LINES, [pa.RecordBatch.from_arrays(columns, schema=LINES)], compress=False)
         return partition_offsets(lines[order], partitions)
-
-
-def text_digests(batch: pa.RecordBatch) -> list[bytes]:
-    """xxh3-128 of each text, as UTF-8: equal digests are equal texts."""
-    return [xxhash.xxh3_128_digest(text) for text in batch.column("text").cast(pa.binary()).to_pylist()]
 
 
 def long_lines(text: str, longer_than: int) -> list[str]:
