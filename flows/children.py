@@ -4,7 +4,8 @@ shards merged. It is made in this process, draft first and manifest last, so tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from schemas.artifact import Artifact, PartKey
@@ -15,6 +16,9 @@ from schemas.lease import Lease
 from schemas.store import Store
 
 Say = Callable[[str], None]
+
+CHAIN = "chain"
+"""In place of a fingerprint: the lease for extending a name's newest version."""
 
 
 def make_child(
@@ -44,6 +48,15 @@ def make_child(
         made = draft.commit(tuple(dict.fromkeys([*parent.manifest.stages, *stages])), without)
         _tidy(made.path)
         return made
+
+
+@contextmanager
+def name_leases(store: Store, name: str, say: Say) -> Iterator[None]:
+    """Let nobody else give documents/`name` a new version: runs that extend it are waited for, others don't commit meanwhile."""
+    with ExitStack() as held:
+        for lease in (store.lease_folder("documents", name, CHAIN), store.lease_of_name("documents", name)):
+            held.enter_context(Lease(lease, lambda holder: say(f"waiting for another process: {holder}")))
+        yield
 
 
 def newest(store: Store, kind: str, name: str) -> Artifact:

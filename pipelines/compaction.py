@@ -52,6 +52,17 @@ def groups_of(documents: Artifact, target: int) -> list[Group]:
     return [group for group in found if len(group) > 1]
 
 
+def merged_groups(before: Artifact, after: Artifact) -> list[Group]:
+    """The groups that were merged between a version and its child."""
+    left = {part.key for part in after.manifest.parts if part.stage == "finish"}
+    found: list[list[str]] = []
+    for key in (part.key for part in before.manifest.parts if part.stage == "finish"):
+        if key in left:
+            found.append([])
+        found[-1].append(key)
+    return [group for group in found if len(group) > 1]
+
+
 def compact_documents(draft: Draft, parent: Artifact, groups: Iterable[Group]) -> list[PartKey]:
     """Make the parts of a child of `parent` in which each group is one; returns the parts that it does without."""
     parts = {part.id: part for part in parent.manifest.parts}
@@ -98,7 +109,7 @@ def _prepared_rows(runs: Iterable[pa.Table | None]) -> int:
     rows = 0
     for run in runs:
         if run is not None and "row" in run.column_names:
-            rows = max(rows, int(np.max(run["row"].to_numpy(), initial=-1)) + 1)
+            rows = max(rows, int((run["row"].to_numpy() + np.int64(1)).max(initial=0)))
         elif run is not None:
             return len(run)
     return rows

@@ -34,9 +34,7 @@ def forget_documents(
 
     selection = Selection(tuple(doc or ()), source, uri, pattern)
     if selection.is_empty and not erase:
-        raise RequestError(
-            "nothing says what to forget: give --doc, --source, --uri or --pattern (or --erase alone)"
-        )
+        raise RequestError("nothing says what to forget: give --doc, --source, --uri or --pattern (or --erase alone)")
     opened, name = open_store(store), plain_name("documents", name)
     plan = plan_of(opened, newest(opened, "documents", name), selection, erase)
     if not as_json:
@@ -55,3 +53,25 @@ def forget_documents(
     else:
         for line in lines_of_outcome(outcome):
             print(line)
+
+
+@app.command("compact", epilog="Example: gristmill compact mine")
+def compact_documents(
+    name: Annotated[str, typer.Argument(help="Name of the documents.", metavar="NAME")],
+    target: Annotated[int | None, typer.Option(min=1, help="Bytes of a merged shard at the most; default: split_bytes.")] = None,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Merge small shards of documents, and of their tokens alike: the same rows in the same order, in fewer files."""
+    from flows.children import plain_name
+    from flows.compacting import compact
+
+    opened = open_store(store)
+    done = compact(opened, plain_name("documents", name), target, lambda line: print(line, file=sys.stderr, flush=True))
+    if as_json:
+        made = [artifact.reference for artifact in done.made]
+        print_json({"documents": done.documents.reference, "made": made, "shards_before": done.before, "shards": done.after})
+    elif done.made:
+        print(f"{done.documents.reference}: {done.before:,} document shards became {done.after:,}")
+    else:
+        print(f"{done.documents.reference}: no neighbours among its {done.before:,} document shards are small enough to merge")

@@ -10,24 +10,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flows.children import Say, make_child, newest
+from flows.children import Say, make_child, name_leases, newest
+from flows.following import SOURCES, follow
 from flows.forgetting.holders import Holder, holders, saw
 from flows.forgetting.selection import Found, Selection, find
-from flows.lineage import made_from
 from flows.report_file import report_path
 from pipelines.compaction import COMPACTED
 from pipelines.removal import STAGES, Removal, remove_documents
-from pipelines.token_removal import remove_tokens
 from pipelines.tombstones import ROLE, Tombstones
 from schemas.artifact import MANIFEST, Artifact, PartKey
 from schemas.draft import PARENT, PLAN, Draft
 from schemas.fingerprint import digest_file
 from schemas.forgotten import Mark, set_mark
-from schemas.lease import Lease
 from schemas.store import Store
-
-SOURCES = "sources"
-"""Among the inputs of a version that read files."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +44,12 @@ class Forgotten:
 
 def forget(store: Store, name: str, selection: Selection, erase: bool, say: Say) -> Forgotten:
     """Forget documents of a name; with an empty selection, finish what was begun and erase what was forgotten before."""
-    with Lease(store.lease_of_name("documents", name), lambda holder: say(f"waiting for another process: {holder}")):
+    with name_leases(store, name, say):
         documents = newest(store, "documents", name)
-        made = list(_follow(store, documents, say))
+        made = follow(store, documents, say)
         if not selection.is_empty and (found := find(documents, selection)).by_id:
             documents = _without(store, documents, found, say)
-            made += [documents, *_follow(store, documents, say)]
+            made += [documents, *follow(store, documents, say)]
         return replace(_mark(store, documents, erase), made=tuple(made))
 
 
@@ -75,43 +70,6 @@ def _without(store: Store, documents: Artifact, found: Found, say: Say) -> Artif
 
     made = make_child(store, documents, identity, {}, make, STAGES, say)
     say(f"documents  {made.reference}")
-    return made
-
-
-def _follow(store: Store, documents: Artifact, say: Say) -> Iterator[Artifact]:
-    """Make tokens without what documents lost, if these are the child of a version which lost something and has tokens."""
-    inputs = documents.manifest.identity.inputs
-    if PARENT not in inputs or SOURCES in inputs or COMPACTED in inputs:
-        return
-    tokens = [a for a in store.artifacts("tokens") if "documents" in a.manifest.identity.inputs]
-    done = {_tokens_key(a) for a in tokens if a.manifest.identity.inputs["documents"] == documents.manifest.content_digest}
-    before = {_tokens_key(a): a for a in tokens if a.manifest.identity.inputs["documents"] == inputs[PARENT]}
-    removal = Removal(frozenset(Tombstones.of(documents).by_id))
-    for key, parent in before.items():
-        if key not in done:
-            yield _tokens_without(store, parent, documents, removal, say)
-
-
-def _tokens_key(tokens: Artifact) -> tuple[str, str, str]:
-    identity = tokens.manifest.identity
-    return tokens.name, identity.inputs.get("tokenizer", ""), repr(sorted(identity.settings.items()))
-
-
-def _tokens_without(store: Store, parent: Artifact, documents: Artifact, removal: Removal, say: Say) -> Artifact:
-    before = parent.manifest.identity
-    digest = documents.manifest.content_digest
-    identity = replace(before, inputs={**before.inputs, "documents": digest, PARENT: parent.manifest.content_digest})
-    tokenizer = made_from(store, parent, "tokenizer")
-    inputs = {"documents": documents.path} | ({"tokenizer": tokenizer.path} if tokenizer else {})
-
-    def make(draft: Draft) -> Sequence[PartKey]:
-        old = made_from(store, parent, "documents")
-        assert old is not None, "documents were found by its content"
-        remove_tokens(draft, parent, old, removal)
-        return ()
-
-    made = make_child(store, parent, identity, inputs, make, (), say)
-    say(f"tokens     {made.reference}")
     return made
 
 

@@ -34,10 +34,11 @@ class Findings:
 
     def rows(self) -> Iterator[Json]:
         """One JSON object a thing or leftover: {stays, what, path (in the store), bytes, why}."""
+        less = {left.path: left.bytes for left in self.leftovers if left.what == "forgotten"}
         for verdict in self.verdicts:
             thing = verdict.thing
-            path = thing.path.relative_to(self.root).as_posix()
-            yield {"stays": verdict.stays, "what": thing.state, "path": path, "bytes": thing.tree.bytes, "why": verdict.why}
+            path, size = thing.path.relative_to(self.root).as_posix(), thing.tree.bytes - less.get(thing.path, 0)
+            yield {"stays": verdict.stays, "what": thing.state, "path": path, "bytes": size, "why": verdict.why}
         for left in self.leftovers:
             path = left.path.relative_to(self.root).as_posix()
             yield {"stays": False, "what": left.what, "path": path, "bytes": left.bytes, "why": left.why}

@@ -64,7 +64,7 @@ def _forgotten(verdicts: Sequence[Verdict]) -> Iterator[Leftover]:
         files = tuple(path for path in sorted(folder.rglob("*")) if not path.is_dir() and path not in own and path not in needed)
         if files:
             size = sum(path.lstat().st_size for path in files)
-            yield Leftover("forgotten", folder, size, f"{verdict.thing.damage}; {verdict.why}, but for these {len(files):,} files", files)
+            yield Leftover("forgotten", folder, size, f"{len(files):,} files: {verdict.thing.damage}", files)
 
 
 def _inherited(artifact: Artifact) -> Iterator[Path]:
