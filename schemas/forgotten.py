@@ -23,6 +23,12 @@ class Mark:
     """How many of them it holds; 0 for what was only made from such a version."""
     retired: bool = False
 
+    @property
+    def told(self) -> str:
+        """The same in words."""
+        what = f"holds {self.documents:,} rows of" if self.documents else "was made from"
+        return f"{what} documents that were forgotten, see {self.by}"
+
 
 def read_mark(version: Path) -> Mark | None:
     """The mark of a version's folder, if it has one."""

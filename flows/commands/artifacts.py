@@ -20,6 +20,7 @@ def list_artifacts(
     from flows.progress import quantity
     from schemas.artifact import KINDS
     from schemas.errors import RequestError
+    from schemas.forgotten import read_mark
 
     if kind not in (None, *KINDS):
         raise RequestError(f"there is no kind {kind!r}; the kinds are {', '.join(KINDS)}")
@@ -33,6 +34,7 @@ def list_artifacts(
             "fingerprint": a.manifest.fingerprint,
             "content_digest": a.manifest.content_digest,
             "bytes": sum(f.bytes for f in a.manifest.files()),
+            "forgotten": mark.told if (mark := read_mark(a.path)) is not None else None,
         }
         for a in opened.artifacts(kind)
     ]
@@ -41,6 +43,8 @@ def list_artifacts(
     else:
         for row in rows:
             print(f"{row['kind'] + '/' + row['name']:<28} {row['version']:<36} {quantity(row['bytes'], 'bytes'):>10}  {row['path']}")
+            if row["forgotten"]:
+                print(f"{'':<28} {row['forgotten']}")
         if not rows:
             print(f"nothing in {opened.root} yet; `gristmill demo` makes something")
     for finding in opened.damaged():
@@ -50,13 +54,19 @@ def list_artifacts(
 @app.command(epilog="Example: gristmill show documents/demo")
 def show(artifact: Reference, as_json: AsJson = False, store: StoreOption = None) -> None:
     """Show what an artifact is: identity, ledger, files and facts."""
+    from flows.lineage import lineage as lineage_of
     from flows.summary import describe
+    from schemas.forgotten import read_mark
 
-    found = open_store(store).find(artifact)
+    opened = open_store(store)
+    found = opened.find(artifact)
+    forgotten = [f"{a.reference} {mark.told}" for a in lineage_of(opened, found).values() if (mark := read_mark(a.path)) is not None]
     if as_json:
-        print_json({"reference": found.reference, "path": str(found.path), **found.manifest.as_json()})
+        print_json({"reference": found.reference, "path": str(found.path), "forgotten": forgotten, **found.manifest.as_json()})
     else:
         print(describe(found))
+        for line in forgotten:
+            print(f"  forgotten    {line}")
 
 
 @app.command("audit", epilog="Example: gristmill audit documents/demo")

@@ -12,7 +12,6 @@ from pipelines.removal import Removal
 from pipelines.tombstones import REASON
 from schemas.arrow import read_batches
 from schemas.artifact import Artifact
-from schemas.forgotten import read_mark
 from schemas.store import Store
 
 
@@ -58,8 +57,3 @@ def saw(store: Store, holding: Iterable[Artifact]) -> list[Artifact]:
         found += new
         digests |= {a.manifest.content_digest for a in new}
     return sorted(found, key=lambda a: a.reference)
-
-
-def marked(artifacts: Iterable[Artifact]) -> list[str]:
-    """References of those that hold or saw documents which were forgotten."""
-    return [artifact.reference for artifact in artifacts if read_mark(artifact.path) is not None]

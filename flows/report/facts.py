@@ -95,6 +95,8 @@ class Node:
     engines: Mapping[str, str]
     files: int
     bytes: int
+    forgotten: str = ""
+    """What it had of documents that were forgotten since, in words."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 """The model: the facts of a report are gathered from committed artifacts alone: manifests, shards, `metrics.jsonl` and
-`results.json`. No clock, host or path enters them, so equal artifacts give an equal page.
+`results.json`, and the marks of what was forgotten. No clock, host or path enters them, so equal artifacts give an equal page.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from flows.report.rejects import read_examples
 from flows.report.texts import read_texts
 from flows.report.training import read_training
 from schemas.artifact import Artifact
+from schemas.forgotten import read_mark
 
 
 def gather(
@@ -69,6 +70,7 @@ def node(role: str, artifact: Artifact) -> Node:
         engines=identity.engines,
         files=len(manifest.files()),
         bytes=sum(file.bytes for file in manifest.files()),
+        forgotten=mark.told if (mark := read_mark(artifact.path)) is not None else "",
     )
 
 

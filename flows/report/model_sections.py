@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from flows.report.blocks import Block, Disclosure, Excerpt, Figure, Grid, Row, Section, Table, Words
+from flows.report.blocks import Block, Disclosure, Excerpt, Figure, Grid, Note, Row, Section, Table, Words
 from flows.report.charts import Estimate, Series, intervals, lines
 from flows.report.corpus_sections import tones
 from flows.report.facts import Classification, Evaluation, Group, Node, ReportFacts, System, Training
@@ -237,6 +237,7 @@ def artifacts(facts: ReportFacts) -> Section:
     blocks: list[Block] = [
         Figure("What was made from what", drawn, "An arc joins an artifact to each later one that was made from it."),
         Table("Artifacts of this run", columns, rows, note),
+        *(Note(f"{node.role}: this version {node.forgotten}.") for node in facts.lineage if node.forgotten),
         Grid([_identity(node) for node in facts.lineage]),
     ]
     return Section("lineage", "Lineage", lead, blocks)
