@@ -29,8 +29,8 @@ class Compacted:
 
 
 def compact(store: Store, name: str, target: int | None, say: Say) -> Compacted:
-    """Merge the small shards of the newest documents/`name` up to `target` bytes (as many as a split has, by default), and those of its
-    tokens alike. If nothing is small enough, nothing is made."""
+    """Merge the small shards of the newest documents/`name` up to `target` bytes read for one (as many as a split has, by default), and
+    those of its tokens alike. If nothing is small enough, nothing is made."""
     with name_leases(store, name, say):
         documents = newest(store, "documents", name)
         made = follow(store, documents, say)

@@ -38,17 +38,21 @@ _REJECTED_ROWS = 1 << 16
 
 
 def groups_of(documents: Artifact, target: int) -> list[Group]:
-    """Neighbours among the parts whose document shards together have at most `target` bytes, two or more in a group."""
+    """Neighbours among the parts for which together at most `target` bytes were read, two or more in a group.
+
+    What was read adds up, as sizes of files don't: what is compacted is not compacted again.
+    """
     found: list[list[str]] = []
     room, schema = 0, None
     for part in (part for part in documents.manifest.parts if part.stage == "finish"):
         (file,) = (file for file in part.files if file.role == "documents")
         own = schema_of(documents.path / file.path)
-        if file.bytes > room or schema is None or not own.equals(schema, check_metadata=True):
+        size = sum(ledger.bytes_read for ledger in part.ledgers.values())
+        if size > room or schema is None or not own.equals(schema, check_metadata=True):
             found.append([])
             room, schema = target, own
         found[-1].append(part.key)
-        room -= file.bytes
+        room -= size
     return [group for group in found if len(group) > 1]
 
 

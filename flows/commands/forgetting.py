@@ -58,7 +58,7 @@ def forget_documents(
 @app.command("compact", epilog="Example: gristmill compact mine")
 def compact_documents(
     name: Annotated[str, typer.Argument(help="Name of the documents.", metavar="NAME")],
-    target: Annotated[int | None, typer.Option(min=1, help="Bytes of a merged shard at the most; default: split_bytes.")] = None,
+    target: Annotated[int | None, typer.Option(min=1, help="Bytes read for a merged shard at the most; default: split_bytes.")] = None,
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
