@@ -18,6 +18,7 @@ import pipelines.corpus
 import pipelines.tokenizer
 import pipelines.tokens
 from flows.forgetting.obeyed import tombstones_of
+from flows.standing_in import standing_in
 from pipelines.places import absolute
 from pipelines.tombstones import ROLE, ROOT
 from schemas.artifact import Artifact
@@ -78,7 +79,7 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
         pipelines.corpus.engines(corpus),
     )
     places = {name: absolute(path) for name, path in roots.items()} | ({ROOT: str(obeyed.path.resolve())} if obeyed else {})
-    return Ready(identity, splits, places | pipelines.corpus.file_roots(corpus))
+    return Ready(standing_in(store, recipe.name, identity, splits), splits, places | pipelines.corpus.file_roots(corpus))
 
 
 def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:

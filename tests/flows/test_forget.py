@@ -26,6 +26,7 @@ from pipelines.tombstones import REASON, Tombstones
 from schemas.arrow import read_shard
 from schemas.artifact import Artifact
 from schemas.audit import audit
+from schemas.draft import PARENT
 from schemas.errors import RequestError
 from schemas.forgotten import is_retired, read_mark
 from schemas.recipe import Recipe
@@ -148,6 +149,14 @@ def test_tokens_without_rows_are_the_bytes_that_encoding_gives(folder: Path, sto
     step = next(step for step in wanted_steps(recipe) if step.name == "tokens")
     encoded = ensure(step, recipe, store, inputs, silent).artifact
     assert encoded.manifest.content_digest == tokens.manifest.content_digest
+
+
+def test_a_run_takes_what_is_left_for_a_build_of_the_same_files(folder: Path, store: Store) -> None:
+    forget(store, "tiny", Selection(pattern=SECRET), False, silent)
+    assert run(folder, "documents")["documents"].path == store.find("documents/tiny").path
+    (folder / "raw" / "notes" / "new.txt").write_text("\n".join(LINES) + "\nThis file came later than the others.\n" * 3)
+    again = run(folder, "documents")["documents"]
+    assert again.manifest.ledgers["notes"].rejected[REASON] == 3 and PARENT not in again.manifest.identity.inputs
 
 
 def test_a_full_build_obeys_the_tombstones(folder: Path, store: Store) -> None:
