@@ -45,7 +45,7 @@ def make_child(
         draft.assign(inputs=paths, roots={}, run={})
         without = make(draft)
         lease.check()
-        made = draft.commit(tuple(dict.fromkeys([*parent.manifest.stages, *stages])), without)
+        made = draft.commit(tuple(stages), without)
         _tidy(made.path)
         return made
 

@@ -150,13 +150,14 @@ class Draft:
     def commit(self, stages: Sequence[str], without: Collection[PartKey] = ()) -> Artifact:
         """Write the manifest from the part records of `stages`, then remove the scratch.
 
-        If there is a parent, its parts are inherited: all but those in `without`, and those whose stage and key a part of the draft
-        has. Raises `Damaged` if a ledger does not balance or a stage has no parts; nothing is committed then.
+        If there is a parent, its stages come first, and its parts are inherited: all but those in `without`, and those whose stage and
+        key a part of the draft has. Raises `Damaged` if a ledger does not balance or a stage has no parts; nothing is committed then.
         """
         kept: list[Part] = []
         parent = self.input(PARENT) if PARENT in self.identity.inputs else None
         if parent is not None and parent.manifest.content_digest != self.identity.inputs[PARENT]:
             raise Damaged(f"{parent.path}: is not the version that {self.path} was planned to extend; nothing is committed")
+        stages = tuple(dict.fromkeys([*(parent.manifest.stages if parent is not None else ()), *stages]))
         for stage in stages:
             parts = self.parts(stage)
             if not parts and parent is None:
@@ -164,7 +165,7 @@ class Draft:
             kept += [Part(p.stage, p.key, tuple(f for f in p.files if f.role != WORK), p.ledgers, p.facts) for p in parts]
         inherits, drops = parent.manifest.extended(parent.version, without, kept) if parent is not None else ((), ())
         name, plan_digest = self.plan["name"], digest_json(self.plan)
-        manifest = Manifest(self.plan["kind"], name, self.identity, plan_digest, tuple(kept), tuple(stages), inherits, drops)
+        manifest = Manifest(self.plan["kind"], name, self.identity, plan_digest, tuple(kept), stages, inherits, drops)
         problems = [f"source {source}: {p}" for source, ledger in manifest.ledgers.items() for p in ledger.imbalances()]
         if problems:
             raise Damaged(f"{self.path}: the ledger does not balance, nothing is committed: {'; '.join(problems)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,13 +49,13 @@ def lines_of_plan(plan: Plan) -> Iterator[str]:
     if found.cleared:
         yield f"clear    {len(found.cleared):>9,} rejects of their text, if they hold it: near duplicates of what is forgotten"
     yield from (f"near     {doc_id.hex()} is kept, and nearly the same as something that is forgotten" for doc_id in sorted(found.near))
-    yield from _affected(plan.holding, plan.saw)
+    yield from (f"holds    {holder.artifact.reference}: {holder.rows:,} rows of them" for holder in plan.holding)
+    yield from (f"saw      {artifact.reference}: keeps what it learned until it is made again" for artifact in plan.saw)
 
 
 def lines_of_outcome(outcome: Forgotten) -> Iterator[str]:
     """What was made, and what is left to do."""
     yield from (f"made     {artifact.reference}" for artifact in outcome.made)
-    yield from _affected(outcome.holding, outcome.saw)
     yield from (f"retired  {reference}" for reference in outcome.retired)
     yield from (f"removed  {path}" for path in outcome.reports)
     if outcome.retired:
@@ -81,11 +81,6 @@ def as_json(plan: Plan, outcome: Forgotten | None) -> Json:
             "removed_reports": [str(path) for path in outcome.reports],
         },
     }
-
-
-def _affected(holding: Sequence[Holder], seen: Sequence[Artifact]) -> Iterator[str]:
-    yield from (f"holds    {holder.artifact.reference}: {holder.rows:,} rows of them" for holder in holding)
-    yield from (f"saw      {artifact.reference}: was made from them, and keeps what it learned until it is made again" for artifact in seen)
 
 
 def _hex(ids: Any) -> list[str]:
