@@ -10,7 +10,20 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from schemas.recipe.corpus import Annotator, Clean, Corpus, Decontaminate, Dedup, EvaluationSet, Harmful, HeldOut, Near, Redact, Rules
+from schemas.recipe.corpus import (
+    Annotator,
+    Clean,
+    Corpus,
+    Decontaminate,
+    Dedup,
+    EvaluationSet,
+    Harmful,
+    HeldOut,
+    Near,
+    Redact,
+    Rules,
+    Sampling,
+)
 from schemas.recipe.section import Name, Positive, Section
 from schemas.recipe.source import Source
 from schemas.recipe.tokenizer import Tokenizer, Tokens
@@ -18,7 +31,7 @@ from schemas.recipe.training import Decoder, Evaluate, Finetune, Optimizer, Phas
 
 __all__ = [
     "Annotator", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate", "EvaluationSet", "Finetune", "Harmful",
-    "HeldOut", "Near", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Rules", "Run", "Schedule", "Section", "Source",
+    "HeldOut", "Near", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Rules", "Run", "Sampling", "Schedule", "Section", "Source",
     "Tokenizer", "Tokens", "json_schema",
 ]  # fmt: skip
 

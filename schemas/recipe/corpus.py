@@ -100,6 +100,23 @@ class Harmful(Section):
         return self
 
 
+Weight = Annotated[float, Field(ge=0, le=100)]
+
+
+class Sampling(Section):
+    """How often an epoch of training reads a document: 2 is twice, 0.5 every other one, drawn by its id; 0 is never. A document's weight is
+    that of its source times that of its language, times what `harmful` weighs it down by; held-out documents are not weighed."""
+
+    sources: dict[str, Weight] = {}
+    """By source; one that isn't listed has 1."""
+    languages: dict[str, Weight] = {}
+    """By language; `default` serves the others, which have 1 without it."""
+
+    def weight(self, source: str, lang: str) -> float:
+        """Of the documents of a source in a language."""
+        return self.sources.get(source, 1.0) * self.languages.get(lang, self.languages.get("default", 1.0))
+
+
 class Near(Section):
     """When a document counts as a near duplicate of an earlier one, by MinHash over words (over characters where no spaces are written)."""
 
@@ -225,6 +242,8 @@ class Corpus(Section):
     """By language; `default` serves the others."""
     harmful: Harmful | None = None
     """Score documents by lists of harmful terms (`harmful: {}` takes the defaults); null: they are not scored."""
+    sampling: Sampling | None = None
+    """Weigh documents by source and language; null: all alike. No document goes: weights are a column, and training heeds it."""
     decontaminate: Decontaminate | None = None
     """Keep evaluation items out of the documents; null: nothing is looked for."""
     dedup: Dedup = Dedup()
@@ -249,9 +268,19 @@ class Corpus(Section):
         return self
 
     @model_validator(mode="after")
+    def _weighted_sources_are_there(self) -> Corpus:
+        names = [source.name for source in self.sources]
+        for name in self.sampling.sources if self.sampling else ():
+            if name not in names:
+                raise ValueError(f"sampling.sources.{name}: is not a source of the corpus; they are {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
     def _languages_are_known(self) -> Corpus:
         listed = self.harmful.lists if self.harmful else {}
-        for section, languages in (("rules", self.rules), ("annotate", self.annotate), ("harmful.lists", listed)):
+        weighed = self.sampling.languages if self.sampling else {}
+        sections = (("rules", self.rules), ("annotate", self.annotate), ("harmful.lists", listed), ("sampling.languages", weighed))
+        for section, languages in sections:
             for language in sorted({*languages} - {"default"}):
                 try:
                     is_language(language)
