@@ -155,9 +155,11 @@ def _harmful(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
     scores = batch.column("signals").field("harmful").to_numpy(zero_copy_only=False)
     above = scores > np.float32(harmful.max_score) if harmful is not None else np.zeros(rows, np.bool_)
     flag, weigh, drop = (above & (harmful is not None and harmful.action == action) for action in ("flag", "weight", "drop"))
+    before = batch.column("flags").to_pylist() if "flags" in batch.schema.names else [[]] * rows
+    flags = [[*others, "harmful"] if flagged else others for others, flagged in zip(before, flag.tolist(), strict=True)]
     marked = with_columns(
         batch,
-        flags=pa.array([["harmful"] if flagged else [] for flagged in flag.tolist()], PREPARED.field("flags").type),
+        flags=pa.array(flags, PREPARED.field("flags").type),
         weight=pa.array(np.where(weigh, np.float32(harmful.weight if harmful and harmful.weight is not None else 1), np.float32(1))),
     )
     limit = harmful.max_score if harmful else 1

@@ -219,7 +219,8 @@ class Decontaminate(Section):
     min_share: Fraction = 0.0
     """Share of an item's n-grams that a document must hold; 0: any one of them is a hit, as in GPT-3."""
     action: Literal["drop", "cut", "flag"] = "drop"
-    """drop: reject the document as `contaminated`; cut: remove the n-grams from it; flag: keep it, items named in `extra.contaminated`."""
+    """drop: reject the document as `contaminated`; cut: remove the n-grams from it; flag: keep it, with `contaminated`
+    in the column `flags` and the items in `extra.contaminated`."""
     memory: Positive = 256 << 20
     """Bytes that building the index of n-grams may take."""
 
