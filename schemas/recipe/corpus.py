@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.languages import is_language
-from schemas.recipe.section import Count, Fraction, Name, Positive, Section, refuse_twins
+from schemas.recipe.section import AtKey, Count, Fraction, Name, Positive, Section, refuse_twins
 from schemas.recipe.source import Source
 
 
@@ -226,7 +226,7 @@ class Decontaminate(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Decontaminate:
-        refuse_twins("evaluation sets", [one.name for one in self.sets])
+        refuse_twins("sets", "evaluation sets", [one.name for one in self.sets])
         return self
 
 
@@ -265,7 +265,7 @@ class Corpus(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Corpus:
-        refuse_twins("sources", [source.name for source in self.sources])
+        refuse_twins("sources", "sources", [source.name for source in self.sources])
         return self
 
     @model_validator(mode="after")
@@ -273,7 +273,7 @@ class Corpus(Section):
         names = [source.name for source in self.sources]
         for name in self.sampling.sources if self.sampling else ():
             if name not in names:
-                raise ValueError(f"sampling.sources.{name}: is not a source of the corpus; they are {', '.join(names)}")
+                raise AtKey(("sampling", "sources", name), f"is not a source of the corpus; they are {', '.join(names)}")
         return self
 
     @model_validator(mode="after")
@@ -286,5 +286,5 @@ class Corpus(Section):
                 try:
                     is_language(language)
                 except ValueError as error:
-                    raise ValueError(f"{section}.{language}: {error}") from None
+                    raise AtKey((*section.split("."), language), str(error)) from None
         return self
