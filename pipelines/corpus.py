@@ -55,7 +55,7 @@ STEP_VERSION = 3
 def identity_settings(settings: Corpus) -> dict[str, Any]:
     """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists for their paths:
     where they lie doesn't decide what comes out."""
-    value = settings.model_dump(mode="json")
+    value = settings.model_dump(mode="json", exclude={"max_errors"})
     for section in ("decontaminate", "sampling"):
         if value[section] is None:
             del value[section]  # what was made before there was such a section is made by the same recipe

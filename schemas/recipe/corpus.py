@@ -257,6 +257,9 @@ class Corpus(Section):
     """Keep the raw text of rejects in the reject shards, redacted or not. Else they hold their text only if it is redacted."""
     allow_failed_splits: bool = False
     """Commit even if a split failed three times and was counted `failed`."""
+    max_errors: Fraction = 0.05
+    """Share of a source's records that may make a stage raise (rejects `error_...`); with more than that, and more than five, nothing is
+    committed. It decides no output, so it isn't part of the identity."""
 
     @property
     def rejects_hold_text(self) -> bool:
