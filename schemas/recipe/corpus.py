@@ -171,6 +171,8 @@ class Annotator(Section):
     """Installed spaCy pipeline, for the spacy engine."""
     standard: Literal["ud", "dictionary"] = "ud"
     """Where the fast engine cuts Chinese words: as Universal Dependencies does, or as jieba's dictionary does."""
+    pos: bool = True
+    """Whether the fast engine tells parts of speech; false: they are null, which is quicker."""
     weights: str | None = None
     """File of weights for the fast engine, made by `gristmill tagger train`; null: those that ship. Its content counts, not its place."""
 
@@ -180,6 +182,8 @@ class Annotator(Section):
             raise ValueError("the spacy engine needs a model, the name of an installed pipeline; the other engines take none")
         if self.standard != "ud" and self.engine != "fast":
             raise ValueError(f"a standard is chosen for the fast engine; {self.engine} has one of its own")
+        if not self.pos and self.engine != "fast":
+            raise ValueError(f"pos: false is for the fast engine; {self.engine} tells what it tells")
         if self.weights is not None and self.engine != "fast":
             raise ValueError(f"weights are for the fast engine; {self.engine} reads none")
         return self
