@@ -8,13 +8,12 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from schemas.errors import RequestError
 from schemas.recipe import Recipe
@@ -51,7 +50,7 @@ def load_recipe(path: str | Path) -> Recipe:
         raise RecipeError("\n".join(problems)) from error
 
 
-def _describe(path: Path, root: yaml.Node | None, problem: ErrorDetails) -> str:
+def _describe(path: Path, root: yaml.Node | None, problem: Mapping[str, Any]) -> str:
     location, kind, message, given = problem["loc"], problem["type"], problem["msg"], problem["input"]
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, AtKey):
