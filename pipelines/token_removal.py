@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pipelines.encode import Encoder
 from pipelines.removal import Removal, schema_of, temporary
-from pipelines.tokens import STAGE, Counts, count_into, document_shards, encode_batch
+from pipelines.tokens import STAGE, Counts, count_into, count_rows, document_shards, encode_batch
 from schemas.arrow import read_batches, write_shard
 from schemas.artifact import Artifact, Part
 from schemas.draft import Draft
@@ -34,7 +34,7 @@ def _remove_rows(draft: Draft, parent: Artifact, part: Part, documents: Path, re
     goes = np.concatenate([np.zeros(0, np.bool_), *(removal.removes(batch.column("doc_id")) for batch in read_batches(shard, ("doc_id",)))])
     if not goes.any():
         return
-    counts: dict[str, Counts] = {"tokens": {}, "bytes": {}}
+    counts: dict[str, Counts] = {kind: {} for kind in part.facts if kind != "uncovered"}
     path = temporary(draft, f"{STAGE}-{part.key}")
     rows = write_shard(path, schema_of(shard), _kept(shard, goes, counts), compress=False)
     adopted = draft.adopt(path, folder="tokens", stem=part.key, suffix=".arrow", role="tokens", rows=rows)
@@ -52,8 +52,7 @@ def _kept(shard: Path, goes: npt.NDArray[np.bool_], counts: dict[str, Counts]) -
         if mask.all():
             continue
         kept = batch.filter(pa.array(~mask)) if mask.any() else batch
-        count_into(counts["tokens"], kept, np.diff(kept.column("tokens").offsets.to_numpy()))
-        count_into(counts["bytes"], kept, kept.column("n_bytes").to_numpy())
+        count_rows(counts, kept)
         yield kept
 
 
