@@ -17,9 +17,6 @@ from schemas.store import Store
 
 Say = Callable[[str], None]
 
-CHAIN = "chain"
-"""In place of a fingerprint: the lease for extending a name's newest version."""
-
 
 def make_child(
     store: Store,
@@ -54,7 +51,7 @@ def make_child(
 def name_leases(store: Store, name: str, say: Say) -> Iterator[None]:
     """Let nobody else give documents/`name` a new version: runs that extend it are waited for, others don't commit meanwhile."""
     with ExitStack() as held:
-        for lease in (store.lease_folder("documents", name, CHAIN), store.lease_of_name("documents", name)):
+        for lease in store.leases_of_name("documents", name):
             held.enter_context(Lease(lease, lambda holder: say(f"waiting for another process: {holder}")))
         yield
 

@@ -83,7 +83,8 @@ def _commit(step: Step, draft: Draft, store: Store, inputs: Mapping[str, Artifac
     """Commit, unless documents were forgotten meanwhile that it may hold; tell beside it if it was made from what saw such documents."""
     stages = (*step.stages, FORGET) if ROLE in draft.identity.inputs else step.stages
     name = inputs["documents"].name if "documents" in inputs else draft.plan["name"]
-    with Lease(store.lease_of_name("documents", name), lambda holder: say(f"  {step.name:<10} waiting: {holder}")):
+    _, committing = store.leases_of_name("documents", name)
+    with Lease(committing, lambda holder: say(f"  {step.name:<10} waiting: {holder}")):
         marks = [mark for artifact in inputs.values() if (mark := read_mark(artifact.path)) is not None]
         if step.kind == "documents":
             check_obeyed(store, draft)

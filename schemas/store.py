@@ -96,9 +96,11 @@ class Store:
         """Where the lease of a step lies that makes an artifact with this fingerprint."""
         return self.root / LEASES / kind / name / fingerprint[:16]
 
-    def lease_of_name(self, kind: str, name: str) -> Path:
-        """Where the lease lies under which the newest version of a name gives way to a next one that says nothing new."""
-        return self.root / LEASES / kind / name / "newest"
+    def leases_of_name(self, kind: str, name: str) -> tuple[Path, Path]:
+        """Where the leases lie of a whole name, in the order in which they are taken: that of who extends its newest version, for all of
+        the work, and that of who commits a version."""
+        chain, commit = (self.root / LEASES / kind / name / lease for lease in ("chain", "commit"))
+        return chain, commit
 
     def find(self, reference: str) -> Artifact:
         """The artifact that `kind/name[@version]` names: the latest that matches. A version may be cut to its start or its end."""

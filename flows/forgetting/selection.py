@@ -66,12 +66,12 @@ def find(documents: Artifact, selection: Selection) -> Found:
     digests = _digests_of(documents, named)
     digests |= _same_text(documents, frozenset(digests.values()))
     by_id = {doc_id: digests.get(doc_id) for doc_id in named | digests.keys() if doc_id not in known.by_id}
-    twins = _twins(documents)
-    cleared = _followers(twins, frozenset(by_id))
+    gone = Removal(frozenset(by_id))
+    cleared = _followers(documents, gone.gone)
+    winners = Removal(_firsts(documents, gone) - gone.gone)
     counts: Counter[tuple[str, str]] = Counter()
     sizes: Counter[tuple[str, str]] = Counter()
     kept: set[bytes] = set()
-    gone, winners = Removal(frozenset(by_id)), Removal(frozenset(first for twin, first in twins.items() if twin in by_id) - by_id.keys())
     near: set[bytes] = set()
     for batch in _batches(documents, "documents", ("doc_id", "source", "lang", "record_bytes")):
         near.update(batch.column("doc_id").filter(pa.array(winners.removes(batch.column("doc_id")))).to_pylist())
@@ -156,22 +156,29 @@ def _digest_runs(documents: Artifact) -> Iterator[pa.RecordBatch]:
             yield from read_batches(documents.path / file.path, ("doc_id", "digest"))
 
 
-def _twins(documents: Artifact) -> dict[bytes, bytes]:
-    """By the id of each reject that is a duplicate, exact or near, the id of the document that it is one of."""
-    found = {}
+def _twins(documents: Artifact) -> Iterator[tuple[pa.Array, pa.Array]]:
+    """Ids of rejects that are duplicates, exact or near, and in hex the ids of the documents that they are duplicates of."""
     for batch in _batches(documents, "rejects", ("doc_id", "reason", "detail")):
-        mask = pc.is_in(batch.column("reason"), value_set=pa.array(["exact_duplicate", "near_duplicate"]))
-        for row in batch.filter(mask).to_pylist():
-            found[row["doc_id"]] = bytes.fromhex(row["detail"].removeprefix("of ")[:32])
+        twins = batch.filter(pc.is_in(batch.column("reason"), value_set=pa.array(["exact_duplicate", "near_duplicate"])))
+        yield twins.column("doc_id"), pc.utf8_slice_codeunits(twins.column("detail"), 3, 35)  # of a1b2...
+
+
+def _followers(documents: Artifact, gone: frozenset[bytes]) -> frozenset[bytes]:
+    """Rejects that are duplicates of what goes, or of such ones."""
+    found: frozenset[bytes] = frozenset()
+    new = gone
+    while new:
+        firsts = pa.array([doc_id.hex() for doc_id in new])
+        twins = (ids.filter(pc.is_in(of, value_set=firsts)).to_pylist() for ids, of in _twins(documents))
+        new = frozenset(doc_id for ids in twins for doc_id in ids) - found - gone
+        found |= new
     return found
 
 
-def _followers(twins: Mapping[bytes, bytes], gone: frozenset[bytes]) -> frozenset[bytes]:
-    """Rejects that are duplicates of what goes, or of such ones."""
-    found: set[bytes] = set()
-    while new := {twin for twin, first in twins.items() if first in gone or first in found} - found - gone:
-        found |= new
-    return frozenset(found)
+def _firsts(documents: Artifact, gone: Removal) -> frozenset[bytes]:
+    """Ids of the documents that something which goes was a duplicate of."""
+    firsts = (of.filter(pa.array(gone.removes(ids))).to_pylist() for ids, of in _twins(documents))
+    return frozenset(bytes.fromhex(first) for of in firsts for first in of)
 
 
 def _batches(documents: Artifact, role: str, columns: tuple[str, ...]) -> Iterator[pa.RecordBatch]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from flows.children import Say, make_child, name_leases, newest
 from flows.following import SOURCES, follow
@@ -55,11 +56,9 @@ def forget(store: Store, name: str, selection: Selection, erase: bool, say: Say)
 
 def _without(store: Store, documents: Artifact, found: Found, say: Say) -> Artifact:
     tombstones = Tombstones.of(documents).with_more(dict(found.by_id))
-    work = store.root / ".cache" / "tombstones.arrow"
-    work.parent.mkdir(parents=True, exist_ok=True)
-    tombstones.write(work)
-    digest = digest_file(work)
-    work.unlink()
+    with TemporaryDirectory() as folder:
+        tombstones.write(Path(folder) / ROLE)
+        digest = digest_file(Path(folder) / ROLE)
     before = documents.manifest.identity
     kept = {role: value for role, value in before.inputs.items() if role not in (SOURCES, PARENT, COMPACTED)}
     identity = replace(before, inputs={**kept, PARENT: documents.manifest.content_digest, ROLE: digest})

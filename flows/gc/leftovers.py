@@ -97,6 +97,7 @@ def _torn(store: Store, staying: Sequence[Thing], rules: Rules, now: float) -> I
 
 def _leases(store: Store, things: Sequence[Thing], rules: Rules, now: float) -> Iterator[Leftover]:
     wanted = {store.lease_folder(thing.kind, thing.name, thing.fingerprint) for thing in things if thing.fingerprint}
+    wanted |= {folder for thing in things for folder in store.leases_of_name(thing.kind, thing.name)}
     for kind in KINDS:
         for path in (path for name in folders(store.root / LEASES / kind) for path in folders(name)):
             links = any(p.is_symlink() for p in (path, path.parent, path.parent.parent))
