@@ -1,5 +1,5 @@
 """The model: a *step* makes one artifact from others. `STEPS` lists them in order; each says what it needs, which recipe
-section decides it, and which command makes it. *Ready work* is a step with its inputs found and its identity known.
+section decides it, and which command makes it.
 
 Nothing heavy is imported here: planning a run takes a second.
 """
@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,16 @@ import model.versions
 import pipelines.corpus
 import pipelines.tokenizer
 import pipelines.tokens
+from flows.incremental import extend
+from flows.incremental_tokens import extend_tokens, kept_tokenizer
+from flows.ready import Ready
 from pipelines.places import absolute
+from pipelines.settling import Settling
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.recipe import Recipe, Run
 from schemas.store import Store
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A step's work with all that decides it."""
-
-    identity: Identity
-    splits: Sequence[Mapping[str, Any]] = ()
-    roots: Mapping[str, str] | None = None
-    pinned: Artifact | None = None
-    """The tokenizer that the recipe pins."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +59,9 @@ class Step:
 def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
     corpus = recipe.corpus
     roots = {source.name: source.path for source in corpus.sources}
-    listing = pipelines.corpus.list_inputs(corpus, roots, store.root / ".cache" / "inputs.json")
+    settling = Settling(recipe.run.settle, recipe.run.marker) if corpus.incremental else None
+    look = partial(pipelines.corpus.list_inputs, corpus, roots, store.root / ".cache" / "inputs.json", settling)
+    listing = look()
     splits = pipelines.corpus.plan_splits(listing, corpus)
     identity = Identity(
         "documents",
@@ -75,7 +71,8 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
         pipelines.corpus.engines(corpus),
     )
     places = {name: absolute(path) for name, path in roots.items()}
-    return Ready(identity, splits, places | pipelines.corpus.file_roots(corpus))
+    full = Ready(identity, splits, places | pipelines.corpus.file_roots(corpus))
+    return extend(full, corpus, store, recipe.name, listing, look) if corpus.incremental else full
 
 
 def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
@@ -89,7 +86,10 @@ def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
         roots = {pipelines.tokenizer.IMPORTED: os.path.abspath(path)}
     settings = pipelines.tokenizer.identity_settings(recipe.tokenizer)
     engines = pipelines.tokenizer.engines(recipe.tokenizer)
-    return Ready(Identity("tokenizer", pipelines.tokenizer.STEP_VERSION, settings, digests, engines), roots=roots, pinned=pinned)
+    identity = Identity("tokenizer", pipelines.tokenizer.STEP_VERSION, settings, digests, engines)
+    if recipe.corpus.incremental and (kept := kept_tokenizer(store, recipe.name, identity)) is not None:
+        return Ready(kept.manifest.identity, why=(f"{kept.reference}: an incremental version keeps its tokenizer",))
+    return Ready(identity, roots=roots, also={"tokenizer": pinned} if pinned is not None else None)
 
 
 def _tokens(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
@@ -100,7 +100,7 @@ def _tokens(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Rea
         _digests(inputs),
         pipelines.tokens.engines(recipe.tokens),
     )
-    return Ready(identity, inputs["documents"].plan_splits())
+    return extend_tokens(identity, inputs["documents"], store, recipe.name)
 
 
 def _model_step(section: str, version: int) -> Callable[[Recipe, Store, Mapping[str, Artifact]], Ready]:

@@ -56,6 +56,7 @@ def identity_settings(settings: Corpus) -> dict[str, Any]:
     """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists for their paths:
     where they lie doesn't decide what comes out."""
     value = settings.model_dump(mode="json")
+    del value["incremental"], value["changed"]  # what came before decides, and that is an input
     if settings.decontaminate is None:
         del value["decontaminate"]  # what was made before there was such a section is made by the same recipe
     else:
@@ -137,7 +138,7 @@ def _try_alone(job: Job, stage: str) -> None:
         if code == 0:
             continue
         ordinal = int(key)
-        names = ", ".join(f"{piece['source']}/{piece['uri']}" for piece in job.splits[ordinal]["pieces"][:3])
+        names = ", ".join(f"{piece['source']}/{piece['uri']}" for piece in job.split[ordinal]["pieces"][:3])
         why = f"{stage} ended with exit code {code} when it was tried alone, after {attempts} starts without an end"
         failed.append(f"split {ordinal} ({names}, ...): {why}")
         if job.settings.allow_failed_splits:

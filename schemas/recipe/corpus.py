@@ -237,6 +237,12 @@ class Corpus(Section):
     """Keep the raw text of rejects in the reject shards, redacted or not. Else they hold their text only if it is redacted."""
     allow_failed_splits: bool = False
     """Commit even if a split failed three times and was counted `failed`."""
+    incremental: bool = False
+    """Extend the newest version by the files that came since, and keep its tokenizer; false: read all files for each version.
+    `gristmill ingest` always extends."""
+    changed: Literal["add", "refuse"] = "add"
+    """What an incremental version does about a file that it has read with other content. add: reads it again, and what is in it already
+    goes as duplicates, which suits files that grow; refuse: reads nothing, and names it."""
 
     @property
     def rejects_hold_text(self) -> bool:
