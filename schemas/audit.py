@@ -71,7 +71,7 @@ def _records(artifact: Artifact) -> Iterator[str]:
 
 def _strays(artifact: Artifact) -> Iterator[str]:
     """Data files that no part record lists: readers never see them, so they can only be a mistake."""
-    listed = {file.path for file in artifact.manifest.files()}
+    listed = {file.path for part in artifact.manifest.own_parts for file in part.files}
     for folder in sorted({Path(p).parts[0] for p in listed if "/" in p}):
         for path in sorted((artifact.path / folder).rglob("*")):
             if path.is_file() and path.relative_to(artifact.path).as_posix() not in listed:
