@@ -63,12 +63,13 @@ def compare(read: Iterable[Mapping[str, Any]], listing: Listing) -> tuple[Arriva
         unreadable=tuple(one for one in listing.unreadable if f"unreadable: {one[2]}" not in known.get(one[:2], ())),
     )
     names = [(file.source, file.uri) for file in unread]
-    present = {(file.source, file.uri) for file in listing.files} | {one[:2] for one in (*listing.empty, *listing.unreadable, *listing.waiting)}
+    present = {(file.source, file.uri) for file in listing.files}
+    present |= {(one[0], one[1]) for one in (*listing.empty, *listing.unreadable, *listing.waiting)}
     arrivals = Arrivals(
         new=tuple(name for name in names if name not in known),
         changed=tuple(name for name in names if name in known),
         gone=tuple(sorted(known.keys() - present)),
-        waiting=tuple(one for one in listing.waiting if one[:2] not in known),
+        waiting=listing.waiting,
     )
     return arrivals, to_read
 

@@ -5,18 +5,22 @@ two runs of one step give one artifact. Commit comes last, and `run.json` beside
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import platform
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flows.launch import run_child
+from flows.arrivals import Arrivals
+from flows.launch import ChildFailed, run_child
 from flows.planning import Action, decide
 from flows.progress import Meter, of_file, of_parts
+from flows.ready import Ready
 from flows.steps import Step
 from schemas.artifact import Artifact
 from schemas.child import RUN_FACTS
@@ -29,6 +33,11 @@ from schemas.store import Store
 
 Say = Callable[[str], None]
 
+_PLANS = 5
+"""How often an incremental version is planned at the most if files change while they are read."""
+_CHAIN = "chain"
+"""In place of a fingerprint: the lease for extending a name's newest version."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -39,6 +48,8 @@ class Outcome:
     why: tuple[str, ...]
     artifact: Artifact
     seconds: float
+    arrivals: Arrivals | None = None
+    """What an incremental version found in its sources."""
 
 
 def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifact], say: Say) -> Outcome:
@@ -46,29 +57,57 @@ def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifa
 
     Raises `ChildFailed`, `LeaseLost` or `Damaged`; a draft then stays for the next run to finish.
     """
-    ready = step.prepare(recipe, store, inputs)
     name = step.artifact_name(recipe)
+    with _turn(step, recipe, store, name, say):
+        made: Outcome | None = None
+        plans = itertools.count(1)
+        while True:
+            ready = step.prepare(recipe, store, inputs)
+            try:
+                outcome = _ensure(step, recipe, store, name, inputs, ready, say)
+            except ChildFailed:
+                changed = ready.changed() if ready.changed is not None and next(plans) < _PLANS else []
+                if not changed:
+                    raise
+                what = f"{', '.join(changed[:3])}{', ...' if changed[3:] else ''}"
+                say(f"  {step.name:<10} {what}: changed while it was read, left for next time")
+                continue
+            if outcome.action == "reuse" and made is not None:
+                return made
+            if not ready.unfinished:
+                return outcome
+            made = outcome
+
+
+def _turn(step: Step, recipe: Recipe, store: Store, name: str, say: Say) -> AbstractContextManager[object]:
+    """Versions that extend each other are planned one after the other, or two of them would have one parent and read the same files."""
+    if not (step.kind == "documents" and recipe.corpus.incremental):
+        return nullcontext()
+    waiting = f"  {step.name:<10} waiting for another run that extends {step.kind}/{name}: "
+    return Lease(store.lease_folder(step.kind, name, _CHAIN), lambda holder: say(waiting + holder))
+
+
+def _ensure(step: Step, recipe: Recipe, store: Store, name: str, inputs: Mapping[str, Artifact], ready: Ready, say: Say) -> Outcome:
     leases = store.lease_folder(step.kind, name, ready.identity.fingerprint)
     with Lease(leases, lambda holder: say(f"  {step.name:<10} waiting for another run of this step: {holder}")) as lease:
         decision = decide(step, recipe, store, ready)
-        say(f"  {step.name:<10} {decision.action}: {'; '.join(decision.why)}")
+        for line in ("; ".join((f"{decision.action}: {decision.why[0]}", *decision.why[1:])), *decision.notes):
+            say(f"  {step.name:<10} {line}")
         if decision.artifact is not None:
             _finish_cleaning(decision.artifact)
-            return Outcome(step.name, decision.action, decision.why, decision.artifact, 0.0)
+            return Outcome(step.name, decision.action, decision.why, decision.artifact, 0.0, ready.arrivals)
         draft = decision.draft or store.start(step.kind, name, ready.identity, ready.splits)
         started = datetime.datetime.now(datetime.UTC)
-        paths = {role: artifact.path.resolve() for role, artifact in inputs.items()}
-        if ready.pinned is not None:
-            paths["tokenizer"] = ready.pinned.path.resolve()
+        paths = {role: artifact.path.resolve() for role, artifact in {**inputs, **(ready.also or {})}.items()}
         draft.assign(inputs=paths, roots=ready.roots or {}, run=recipe.run.model_dump(mode="json"))
         meter = Meter(step.name)
         tries, seconds = _work(step, draft, recipe, meter)
         lease.check()
         told = draft.scratch() / RUN_FACTS
         facts = read_json(told) if told.is_file() else {}
-        artifact = draft.commit(step.stages)
+        artifact = draft.commit(step.stages, ready.without)
         _describe_run(artifact, recipe, started, seconds, tries, facts)
-        return Outcome(step.name, decision.action, decision.why, artifact, seconds)
+        return Outcome(step.name, decision.action, decision.why, artifact, seconds, ready.arrivals)
 
 
 def _work(step: Step, draft: Draft, recipe: Recipe, meter: Meter) -> tuple[int, float]:

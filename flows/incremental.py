@@ -1,5 +1,5 @@
-"""The model: an *incremental* version of documents extends the newest version of its name, its *parent*: it reads the files that came since,
-inherits all parts of its parent, and its documents lose to the parent's where they are the same.
+"""The model: an *incremental* version of documents extends the newest version of its name, its *parent*: it reads the files that came
+since, inherits all parts of its parent, and its documents lose to the parent's where they are the same.
 
 A parent is extended only by the same step, settings, engines and evaluation sets; else all files are read anew, and the reason is told.
 The oldest plan that a killed run left unfinished is finished first; then what arrived since is planned.
@@ -59,8 +59,9 @@ def extend(full: Ready, corpus: Corpus, store: Store, name: str, listing: Listin
     if not listing.files:
         told = "; ".join(arrivals.notes()) or "the sources hold no file"
         raise NothingYet(f"{KIND}/{name}: there is nothing to read yet: {told}", arrivals)
-    why = (f"{newest.reference} can't be extended: {'; '.join(obstacles)}",) if newest is not None else ()
-    return _with_parent(replace(full, why=why, arrivals=arrivals), None, look)
+    if newest is not None:
+        full = replace(full, why=(f"{newest.reference} can't be extended: {'; '.join(obstacles)}",))
+    return _with_parent(replace(full, arrivals=arrivals), None, look)
 
 
 def _child(full: Ready, corpus: Corpus, parent: Artifact, arrivals: Arrivals, to_read: Listing) -> Ready:
@@ -77,9 +78,9 @@ def _child(full: Ready, corpus: Corpus, parent: Artifact, arrivals: Arrivals, to
     read = parent.plan_splits()
     first, generation = (max(split.get(key, 0) for split in read) + 1 for key in ("ordinal", "generation"))
     inputs = {**full.identity.inputs, "sources": to_read.digest, PARENT: parent.manifest.content_digest}
-    why = (*arrivals.reasons(), f"extends {parent.reference}")
+    reasons = (*arrivals.reasons(), f"extends {parent.reference}")
     splits = plan_splits(to_read, corpus, first, generation)
-    return replace(full, identity=replace(full.identity, inputs=inputs), splits=splits, why=why, arrivals=arrivals)
+    return replace(full, identity=replace(full.identity, inputs=inputs), splits=splits, why=reasons, arrivals=arrivals)
 
 
 def _with_parent(ready: Ready, parent: Artifact | None, look: Callable[[], Listing]) -> Ready:

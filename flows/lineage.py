@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schemas.artifact import Artifact
+from schemas.draft import PARENT
 from schemas.store import Store
 
 
@@ -13,7 +14,7 @@ def lineage(store: Store, artifact: Artifact) -> dict[str, Artifact]:
     found: dict[str, Artifact] = {}
 
     def visit(a: Artifact) -> None:
-        for role in a.manifest.identity.inputs:
+        for role in a.manifest.identity.inputs.keys() - {PARENT}:  # an earlier version of the same step
             made = made_from(store, a, role)
             if made is not None:
                 visit(made)

@@ -38,6 +38,11 @@ class Decision:
     arrivals: Arrivals | None = None
     """What an incremental version finds in its sources."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know beside the reasons."""
+        return tuple(self.arrivals.notes()) if self.arrivals is not None else ()
+
     def as_json(self) -> dict[str, Any]:
         artifact = self.artifact.reference if self.artifact else None
         told = {"step": self.step, "action": self.action, "why": list(self.why), "fingerprint": self.fingerprint, "artifact": artifact}
@@ -56,7 +61,8 @@ def decide(step: Step, recipe: Recipe, store: Store, ready: Ready) -> Decision:
         damage += (f"{found.reference} is damaged: {missing[0]}",)
     draft = store.unfinished(step.kind, name, fingerprint)
     if draft is not None:
-        return Decision(step.name, "resume", (f"an unfinished run left {draft.path.name}",), fingerprint, draft=draft, arrivals=ready.arrivals)
+        why = (f"an unfinished run left {draft.path.name}",)
+        return Decision(step.name, "resume", why, fingerprint, draft=draft, arrivals=ready.arrivals)
     if ready.why and not damage:
         return Decision(step.name, "run", ready.why, fingerprint, arrivals=ready.arrivals)
     if damage:

@@ -30,5 +30,3 @@ class Ready:
     """An older plan, which is finished first: look again afterwards."""
     changed: Callable[[], list[str]] | None = None
     """Names input files that are no longer as they were planned."""
-
-

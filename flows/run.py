@@ -70,6 +70,7 @@ def step_task(step: str, recipe: Json, store: str, inputs: dict[str, str]) -> Js
         "path": str(outcome.artifact.path),
         "fingerprint": outcome.artifact.manifest.fingerprint,
         "seconds": round(outcome.seconds, 1),
+        **({"arrivals": outcome.arrivals.as_json()} if outcome.arrivals is not None else {}),
     }
 
 
