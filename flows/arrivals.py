@@ -38,8 +38,9 @@ class Arrivals:
     def notes(self) -> list[str]:
         """What isn't read, in words."""
         named = {(source, why): visible(uri) for source, uri, why in reversed(self.waiting)}
-        waiting = [f"{uri} ({why})" for (_, why), uri in reversed(named.items())][:_NAMED]
-        notes = [f"{_count(len(self.waiting), '')} not settled, left for next time: {', '.join(waiting)}"] if waiting else []
+        named_first = [f"{uri} ({why})" for (_, why), uri in reversed(named.items())][:_NAMED]
+        more = [*named_first, "..."] if len(self.waiting) > len(named_first) else named_first
+        notes = [f"{_count(len(self.waiting), '')} not settled, left for next time: {', '.join(more)}"] if self.waiting else []
         return notes + [f"{_count(n, '')} of source {source} gone; what was read from them stays" for source, n in _by_source(self.gone)]
 
     def as_json(self) -> dict[str, Any]:

@@ -94,10 +94,10 @@ def _with_parent(ready: Ready, parent: Artifact | None, look: Callable[[], Listi
 
 def _newest(store: Store, name: str) -> Artifact | None:
     """The newest version; raises `Damaged` if it has lost files."""
-    found = [artifact for artifact in store.artifacts(KIND, name) if artifact.manifest.identity.step == KIND]
-    if found and (missing := found[-1].missing()):
-        raise Damaged(f"{missing[0]}. Restore it from a copy, or remove {found[-1].path}: the next run then extends the version before it")
-    return found[-1] if found else None
+    newest = next(store.newest_first(KIND, name), None)
+    if newest is not None and (missing := newest.missing()):
+        raise Damaged(f"{missing[0]}. Restore it from a copy, or remove {newest.path}: the next run then extends the version before it")
+    return newest
 
 
 def _obstacles(newest: Artifact, full: Identity) -> tuple[str, ...]:

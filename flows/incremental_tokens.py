@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from flows.lineage import made_from
 from flows.ready import Ready
 from pipelines.tokens import PARENT_DOCUMENTS, STAGE, document_shards, same_shards
 from schemas.artifact import Artifact, Damaged
@@ -25,10 +24,9 @@ def kept_tokenizer(store: Store, name: str, wanted: Identity) -> Artifact | None
     Texts to train on and versions of libraries don't count: whatever they are by now, a new tokenizer would change every id. Raises
     `Damaged` if its files are missing.
     """
-    tokens = [artifact for artifact in store.artifacts(KIND, name) if artifact.manifest.identity.step == KIND]
-    made = [made_from(store, tokens[-1], "tokenizer")] if tokens else list(store.artifacts("tokenizer", name))
-    kept = made[-1] if made else None
-    if kept is None or kept.name != name or _asked(kept.manifest.identity) != _asked(wanted):
+    tokens = next((one for one in store.newest_first(KIND, name) if one.manifest.identity.step == KIND), None)
+    kept = _made_from(store, tokens, "tokenizer") if tokens is not None else next(store.newest_first("tokenizer", name), None)
+    if kept is None or _asked(kept.manifest.identity) != _asked(wanted):
         return None
     if missing := kept.missing():
         raise Damaged(f"{missing[0]}. Restore it from a copy: tokens of a new tokenizer would not fit those that are there")
@@ -62,12 +60,18 @@ def extend_tokens(identity: Identity, documents: Artifact, store: Store, name: s
 def _candidates(identity: Identity, documents: Artifact, store: Store, name: str) -> Iterator[tuple[Artifact, Artifact]]:
     """Whole tokens that were made as these would be, newest first, with the documents that they were made of."""
     how = _how(identity)
-    for tokens in reversed(list(store.artifacts(KIND, name))):
+    for tokens in store.newest_first(KIND, name):
         if _how(tokens.manifest.identity) == how and not tokens.missing():
             if tokens.manifest.identity.inputs["documents"] == documents.manifest.content_digest:
                 yield tokens, documents
-            elif (before := made_from(store, tokens, "documents")) is not None:
+            elif (before := _made_from(store, tokens, "documents")) is not None:
                 yield tokens, before
+
+
+def _made_from(store: Store, tokens: Artifact, kind: str) -> Artifact | None:
+    """The newest artifact of the same name whose content the tokens were made from."""
+    digest = tokens.manifest.identity.inputs[kind]
+    return next((one for one in store.newest_first(kind, tokens.name) if one.manifest.content_digest == digest), None)
 
 
 def _how(identity: Identity) -> Identity:

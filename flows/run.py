@@ -26,10 +26,10 @@ from schemas.store import Store
 Json = dict[str, Any]
 
 
-def run(recipe: Recipe, store: Store, until: str | None) -> list[Json]:
+def run(recipe: Recipe, store: Store, until: str | None, report: bool) -> list[Json]:
     """Run the flow; returns a JSON object a step. Its log lines are at the server when this returns."""
     try:
-        return run_flow(recipe.name, recipe.model_dump(mode="json"), str(store.root), until)
+        return run_flow(recipe.name, recipe.model_dump(mode="json"), str(store.root), until, report)
     finally:
         APILogWorker.drain_all(timeout=5)
 
@@ -41,14 +41,14 @@ def say(line: str) -> None:
 
 
 @flow(name="gristmill", flow_run_name="{name}", persist_result=False, validate_parameters=False)
-def run_flow(name: str, recipe: Json, store: str, until: str | None) -> list[Json]:
-    """Ensure every step of a recipe in order, then write the report; returns a JSON object a step."""
+def run_flow(name: str, recipe: Json, store: str, until: str | None, report: bool) -> list[Json]:
+    """Ensure every step of a recipe in order, then write the report if it is wanted; returns a JSON object a step."""
     parsed = Recipe.model_validate(recipe)
     outcomes: list[Json] = []
     for step in wanted_steps(parsed, until):
         inputs = {o["step"]: o["path"] for o in outcomes if o["step"] in step.needs}
         outcomes.append(step_task.with_options(task_run_name=step.name)(step.name, recipe, store, inputs))
-    if outcomes:
+    if outcomes and report:
         outcomes.append(report_task(store, outcomes[-1]["path"], name))
     return outcomes
 

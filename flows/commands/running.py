@@ -37,7 +37,7 @@ def run(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store:
     _run(load(recipe, store, workers), until, as_json)
 
 
-def _run(recipe: Recipe, until: str | None, as_json: bool) -> None:
+def _run(recipe: Recipe, until: str | None, as_json: bool, *, report: bool = True) -> None:
     from flows.planning import plan as make_plan
     from flows.server import embedded_server
     from schemas.store import Store
@@ -51,7 +51,7 @@ def _run(recipe: Recipe, until: str | None, as_json: bool) -> None:
         with embedded_server(store.root.parent / "prefect"):
             from flows.run import run as run_steps
 
-            outcomes = run_steps(recipe, store, until)
+            outcomes = run_steps(recipe, store, until, report)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         raise
@@ -105,7 +105,7 @@ def _ingest(recipe: Recipe, until: str | None, as_json: bool) -> None:
             print(nothing)
         return
     if any(decision.action != "reuse" for decision in decisions):
-        _run(recipe, until, as_json)
+        _run(recipe, until, as_json, report=False)  # which reads all text
     elif as_json:  # a look costs no server
         print_json([decision.as_json() for decision in decisions])
     else:
