@@ -13,6 +13,7 @@ from dataclasses import replace
 from flows.arrivals import Arrivals, changed_since, compare
 from flows.ready import Ready
 from flows.rejects import visible
+from pipelines.contamination.evaluation_sets import input_role
 from pipelines.corpus import Listing, plan_splits
 from schemas.artifact import MANIFEST, Artifact, Damaged
 from schemas.draft import PARENT, PLAN, Draft
@@ -22,8 +23,8 @@ from schemas.recipe import Corpus
 from schemas.store import Store
 
 KIND = "documents"
-_HISTORY = ("sources", PARENT)
-"""Inputs that tell what was read, not how."""
+_SOURCES = "sources"
+"""The input that stands for the files that a version reads."""
 
 
 class NothingYet(RequestError):
@@ -77,7 +78,7 @@ def _child(full: Ready, corpus: Corpus, parent: Artifact, arrivals: Arrivals, to
         )
     read = parent.plan_splits()
     first, generation = (max(split.get(key, 0) for split in read) + 1 for key in ("ordinal", "generation"))
-    inputs = {**full.identity.inputs, "sources": to_read.digest, PARENT: parent.manifest.content_digest}
+    inputs = {**full.identity.inputs, _SOURCES: to_read.digest, PARENT: parent.manifest.content_digest}
     reasons = (*arrivals.reasons(), f"extends {parent.reference}")
     splits = plan_splits(to_read, corpus, first, generation)
     return replace(full, identity=replace(full.identity, inputs=inputs), splits=splits, why=reasons, arrivals=arrivals)
@@ -106,7 +107,8 @@ def _obstacles(newest: Artifact, full: Identity) -> tuple[str, ...]:
 
 
 def _how(identity: Identity) -> Identity:
-    return replace(identity, inputs={role: digest for role, digest in identity.inputs.items() if role not in _HISTORY})
+    """What decides how text is read; other inputs are what was read, or is a version's own."""
+    return replace(identity, inputs={role: digest for role, digest in identity.inputs.items() if role.startswith(input_role(""))})
 
 
 def _unfinished(store: Store, name: str, full: Identity, parent: Artifact | None, listing: Listing) -> Draft | None:
@@ -115,7 +117,9 @@ def _unfinished(store: Store, name: str, full: Identity, parent: Artifact | None
     for path in store.versions(KIND, name):
         if (path / PLAN).is_file() and not (path / MANIFEST).is_file():
             draft = Draft.open(path)
-            follows = draft.identity.inputs.get(PARENT) == wanted and _how(draft.identity) == _how(full)
+            history = {role: draft.identity.inputs.get(role) for role in (_SOURCES, PARENT)}
+            as_now = {**full.inputs, **{role: digest for role, digest in history.items() if digest is not None}}
+            follows = history[PARENT] == wanted and history[_SOURCES] is not None and draft.identity == replace(full, inputs=as_now)
             to_read = [split for split in draft.plan["splits"] if draft.part("prepare", f"{split['ordinal']:05d}") is None]
             if follows and not changed_since(to_read, listing):
                 return draft
