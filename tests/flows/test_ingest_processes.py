@@ -76,10 +76,12 @@ def start(folder: Path, wanted: Recipe) -> subprocess.Popen[str]:
 
 
 def test_a_killed_ingest_is_finished_by_the_next_two_and_makes_one_version(tmp_path: Path) -> None:
-    batches = [{"a/1.txt": ["one", "two"]}, {"b/2.jsonl": ["two", "three", "four"], "a/3.txt": ["five"]}]
+    long = [f"a text that is nearly equal to others, {' '.join(f'word{n}' for n in range(90))}, but for its end: {end}" for end in "abc"]
+    batches = [{"a/1.txt": ["one", "two", "two", *long[:2]]}, {"b/2.jsonl": ["two", "three", long[2]], "a/3.txt": ["four"]}]
     made: dict[str, Artifact] = {}
     for name in ("whole", "killed"):
-        wanted, store = recipe(tmp_path / name / "in"), Store(tmp_path / name / "store")
+        wanted = recipe(tmp_path / name / "in", dedup={"near": {}, "conflict_field": "label"})
+        store = Store(tmp_path / name / "store")
         wanted = wanted.model_copy(update={"run": wanted.run.model_copy(update={"workers": 1})})
         put(tmp_path / name / "in", batches[0])
         first = ingest(store, wanted)
@@ -89,7 +91,7 @@ def test_a_killed_ingest_is_finished_by_the_next_two_and_makes_one_version(tmp_p
             wait_for(lambda: list((tmp_path / "killed" / "store" / "documents" / "c").glob("*/work/log.txt")), "the work has begun")
             os.kill(run.pid, signal.SIGKILL)
             run.wait()
-            assert store.find("documents/c").path == first.path and texts(first) == ["one", "two"]
+            assert store.find("documents/c").path == first.path and texts(first) == ["one", "two", long[0]]
             runs = [start(tmp_path / name, wanted) for _ in range(2)]
             told = [run.communicate(timeout=300)[0] for run in runs]
             assert [run.returncode for run in runs] == [0, 0], told
@@ -98,6 +100,7 @@ def test_a_killed_ingest_is_finished_by_the_next_two_and_makes_one_version(tmp_p
         made[name] = ingest(store, wanted)
         assert len(list(store.artifacts("documents"))) == 2
     assert shards(made["killed"]) == shards(made["whole"])
+    assert own_texts(made["killed"]) == ["four", "three"]
 
 
 def test_a_file_that_changes_under_the_reader_is_left_for_next_time(tmp_path: Path) -> None:
