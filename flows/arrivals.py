@@ -17,6 +17,8 @@ from pipelines.corpus import Listing
 Named = tuple[str, str]
 """Source and URI."""
 
+_EMPTY, _UNREADABLE = "empty", "unreadable: "
+"""Contents of files that have no text."""
 _NAMED = 3
 """Files of a group that are named."""
 
@@ -60,16 +62,19 @@ def compare(read: Iterable[Mapping[str, Any]], listing: Listing) -> tuple[Arriva
     to_read = replace(
         listing,
         files=tuple(unread),
-        empty=tuple(place for place in listing.empty if "empty" not in known.get(place, ())),
-        unreadable=tuple(one for one in listing.unreadable if f"unreadable: {one[2]}" not in known.get(one[:2], ())),
+        empty=tuple(place for place in listing.empty if _EMPTY not in known.get(place, ())),
+        unreadable=tuple(one for one in listing.unreadable if _UNREADABLE + one[2] not in known.get(one[:2], ())),
     )
     names = [(file.source, file.uri) for file in unread]
+    with_text = {
+        name for name, contents in known.items() if any(content != _EMPTY and not content.startswith(_UNREADABLE) for content in contents)
+    }
     present = {(file.source, file.uri) for file in listing.files}
     present |= {(one[0], one[1]) for one in (*listing.empty, *listing.unreadable, *listing.waiting)}
     arrivals = Arrivals(
-        new=tuple(name for name in names if name not in known),
-        changed=tuple(name for name in names if name in known),
-        gone=tuple(sorted(known.keys() - present)),
+        new=tuple(name for name in names if name not in with_text),
+        changed=tuple(name for name in names if name in with_text),
+        gone=tuple(sorted(with_text - present)),
         waiting=listing.waiting,
     )
     return arrivals, to_read
@@ -89,9 +94,9 @@ def _contents(splits: Iterable[Mapping[str, Any]]) -> dict[Named, set[str]]:
         for piece in split["pieces"]:
             found.setdefault((piece["source"], piece["uri"]), set()).add(piece["digest"])
         for source, uri in split["empty"]:
-            found.setdefault((source, uri), set()).add("empty")
+            found.setdefault((source, uri), set()).add(_EMPTY)
         for source, uri, why in split["unreadable"]:
-            found.setdefault((source, uri), set()).add(f"unreadable: {why}")
+            found.setdefault((source, uri), set()).add(_UNREADABLE + why)
     return found
 
 

@@ -21,6 +21,7 @@ from flows.launch import ChildFailed, run_child
 from flows.planning import Action, decide
 from flows.progress import Meter, of_file, of_parts
 from flows.ready import Ready
+from flows.stage_errors import refuse_stage_errors
 from flows.steps import Step
 from schemas.artifact import Artifact
 from schemas.child import RUN_FACTS
@@ -55,7 +56,7 @@ class Outcome:
 def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifact], say: Say) -> Outcome:
     """Have the artifact of `step`, whose inputs are all at hand by step name.
 
-    Raises `ChildFailed`, `LeaseLost` or `Damaged`; a draft then stays for the next run to finish.
+    Raises `ChildFailed`, `LeaseLost` or `Damaged` (too many stage errors, too); a draft then stays for the next run to finish.
     """
     name = step.artifact_name(recipe)
     with _turn(step, recipe, store, name, say):
@@ -105,6 +106,8 @@ def _ensure(step: Step, recipe: Recipe, store: Store, name: str, inputs: Mapping
         lease.check()
         told = draft.scratch() / RUN_FACTS
         facts = read_json(told) if told.is_file() else {}
+        if step.name == "documents":
+            refuse_stage_errors(draft, recipe.corpus.max_errors)
         artifact = draft.commit(step.stages, ready.without)
         _describe_run(artifact, recipe, started, seconds, tries, facts)
         return Outcome(step.name, decision.action, decision.why, artifact, seconds, ready.arrivals)

@@ -160,6 +160,9 @@ def test_without_new_files_there_is_no_new_version(tmp_path: Path) -> None:
     second = ingest(store, wanted)
     assert read_in_all(second).inputs_listed == 4 == read_in_all(second).inputs_read + 2
     assert ingest(store, wanted).path == second.path
+    put(tmp_path / "in", {"a/empty.txt": ["text at last"]})
+    ready = prepare(store, wanted)
+    assert ready.arrivals and ready.arrivals.new == (("a", "empty.txt"),)
 
 
 def test_labels_are_compared_with_old_ones(tmp_path: Path) -> None:
