@@ -66,9 +66,7 @@ def compare(read: Iterable[Mapping[str, Any]], listing: Listing) -> tuple[Arriva
         unreadable=tuple(one for one in listing.unreadable if _UNREADABLE + one[2] not in known.get(one[:2], ())),
     )
     names = [(file.source, file.uri) for file in unread]
-    with_text = {
-        name for name, contents in known.items() if any(content != _EMPTY and not content.startswith(_UNREADABLE) for content in contents)
-    }
+    with_text = {name for name, contents in known.items() if not all(one == _EMPTY or one.startswith(_UNREADABLE) for one in contents)}
     present = {(file.source, file.uri) for file in listing.files}
     present |= {(one[0], one[1]) for one in (*listing.empty, *listing.unreadable, *listing.waiting)}
     arrivals = Arrivals(
