@@ -5,24 +5,28 @@ two runs of one step give one artifact. Commit comes last, and `run.json` beside
 from __future__ import annotations
 
 import datetime
+import itertools
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from flows.arrivals import Arrivals
 from flows.forgetting.obeyed import check_obeyed
-from flows.launch import run_child
+from flows.launch import ChildFailed, run_child
 from flows.planning import Action, decide
 from flows.progress import Meter, of_file, of_parts
+from flows.ready import Ready
 from flows.stage_errors import refuse_stage_errors
 from flows.steps import Step
 from pipelines.tombstones import ROLE
 from pipelines.tombstones import STAGE as FORGET
-from schemas.artifact import Artifact
+from schemas.artifact import Artifact, PartKey
 from schemas.child import RUN_FACTS
 from schemas.draft import TASK, WORK, Draft
 from schemas.errors import RequestError
@@ -35,6 +39,9 @@ from schemas.store import Store
 
 Say = Callable[[str], None]
 
+_PLANS = 5
+"""How often an incremental version is planned at the most if files change while they are read."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -45,6 +52,8 @@ class Outcome:
     why: tuple[str, ...]
     artifact: Artifact
     seconds: float
+    arrivals: Arrivals | None = None
+    """What an incremental version found in its sources."""
 
 
 def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifact], say: Say) -> Outcome:
@@ -52,20 +61,49 @@ def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifa
 
     Raises `ChildFailed`, `LeaseLost` or `Damaged` (too many stage errors, too); a draft then stays for the next run to finish.
     """
-    ready = step.prepare(recipe, store, inputs)
     name = step.artifact_name(recipe)
+    with _turn(step, recipe, store, name, say):
+        made: Outcome | None = None
+        plans = itertools.count(1)
+        while True:
+            ready = step.prepare(recipe, store, inputs)
+            try:
+                outcome = _ensure(step, recipe, store, name, inputs, ready, say)
+            except ChildFailed:
+                changed = ready.changed() if ready.changed is not None and next(plans) < _PLANS else []
+                if not changed:
+                    raise
+                what = f"{', '.join(changed[:3])}{', ...' if changed[3:] else ''}"
+                say(f"  {step.name:<10} {what}: changed while it was read, left for next time")
+                continue
+            if outcome.action == "reuse" and made is not None:
+                return made
+            if not ready.unfinished:
+                return outcome
+            made = outcome
+
+
+def _turn(step: Step, recipe: Recipe, store: Store, name: str, say: Say) -> AbstractContextManager[object]:
+    """Versions that extend each other are planned one after the other, or two of them would have one parent and read the same files."""
+    if not (step.kind == "documents" and recipe.corpus.incremental):
+        return nullcontext()
+    waiting = f"  {step.name:<10} waiting for another run that extends {step.kind}/{name}: "
+    chain, _ = store.leases_of_name(step.kind, name)
+    return Lease(chain, lambda holder: say(waiting + holder))
+
+
+def _ensure(step: Step, recipe: Recipe, store: Store, name: str, inputs: Mapping[str, Artifact], ready: Ready, say: Say) -> Outcome:
     leases = store.lease_folder(step.kind, name, ready.identity.fingerprint)
     with Lease(leases, lambda holder: say(f"  {step.name:<10} waiting for another run of this step: {holder}")) as lease:
         decision = decide(step, recipe, store, ready)
-        say(f"  {step.name:<10} {decision.action}: {'; '.join(decision.why)}")
+        for line in ("; ".join((f"{decision.action}: {decision.why[0]}", *decision.why[1:])), *decision.notes):
+            say(f"  {step.name:<10} {line}")
         if decision.artifact is not None:
             _finish_cleaning(decision.artifact)
-            return Outcome(step.name, decision.action, decision.why, decision.artifact, 0.0)
+            return Outcome(step.name, decision.action, decision.why, decision.artifact, 0.0, ready.arrivals)
         draft = decision.draft or store.start(step.kind, name, ready.identity, ready.splits)
         started = datetime.datetime.now(datetime.UTC)
-        paths = {role: artifact.path.resolve() for role, artifact in inputs.items()}
-        if ready.pinned is not None:
-            paths["tokenizer"] = ready.pinned.path.resolve()
+        paths = {role: artifact.path.resolve() for role, artifact in {**inputs, **(ready.also or {})}.items()}
         draft.assign(inputs=paths, roots=ready.roots or {}, run=recipe.run.model_dump(mode="json"))
         meter = Meter(step.name)
         tries, seconds = _work(step, draft, recipe, meter)
@@ -74,12 +112,12 @@ def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifa
         facts = read_json(told) if told.is_file() else {}
         if step.name == "documents":
             refuse_stage_errors(draft, recipe.corpus.max_errors)
-        artifact = _commit(step, draft, store, inputs, say)
+        artifact = _commit(step, draft, store, inputs, ready.without, say)
         _describe_run(artifact, recipe, started, seconds, tries, facts)
-        return Outcome(step.name, decision.action, decision.why, artifact, seconds)
+        return Outcome(step.name, decision.action, decision.why, artifact, seconds, ready.arrivals)
 
 
-def _commit(step: Step, draft: Draft, store: Store, inputs: Mapping[str, Artifact], say: Say) -> Artifact:
+def _commit(step: Step, draft: Draft, store: Store, inputs: Mapping[str, Artifact], without: Collection[PartKey], say: Say) -> Artifact:
     """Commit, unless documents were forgotten meanwhile that it may hold; tell beside it if it was made from what saw such documents."""
     stages = (*step.stages, FORGET) if ROLE in draft.identity.inputs else step.stages
     name = inputs["documents"].name if "documents" in inputs else draft.plan["name"]
@@ -90,7 +128,7 @@ def _commit(step: Step, draft: Draft, store: Store, inputs: Mapping[str, Artifac
             check_obeyed(store, draft)
         elif step.kind == "tokens" and any(mark.retired for mark in marks):
             raise RequestError(f"{draft.path}: documents were forgotten meanwhile, and it may hold them. Run again")
-        artifact = draft.commit(stages)
+        artifact = draft.commit(stages, without)
         for mark in marks[:1]:
             set_mark(artifact.path, Mark(mark.by, 0))
         return artifact

@@ -20,8 +20,8 @@ def lineage(store: Store, artifact: Artifact) -> dict[str, Artifact]:
     def visit(a: Artifact) -> None:
         seen.add(a.manifest.content_digest)
         for role, digest in a.manifest.identity.inputs.items():
-            new = role != PARENT and digest not in seen  # a parent is an earlier version of its own
-            made = made_from(store, a, role) if new else None
+            extends = role == PARENT  # an earlier version of the same step
+            made = made_from(store, a, role) if digest not in seen and not extends else None
             if made is not None:
                 visit(made)
         found.setdefault(a.manifest.identity.step, a)

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from flows.arrivals import Arrivals
 from flows.changed_files import changed_files
-from flows.steps import Ready, Step, wanted_steps
+from flows.ready import Ready
+from flows.steps import Step, wanted_steps
 from schemas.artifact import Artifact
 from schemas.draft import Draft
 from schemas.fingerprint import explain
@@ -33,10 +35,18 @@ class Decision:
     """The one to reuse."""
     draft: Draft | None = None
     """The one to resume."""
+    arrivals: Arrivals | None = None
+    """What an incremental version finds in its sources."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know beside the reasons."""
+        return tuple(self.arrivals.notes()) if self.arrivals is not None else ()
 
     def as_json(self) -> dict[str, Any]:
         artifact = self.artifact.reference if self.artifact else None
-        return {"step": self.step, "action": self.action, "why": list(self.why), "fingerprint": self.fingerprint, "artifact": artifact}
+        told = {"step": self.step, "action": self.action, "why": list(self.why), "fingerprint": self.fingerprint, "artifact": artifact}
+        return told if self.arrivals is None else {**told, "arrivals": self.arrivals.as_json()}
 
 
 def decide(step: Step, recipe: Recipe, store: Store, ready: Ready) -> Decision:
@@ -46,16 +56,20 @@ def decide(step: Step, recipe: Recipe, store: Store, ready: Ready) -> Decision:
     for found in store.committed(step.kind, name, fingerprint):
         missing = found.missing()
         if not missing:
-            return Decision(step.name, "reuse", (f"{found.reference} has its fingerprint",), fingerprint, artifact=found)
+            why = ready.why or (f"{found.reference} has its fingerprint",)
+            return Decision(step.name, "reuse", why, fingerprint, artifact=found, arrivals=ready.arrivals)
         damage += (f"{found.reference} is damaged: {missing[0]}",)
     draft = store.unfinished(step.kind, name, fingerprint)
     if draft is not None:
-        return Decision(step.name, "resume", (f"an unfinished run left {draft.path.name}",), fingerprint, draft=draft)
+        why = (f"an unfinished run left {draft.path.name}",)
+        return Decision(step.name, "resume", why, fingerprint, draft=draft, arrivals=ready.arrivals)
+    if ready.why and not damage:
+        return Decision(step.name, "run", ready.why, fingerprint, arrivals=ready.arrivals)
     if damage:
         return Decision(step.name, "run", damage, fingerprint)
     made = [a for a in store.artifacts(step.kind, name) if a.manifest.identity.step == step.name]
     if not made:
-        return Decision(step.name, "run", (f"there is no {step.kind}/{name} yet",), fingerprint)
+        return Decision(step.name, "run", (f"there is no {step.kind}/{name} yet",), fingerprint, arrivals=ready.arrivals)
     reasons = min((_differences(a, ready, step) for a in reversed(made)), key=len)
     return Decision(step.name, "run", tuple(reasons) or ("its manifest is damaged",), fingerprint)
 

@@ -27,10 +27,10 @@ from schemas.store import Store
 Json = dict[str, Any]
 
 
-def run(recipe: Recipe, store: Store, until: str | None) -> list[Json]:
+def run(recipe: Recipe, store: Store, until: str | None, report: bool) -> list[Json]:
     """Run the flow; returns a JSON object a step. Its log lines are at the server when this returns."""
     try:
-        return run_flow(recipe.name, recipe.model_dump(mode="json"), str(store.root), until)
+        return run_flow(recipe.name, recipe.model_dump(mode="json"), str(store.root), until, report)
     finally:
         APILogWorker.drain_all(timeout=5)
 
@@ -42,8 +42,8 @@ def say(line: str) -> None:
 
 
 @flow(name="gristmill", flow_run_name="{name}", persist_result=False, validate_parameters=False)
-def run_flow(name: str, recipe: Json, store: str, until: str | None) -> list[Json]:
-    """Ensure every step of a recipe in order, then write the report; returns a JSON object a step."""
+def run_flow(name: str, recipe: Json, store: str, until: str | None, report: bool) -> list[Json]:
+    """Ensure every step of a recipe in order, then write the report if it is wanted; returns a JSON object a step."""
     parsed = Recipe.model_validate(recipe)
     outcomes: list[Json] = []
     steps = wanted_steps(parsed, until)
@@ -52,7 +52,7 @@ def run_flow(name: str, recipe: Json, store: str, until: str | None) -> list[Jso
         outcomes.append(step_task.with_options(task_run_name=step.name)(step.name, recipe, store, inputs))
         if step.name == "documents" and parsed.finetune is not None and "finetune" in {step.name for step in steps}:
             check_labels(Artifact.open(Path(outcomes[-1]["path"])), parsed.finetune)
-    if outcomes:
+    if outcomes and report:
         outcomes.append(report_task(store, outcomes[-1]["path"], name))
     return outcomes
 
@@ -74,6 +74,7 @@ def step_task(step: str, recipe: Json, store: str, inputs: dict[str, str]) -> Js
         "path": str(outcome.artifact.path),
         "fingerprint": outcome.artifact.manifest.fingerprint,
         "seconds": round(outcome.seconds, 1),
+        **({"arrivals": outcome.arrivals.as_json()} if outcome.arrivals is not None else {}),
     }
 
 

@@ -1,5 +1,5 @@
 """The model: a *step* makes one artifact from others. `STEPS` lists them in order; each says what it needs, which recipe
-section decides it, and which command makes it. *Ready work* is a step with its inputs found and its identity known.
+section decides it, and which command makes it.
 
 Nothing heavy is imported here: planning a run takes a second.
 """
@@ -8,35 +8,28 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import model.versions
 import pipelines.corpus
 import pipelines.tokenizer
 import pipelines.tokens
 from flows.forgetting.obeyed import tombstones_of
+from flows.incremental import extend
+from flows.incremental_tokens import extend_tokens, kept_tokenizer
+from flows.ready import Ready
 from flows.standing_in import standing_in
 from pipelines.places import absolute
+from pipelines.settling import Settling
 from pipelines.tombstones import ROLE, ROOT
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.recipe import Recipe, Run
 from schemas.store import Store
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A step's work with all that decides it."""
-
-    identity: Identity
-    splits: Sequence[Mapping[str, Any]] = ()
-    roots: Mapping[str, str] | None = None
-    pinned: Artifact | None = None
-    """The tokenizer that the recipe pins."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,9 @@ class Step:
 def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
     corpus = recipe.corpus
     roots = {source.name: source.path for source in corpus.sources}
-    listing = pipelines.corpus.list_inputs(corpus, roots, store.root / ".cache" / "inputs.json")
+    settling = Settling(recipe.run.settle, recipe.run.marker) if corpus.incremental else None
+    look = partial(pipelines.corpus.list_inputs, corpus, roots, store.root / ".cache" / "inputs.json", settling)
+    listing = look()
     splits = pipelines.corpus.plan_splits(listing, corpus)
     obeyed = tombstones_of(store, recipe.name)
     identity = Identity(
@@ -79,7 +74,10 @@ def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
         pipelines.corpus.engines(corpus),
     )
     places = {name: absolute(path) for name, path in roots.items()} | ({ROOT: str(obeyed.path.resolve())} if obeyed else {})
-    return Ready(standing_in(store, recipe.name, identity, splits), splits, places | pipelines.corpus.file_roots(corpus))
+    full = Ready(identity, splits, places | pipelines.corpus.file_roots(corpus))
+    if corpus.incremental:
+        return extend(full, corpus, store, recipe.name, listing, look)
+    return replace(full, identity=standing_in(store, recipe.name, identity, splits))
 
 
 def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
@@ -93,7 +91,10 @@ def _tokenizer(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> 
         roots = {pipelines.tokenizer.IMPORTED: os.path.abspath(path)}
     settings = pipelines.tokenizer.identity_settings(recipe.tokenizer)
     engines = pipelines.tokenizer.engines(recipe.tokenizer)
-    return Ready(Identity("tokenizer", pipelines.tokenizer.STEP_VERSION, settings, digests, engines), roots=roots, pinned=pinned)
+    identity = Identity("tokenizer", pipelines.tokenizer.STEP_VERSION, settings, digests, engines)
+    if recipe.corpus.incremental and (kept := kept_tokenizer(store, recipe.name, identity)) is not None:
+        return Ready(kept.manifest.identity, why=(f"{kept.reference}: an incremental version keeps its tokenizer",))
+    return Ready(identity, roots=roots, also={"tokenizer": pinned} if pinned is not None else None)
 
 
 def _tokens(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
@@ -104,7 +105,7 @@ def _tokens(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Rea
         _digests(inputs),
         pipelines.tokens.engines(recipe.tokens),
     )
-    return Ready(identity, inputs["documents"].plan_splits())
+    return extend_tokens(identity, inputs["documents"], store, recipe.name)
 
 
 def _model_step(section: str, version: int) -> Callable[[Recipe, Store, Mapping[str, Artifact]], Ready]:

@@ -122,6 +122,9 @@ def describe(artifact: Artifact) -> str:
         *(f"  input        {role} {digest[:16]}" for role, digest in m.identity.inputs.items()),
         *(f"  engine       {name} {value}" for name, value in m.identity.engines.items()),
     ]
+    if m.inherits:
+        inherited = len(m.parts) - len(m.own_parts)
+        lines.append(f"  inherits     {inherited:,} of {len(m.parts):,} parts; of versions: {len(m.inherits):,}")
     for source, ledger in m.ledgers.items():
         lines += [f"  {'ledger' if n == 0 else '':<12} {line}" for n, line in enumerate(ledger_lines(source, ledger))]
     if artifact.kind == "documents":

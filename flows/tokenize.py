@@ -14,7 +14,8 @@ from pydantic import ValidationError
 import pipelines.corpus
 import pipelines.tokenize
 from flows.ensure import Outcome, Say, ensure
-from flows.steps import Ready, Step
+from flows.ready import Ready
+from flows.steps import Step
 from pipelines.places import absolute
 from schemas.artifact import Artifact
 from schemas.errors import RequestError

@@ -55,7 +55,7 @@ STEP_VERSION = 3
 def identity_settings(settings: Corpus) -> dict[str, Any]:
     """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists for their paths:
     where they lie doesn't decide what comes out."""
-    value = settings.model_dump(mode="json", exclude={"max_errors"})
+    value = settings.model_dump(mode="json", exclude={"max_errors", "incremental", "changed"})
     for section in ("decontaminate", "sampling"):
         if value[section] is None:
             del value[section]  # what was made before there was such a section is made by the same recipe
@@ -139,7 +139,7 @@ def _try_alone(job: Job, stage: str) -> None:
         if code == 0:
             continue
         ordinal = int(key)
-        names = ", ".join(f"{piece['source']}/{piece['uri']}" for piece in job.splits[ordinal]["pieces"][:3])
+        names = ", ".join(f"{piece['source']}/{piece['uri']}" for piece in job.split[ordinal]["pieces"][:3])
         why = f"{stage} ended with exit code {code} when it was tried alone, after {attempts} starts without an end"
         failed.append(f"split {ordinal} ({names}, ...): {why}")
         if job.settings.allow_failed_splits:

@@ -20,13 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.annotate import AnnotatorEngine, annotator_for, annotator_versions, open_annotator
+from pipelines.dedup import LOSERS
 from pipelines.dedup.lines import cut_lines
 from pipelines.harmful import harmful_scores
 from pipelines.job import Handle, Job, key_of
 from pipelines.rules.signals import measure
 from pipelines.stages import Sifted, Verdict, guarded, rejected_ledger, sift, with_columns
 from schemas.arrow import DOCUMENTS, REDACTED, REJECTS, read_shard, write_shard
-from schemas.artifact import Part
+from schemas.artifact import File, Part
 from schemas.fingerprint import canonical_json
 from schemas.ledger import Ledger
 from schemas.recipe import Annotator, Corpus
@@ -35,7 +36,11 @@ STAGE = "finish"
 SHARED_LINES = "shared_lines"
 """The kind under which the bytes of lines cut from held-out documents are counted."""
 
+DROPPED = pa.schema([pa.field("row", pa.uint32(), nullable=False)])
+"""Rows among the prepared ones of a split."""
+
 _REJECTED_ROWS = 1 << 16
+_OVERLAP = {False: "training documents hold all of its lines", True: "held-out documents of an earlier version hold all of its lines"}
 
 
 class Annotators:
@@ -106,8 +111,19 @@ def _finish(job: Job, ordinal: int, handles: Sequence[Handle], annotators: Annot
     batches = rejected.select(REJECTS.names).combine_chunks().to_batches(max_chunksize=_REJECTED_ROWS)
     rows = write_shard(path, REJECTS, batches, compress=True)
     files.append(job.draft.adopt(path, folder="rejects", stem=stem, suffix=".arrow", role="rejects", rows=rows))
+    if job.cuts_lines:  # later versions must know that these share no line
+        files.append(_dropped(job, stem, handles))
     ledgers = {source: ledger + rejected_ledger(rejected, source) for source, ledger in ledgers.items()}
     return job.draft.add_part(STAGE, stem, files, ledgers, {**prepared_failure(prepared), **facts, "annotators": versions})
+
+
+def _dropped(job: Job, stem: str, handles: Sequence[Handle]) -> File:
+    """A file of the rows that duplicates drop."""
+    rows = [job.read(handle)["row"].to_numpy() for handle in handles if handle.kind in LOSERS]
+    found = np.unique(np.concatenate([np.empty(0, np.uint32), *rows]))
+    path = job.temporary(f"dropped-{stem}")
+    write_shard(path, DROPPED, [pa.record_batch([found], schema=DROPPED)], compress=False)
+    return job.draft.adopt(path, folder="dropped", stem=stem, suffix=".arrow", role="digests", rows=len(found))
 
 
 def prepared_failure(prepared: Part) -> dict[str, Any]:
@@ -131,7 +147,8 @@ def _left_over(job: Job, prepared: pa.Table, handles: Sequence[Handle], rejects:
     losers = [job.read(handle) for handle in handles if handle.kind == "losers"]
     for row, first, conflict in chain.from_iterable(_columns(table, "row", "first", "conflict") for table in losers):
         reasons[row] = ("label_conflict", conflict) if conflict else ("exact_duplicate", f"of {first.hex()}")
-    shared = frozenset(chain.from_iterable(job.read(handle)["line"].to_pylist() for handle in handles if handle.kind == "shared"))
+    shared = [pair for handle in handles if handle.kind == "shared" for pair in _columns(job.read(handle), "line", "held_out")]
+    of_held_out, of_trained = (frozenset(line for line, held_out in shared if held_out == side) for side in (True, False))
     start = 0
     for batch in prepared.to_batches():
         numbers = range(start, start + batch.num_rows)
@@ -139,7 +156,7 @@ def _left_over(job: Job, prepared: pa.Table, handles: Sequence[Handle], rejects:
         batch, dropped = sift(batch, "duplicates", [reasons.get(row) for row in numbers], keep_text=job.settings.rejects_hold_text)
         rejects.append(pa.Table.from_batches([dropped]))
         if shared and batch.num_rows:
-            batch, dropped = _cut_shared(batch, shared, job.settings)
+            batch, dropped = _cut_shared(batch, of_held_out, of_trained, job.settings)
             rejects.append(pa.Table.from_batches([dropped]))
         if batch.num_rows:
             yield batch
@@ -157,14 +174,15 @@ def _near_reasons(losers: Sequence[pa.Table]) -> dict[int, Verdict]:
     return reasons
 
 
-def _cut_shared(batch: pa.RecordBatch, shared: frozenset[int], settings: Corpus) -> Sifted:
-    """Cut shared lines from held-out documents; one of which nothing is left is rejected."""
+def _cut_shared(batch: pa.RecordBatch, of_held_out: frozenset[int], of_trained: frozenset[int], settings: Corpus) -> Sifted:
+    """Cut shared lines from held-out documents and from those that are trained on; one of which nothing is left is rejected."""
     longer_than = settings.held_out.cut_shared_lines_over
     assert longer_than is not None, "shared lines are only looked for if the recipe asks for it"
     texts, langs, subsets, cleaned = (batch.column(name).to_pylist() for name in ("text", "lang", "subset", "cleaned"))
     changed = np.zeros(len(texts), np.bool_)
     for row, text in enumerate(texts):
-        if subsets[row] == "train" or (rest := cut_lines(text, shared, longer_than)) == text:
+        shared = of_trained if subsets[row] == "train" else of_held_out
+        if not shared or (rest := cut_lines(text, shared, longer_than)) == text:
             continue
         texts[row], changed[row] = rest, True
         kinds = orjson.loads(cleaned[row]) if cleaned[row] else {}
@@ -172,7 +190,9 @@ def _cut_shared(batch: pa.RecordBatch, shared: frozenset[int], settings: Corpus)
         cleaned[row] = canonical_json({**kinds, SHARED_LINES: gone}).decode()
     if not changed.any():
         return sift(batch, "held_out", [None] * len(texts), keep_text=settings.rejects_hold_text)
-    verdicts: list[Verdict] = [None if text.strip() else ("held_out_overlap", "training documents hold all of its lines") for text in texts]
+    verdicts: list[Verdict] = [
+        None if text.strip() else ("held_out_overlap", _OVERLAP[side == "train"]) for text, side in zip(texts, subsets, strict=True)
+    ]
     at = np.flatnonzero(changed)
     cut_texts, cut_langs = [texts[row] for row in at], [langs[row] for row in at]
     anew = measure(cut_texts, cut_langs, harmful_scores(settings.harmful, cut_texts, cut_langs))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.contamination.evaluation_sets import file_digest, input_role
 from pipelines.contamination.index import Index, build
@@ -27,7 +28,8 @@ from pipelines.sources import InputChanged
 from pipelines.splits import weighed_bytes
 from pipelines.tombstones import ROLE, ROOT, Tombstones, record_tombstones
 from schemas.arrow import read_shard
-from schemas.draft import Draft
+from schemas.artifact import Artifact
+from schemas.draft import PARENT, Draft
 from schemas.files import replace
 from schemas.fingerprint import canonical_json, digest_file
 from schemas.recipe import Corpus, Source
@@ -44,10 +46,10 @@ _SHORTEST_RECORD = 64
 
 
 class Handle(NamedTuple):
-    """Rows `offset` to `offset + rows` of the shard at `path` (relative to the draft), whose digest is `digest`."""
+    """Rows `offset` to `offset + rows` of the shard at `path` (relative to the draft, or absolute), whose digest is `digest`."""
 
     kind: str
-    """digests, lines, bands, signatures, losers, near or shared."""
+    """digests, lines, bands, signatures, dropped, losers, near or shared."""
     split: int
     """Ordinal of the split that the rows come from or are meant for."""
     path: str
@@ -62,6 +64,7 @@ class Job:
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
         self.splits: list[dict[str, Any]] = draft.plan["splits"]
+        self.split: dict[int, dict[str, Any]] = {split["ordinal"]: split for split in self.splits}
         self.roots: dict[str, str] = draft.task["roots"]
         self.workers: int = draft.task["run"]["workers"]
 
@@ -85,6 +88,35 @@ class Job:
         dedup = self.settings.dedup
         entry = _MERGED_ENTRY + (_MERGED_BAND * dedup.near.bands if dedup.near else 0)
         return min(1 << 12, -(-text // _SHORTEST_RECORD * entry // dedup.memory) or 1)
+
+    @cached_property
+    def parent(self) -> Artifact | None:
+        """The version that the draft extends, if it extends one."""
+        return self.draft.input(PARENT) if PARENT in self.draft.identity.inputs else None
+
+    def is_new(self, split: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Whether ordinals are of splits of the draft itself; those of its ancestors are lower."""
+        return pc.greater_equal(split, min(self.split))
+
+    def ancestors(self, kind: str) -> list[Handle]:
+        """The runs of all splits of the parent, in their order; of kind `dropped`, the rows that duplicates dropped."""
+        return self._ancestors.get(kind, [])
+
+    @cached_property
+    def _ancestors(self) -> dict[str, list[Handle]]:
+        found: dict[str, list[Handle]] = {}
+        for part in self.parent.manifest.parts if self.parent is not None else ():
+            for file in part.files:
+                if file.role == "digests" and file.rows:
+                    kind = file.path.split("/")[-2]
+                    path = str((self.parent.path / file.path).resolve()) if self.parent is not None else ""
+                    found.setdefault(kind, []).append(Handle(kind, int(part.key), path, 0, file.rows, file.digest))
+        return {kind: sorted(handles, key=lambda handle: handle.split) for kind, handles in found.items()}
+
+    @cached_property
+    def generations(self) -> dict[int, int]:
+        """By ordinal of the parent's splits, how many versions of the chain came before the one that read them."""
+        return {split["ordinal"]: split.get("generation", 0) for split in (self.parent.plan_splits() if self.parent is not None else ())}
 
     @cached_property
     def cuts_lines(self) -> bool:

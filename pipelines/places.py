@@ -103,6 +103,10 @@ class Place:
             size: int | None = self.files.info(self.path).get("size")
             return size
 
+    def exists(self) -> bool:
+        """Whether there is anything at the place."""
+        return exists(self.files, self.path) if self.is_remote else os.path.lexists(self.name)
+
     def stamp(self) -> list[Any] | None:
         """What changes when the place does: its size, and its time or its server's tag; None if there is nothing of the kind."""
         if not self.is_remote:

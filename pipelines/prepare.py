@@ -53,13 +53,13 @@ def run_handles(part: Part, ordinal: int) -> list[tuple[int, Handle]]:
 
 
 def _prepare(job: Job, ordinal: int) -> Part:
-    ledgers = inputs_ledger(job.splits[ordinal])
+    ledgers = inputs_ledger(job.split[ordinal])
     encodings: dict[str, Counter[str]] = {}
     rejects: list[pa.RecordBatch] = []
     runs = _open_runs(job)
 
     def prepared() -> Iterator[pa.RecordBatch]:
-        for batch in read_batches(job, job.splits[ordinal], ledgers, encodings):
+        for batch in read_batches(job, job.split[ordinal], ledgers, encodings):
             source = job.sources[batch.column("source")[0].as_py()]
             for sifted in run_stages(batch, source, job.settings, job.evaluation_index, job.tombstones):
                 rejects.append(sifted.rejects)
@@ -73,7 +73,7 @@ def _prepare(job: Job, ordinal: int) -> Part:
 
 def record_failed(job: Job, ordinal: int, why: str) -> Part:
     """Record that a split could not be prepared: each of its pieces counts as one failed record, with its bytes as stored."""
-    split = job.splits[ordinal]
+    split = job.split[ordinal]
     ledgers = inputs_ledger(split)
     for piece in split["pieces"]:
         size = piece["end"] - piece["start"]
@@ -123,7 +123,7 @@ def _record(
         "partitions": job.partitions,
         "offsets": offsets,
         "read": {source: ledger.as_json() for source, ledger in sorted(read.items())},
-        "unreadable": job.splits[ordinal]["unreadable"],
+        "unreadable": job.split[ordinal]["unreadable"],
     }
     return job.draft.add_part(STAGE, stem, files, facts=facts)
 

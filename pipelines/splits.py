@@ -23,6 +23,7 @@ from typing import Any
 
 from pipelines.places import Place, is_packed, is_url, place_of, root_folder
 from pipelines.remote import find_remote
+from pipelines.settling import Settling
 from schemas.errors import RequestError
 from schemas.files import replace
 from schemas.fingerprint import canonical_json, digest_json, read_json
@@ -59,6 +60,8 @@ class Listing:
     """(source, uri) of files without a byte."""
     unreadable: tuple[tuple[str, str, str], ...]
     """(source, uri, why) of files and folders that could not be read."""
+    waiting: tuple[tuple[str, str, str], ...] = ()
+    """(source, uri, why) of files that are not settled: they are no part of it yet."""
 
     @cached_property
     def digest(self) -> str:
@@ -67,24 +70,36 @@ class Listing:
         return digest_json({"files": files, "empty": self.empty, "unreadable": self.unreadable})
 
 
-def list_inputs(settings: Corpus, roots: Mapping[str, str], stat_cache: Path | None = None) -> Listing:
+def list_inputs(settings: Corpus, roots: Mapping[str, str], stat_cache: Path | None = None, settling: Settling | None = None) -> Listing:
     """List the files of all sources with their digests; `roots` gives the path (file, folder or glob) of each source.
 
-    Raises `InputError` for a source whose path is missing, can't be listed, or holds no file that the recipe includes.
+    With `settling` files that are not settled wait, and a source may hold no file yet. Raises `InputError` for a source whose path is
+    missing, can't be listed, or (without `settling`) holds no file that the recipe includes.
     """
-    found = [(source, roots[source.name], _find(source, roots[source.name])) for source in settings.sources]
+    found = [
+        (source, roots[source.name], _find(source, roots[source.name], may_be_empty=settling is not None)) for source in settings.sources
+    ]
     known = _StatCache(stat_cache)
     files: list[InputFile] = []
     empty: list[tuple[str, str]] = []
     unreadable: list[tuple[str, str, str]] = []
+    waiting: list[tuple[str, str, str]] = []
     for source, root, entries in found:
         for uri, problem in sorted(entries.items()):
+            if settling is not None and settling.is_marker(uri):
+                continue
             try:
                 if not _is_text(uri):
                     raise OSError(errno.EILSEQ, "its name is not UTF-8")
+                if settling is not None and (why := _why_waits(settling, root, uri, problem)) is not None:
+                    waiting.append((source.name, uri, why))
+                    continue
                 if problem is not None:
                     raise OSError(errno.EIO, problem)
-                size, digest = known.digest(place_of(root, uri))
+                size, digest, before = known.digest(place_of(root, uri))
+                if settling is not None and place_of(root, uri).stamp() != before:
+                    waiting.append((source.name, uri, "was changed while it was looked at"))
+                    continue
             except OSError as error:
                 unreadable.append((source.name, uri.encode("utf-8", "backslashreplace").decode(), error.strerror or str(error)))
                 continue
@@ -93,17 +108,27 @@ def list_inputs(settings: Corpus, roots: Mapping[str, str], stat_cache: Path | N
             else:
                 files.append(InputFile(source.name, uri, size, digest))
     known.save()
-    return Listing(tuple(files), tuple(empty), tuple(unreadable))
+    return Listing(tuple(files), tuple(empty), tuple(unreadable), tuple(waiting))
 
 
-def plan_splits(listing: Listing, settings: Corpus) -> list[dict[str, Any]]:
+def _why_waits(settling: Settling, root: str, uri: str, problem: str | None) -> str | None:
+    try:
+        return settling.why_waits(root, uri)
+    except FileNotFoundError:
+        return None if problem is not None else "was taken away while it was looked at"
+
+
+def plan_splits(listing: Listing, settings: Corpus, first: int = 0, generation: int = 0) -> list[dict[str, Any]]:
     """Pack the files, in canonical order, into splits of about `settings.split_bytes` bytes as stored.
 
     A split is ``{ordinal, bytes, pieces: [{source, uri, start, end, size, digest}], empty, unreadable}``; `size` and
     `digest` are the whole file's. Uncompressed files whose records can be found from anywhere are cut where a split is full;
     others are never cut.
     Inputs that hold nothing to read stand in the first split, so that a ledger can count them.
+
+    Ordinals begin at `first`; splits of a version that extends others have a `generation`, the number of those.
     """
+    numbered = {"generation": generation} if generation else {}
     cut = {source.name for source in settings.sources if source.format in _CUT or (source.format == "txt" and source.unit == "line")}
     packs: list[list[dict[str, Any]]] = [[]]
     room = settings.split_bytes
@@ -121,9 +146,9 @@ def plan_splits(listing: Listing, settings: Corpus) -> list[dict[str, Any]]:
             room -= end - start
             start = end
     splits: list[dict[str, Any]] = []
-    for ordinal, pieces in enumerate(packs):
+    for ordinal, pieces in enumerate(packs, first):
         total = sum(piece["end"] - piece["start"] for piece in pieces)
-        splits.append({"ordinal": ordinal, "bytes": total, "pieces": pieces, "empty": [], "unreadable": []})
+        splits.append({"ordinal": ordinal, "bytes": total, "pieces": pieces, "empty": [], "unreadable": []} | numbered)
     splits[0]["empty"] = [list(entry) for entry in listing.empty]
     splits[0]["unreadable"] = [list(entry) for entry in listing.unreadable]
     return splits
@@ -134,7 +159,7 @@ def weighed_bytes(piece: Mapping[str, Any]) -> int:
     return int((piece["end"] - piece["start"]) * (_INFLATION if is_packed(piece["uri"]) else 1))
 
 
-def _find(source: Source, root: str) -> dict[str, str | None]:
+def _find(source: Source, root: str, *, may_be_empty: bool) -> dict[str, str | None]:
     """Relative POSIX path of each input of a source, and why it can't be read (None: it can)."""
     path = Path(root.removeprefix("file://"))
     try:
@@ -155,7 +180,7 @@ def _find(source: Source, root: str) -> dict[str, str | None]:
             f"source {source.name!r}: {root}: {error.strerror or error} (seen from {os.getcwd()}). "
             "Correct corpus.sources[].path in the recipe, or put the data there"
         ) from error
-    if not entries:
+    if not entries and not may_be_empty:
         wanted = f"include {list(source.include)}" + (f", exclude {list(source.exclude)}" if source.exclude else "")
         raise InputError(f"source {source.name!r}: no file at {root} matches ({wanted}). Correct its path, include or exclude")
     return entries
@@ -225,11 +250,11 @@ class _StatCache:
                 self._before = read_json(path)
         self._now: dict[str, list[Any]] = {}
 
-    def digest(self, place: Place) -> tuple[int, str]:
-        """Size in bytes and xxh3-128 in hex. Raises `OSError`."""
+    def digest(self, place: Place) -> tuple[int, str, list[Any] | None]:
+        """Size in bytes, xxh3-128 in hex, and the stamp before it was read. Raises `OSError`."""
         stamp = place.stamp()
         if stamp is None:
-            return place.measured()
+            return *place.measured(), None
         key = place.files.unstrip_protocol(place.path) if place.is_remote else os.path.abspath(place.name)
         key = os.fsencode(key).decode("utf-8", "backslashreplace")
         entry = self._before.get(key)
@@ -238,7 +263,7 @@ class _StatCache:
             entry = [size, stamp[1], digest]
         if place.is_remote or time.time_ns() - stamp[1] > _UNSETTLED:
             self._now[key] = entry
-        return entry[0], entry[2]
+        return entry[0], entry[2], stamp
 
     def save(self) -> None:
         """Keep what other runs noted, too: one cache serves all recipes of a store."""

@@ -30,7 +30,7 @@ from pipelines.workers import for_each
 from schemas.arrow import read_shard, tokens_schema, write_shard
 from schemas.artifact import Artifact, File
 from schemas.child import RUN_FACTS, run_child
-from schemas.draft import Draft
+from schemas.draft import PARENT, Draft
 from schemas.files import replace
 from schemas.fingerprint import canonical_json, read_json
 from schemas.recipe import Tokens
@@ -42,6 +42,8 @@ STEP_VERSION: int = 3
 """Raised by hand when the output of this step changes."""
 
 STAGE = "tokens"
+PARENT_DOCUMENTS = "parent documents"
+"""Role of the documents of which the extended version of tokens was made."""
 _CHECKS = "checks"
 
 _COLUMNS = ["doc_id", "source", "lang", "subset", "weight", "text", "word_starts", "sentence_ends"]
@@ -59,14 +61,22 @@ def engines(settings: Tokens) -> dict[str, str]:
 
 
 def run(draft: Draft, workers: int = 1) -> None:
-    """Encode every document shard of the draft's input that has no valid part record yet.
+    """Encode every document shard of the draft's input that is not inherited and has no valid part record yet.
 
     Raises `NotLossless` naming the document whose tokens' bytes are not its own.
     """
-    todo = [key for key, _ in document_shards(draft.input("documents")) if draft.part(STAGE, key) is None]
+    documents = draft.input("documents")
+    inherited = same_shards(documents, draft.input(PARENT_DOCUMENTS)) if PARENT in draft.identity.inputs else set()
+    todo = [key for key, _ in document_shards(documents) if key not in inherited and draft.part(STAGE, key) is None]
     path = str(draft.path)
     for_each(_encode_shard, [(path, key) for key in todo], workers, make_ready=lambda: _opened(path))
     tell_checks(draft.scratch())
+
+
+def same_shards(documents: Artifact, before: Artifact) -> set[str]:
+    """Keys of the document shards that an earlier version has, too: what was made of them is made."""
+    known = dict(document_shards(before))
+    return {key for key, shard in document_shards(documents) if key in known and known[key].digest == shard.digest}
 
 
 def document_shards(documents: Artifact) -> Iterator[tuple[str, File]]:

@@ -51,6 +51,11 @@ class Store:
             with contextlib.suppress(Damaged):
                 yield Artifact.open(path)
 
+    def newest_first(self, kind: str, name: str) -> Iterator[Artifact]:
+        """Committed artifacts of a name, opened one by one as they are asked for. Raises `Damaged` at an unsound manifest."""
+        committed = (path for path in reversed(self.versions(kind, name)) if (path / MANIFEST).is_file())
+        yield from (Artifact.open(path) for path in committed if not is_retired(path))
+
     def damaged(self) -> list[str]:
         """What is wrong with the manifests that cannot be trusted."""
         findings = []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -35,7 +37,7 @@ def run(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store:
     _run(load(recipe, store, workers), until, as_json)
 
 
-def _run(recipe: Recipe, until: str | None, as_json: bool) -> None:
+def _run(recipe: Recipe, until: str | None, as_json: bool, *, report: bool = True) -> None:
     from flows.planning import plan as make_plan
     from flows.server import embedded_server
     from schemas.store import Store
@@ -49,7 +51,7 @@ def _run(recipe: Recipe, until: str | None, as_json: bool) -> None:
         with embedded_server(store.root.parent / "prefect"):
             from flows.run import run as run_steps
 
-            outcomes = run_steps(recipe, store, until)
+            outcomes = run_steps(recipe, store, until, report)
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from here", file=sys.stderr)
         raise
@@ -59,6 +61,56 @@ def _run(recipe: Recipe, until: str | None, as_json: bool) -> None:
         from flows.summary import print_summary
 
         print_summary(outcomes)
+
+
+@app.command(epilog="Example: gristmill ingest my.yaml --settle 30")
+def ingest(
+    recipe: RecipeFile,
+    settle: Annotated[
+        float | None, typer.Option(min=0, help="Seconds for which a file must have been unchanged; default: the recipe's run.settle.")
+    ] = None,
+    marker: Annotated[
+        str | None, typer.Option(help="Read only files that have a marker: an ending of a file beside it (.done), or a name (_SUCCESS).")
+    ] = None,
+    watch: Annotated[float | None, typer.Option(min=0.1, help="Look again each time after so many.", metavar="SECONDS")] = None,
+    until: Until = "tokens",
+    as_json: AsJson = False,
+    store: StoreOption = None,
+    workers: Workers = None,
+) -> None:
+    """Extend documents and tokens by the files that came since; what isn't settled waits. Without new files nothing is made."""
+    loaded = load(recipe, store, workers)
+    changes = {key: value for key, value in {"settle": settle, "marker": marker}.items() if value is not None}
+    run = loaded.run.model_copy(update=changes)
+    loaded = loaded.model_copy(update={"corpus": loaded.corpus.model_copy(update={"incremental": True}), "run": run})
+    while True:
+        _ingest(loaded, until, as_json)
+        if watch is None:
+            return
+        time.sleep(watch)
+
+
+def _ingest(recipe: Recipe, until: str | None, as_json: bool) -> None:
+    from flows.incremental import NothingYet
+    from flows.planning import plan as make_plan
+    from schemas.store import Store
+
+    try:
+        decisions = make_plan(recipe, Store(recipe.run.store), until)
+    except NothingYet as nothing:
+        if as_json:
+            row = {"step": "documents", "action": "wait", "why": [str(nothing)], "artifact": None, "arrivals": nothing.arrivals.as_json()}
+            print_json([row])
+        else:
+            print(nothing)
+        return
+    if any(decision.action != "reuse" for decision in decisions):
+        _run(recipe, until, as_json, report=False)  # which reads all text
+    elif as_json:  # a look costs no server
+        print_json([decision.as_json() for decision in decisions])
+    else:
+        for line in (*decisions[0].why, *decisions[0].notes):
+            print(line)
 
 
 @app.command(epilog="Example: gristmill plan my.yaml")
@@ -73,3 +125,5 @@ def plan(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store
     else:
         for d in decisions:
             print(f"{d.step:<10} {d.action:<7} {'; '.join(d.why)}")
+            for note in d.notes:
+                print(f"{'':<18} {note}")

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.dedup.ancestors import matching
 from pipelines.dedup.runs import DIGESTS, bytes16, concatenated, fixed, halves
 from pipelines.job import Handle, Job, key_of
 from schemas.arrow import write_shard
@@ -39,7 +40,10 @@ def find_duplicates(job: Job, partition: int, runs: Sequence[Handle]) -> list[tu
         dedup = job.settings.dedup
         with job.attempt(STAGE, key_of(partition)):
             tables = [(run.split, job.read(run)) for run in sorted(runs, key=lambda run: run.split)]
-            part = write_by_split(job, STAGE, partition, losers(tables, exact=dedup.exact, label_field=dedup.conflict_field), LOSERS)
+            # Of a text that is old the first copy is enough, but for labels: any of them may differ.
+            old = matching(job, job.ancestors("digests"), [run for _, run in tables], most=None if dedup.conflict_field else 1)
+            table = losers([*old, *tables], exact=dedup.exact, label_field=dedup.conflict_field)
+            part = write_by_split(job, STAGE, partition, table.filter(job.is_new(table["split"])), LOSERS)
     return split_handles(part, "losers")
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipelines.dedup.ancestors import matching
 from pipelines.dedup.exact import split_handles, write_by_split
 from pipelines.dedup.minhash import Hashes, Ints, Signatures, agreements, band_keys, signatures
 from pipelines.dedup.runs import bytes16, concatenated, fixed, partition_offsets
@@ -65,7 +66,7 @@ class NearRun:
     """Gathers the signatures of a split's documents."""
 
     kind = "bands"
-    folder, role = "work/bands", "work"  # made from the signatures, which stay
+    folder, role = "bands", "digests"
 
     def __init__(self, near: Near) -> None:
         self._near = near
@@ -113,8 +114,11 @@ def find_near_duplicates(job: Job, partition: int, near: Near, handles: Sequence
     if part is None:
         with job.attempt(STAGE, key_of(partition)):
             bands = sorted((handle for handle in handles if handle.kind == "bands"), key=lambda handle: handle.split)
-            look = _Signatures(job, {handle.split: handle for handle in handles if handle.kind == "signatures"})
-            table = near_losers([(handle.split, job.read(handle)) for handle in bands], near, look)
+            signed = [*job.ancestors("signatures"), *(handle for handle in handles if handle.kind == "signatures")]
+            tables = [(handle.split, job.read(handle)) for handle in bands]
+            old = matching(job, job.ancestors("bands"), [table for _, table in tables], MAX_COMPARED)
+            look = _Signatures(job, {handle.split: handle for handle in signed})
+            table = near_losers([*old, *tables], near, look, first_new=min(job.split))
             part = write_by_split(job, STAGE, partition, table, NEAR)
     return split_handles(part, "near")
 
@@ -154,12 +158,12 @@ def _by_split(documents: Documents) -> Iterator[tuple[int, Ints, Ints]]:
         yield split, at, (documents[at] & _ROW).astype(np.int64)
 
 
-def near_losers(runs: Sequence[tuple[int, pa.Table]], near: Near, look: _Signatures) -> pa.Table:
-    """The losers among runs of schema BANDS, which come with their splits' ordinals, in order."""
+def near_losers(runs: Sequence[tuple[int, pa.Table]], near: Near, look: _Signatures, first_new: int = 0) -> pa.Table:
+    """The losers among runs of schema BANDS, which come with their splits' ordinals, in order; none of splits before `first_new`."""
     table = concatenated([run for _, run in runs], BANDS)
     splits = np.repeat(np.array([split for split, _ in runs], np.uint64), [len(run) for _, run in runs])
     documents = splits << np.uint64(32) | table["row"].to_numpy()
-    lost, winners, agreed = _first_alike(*_meetings(table["key"].to_numpy(), documents), near, look)
+    lost, winners, agreed = _first_alike(*_meetings(table["key"].to_numpy(), documents), near, look, np.uint64(first_new) << np.uint64(32))
     order = np.lexsort((winners, lost))  # a document may lose in several bands: to the earliest that drops it
     lost, first = np.unique(lost[order], return_index=True)
     winners, agreed = winners[order][first], agreed[order][first]
@@ -186,10 +190,12 @@ def _meetings(keys: Hashes, documents: Documents) -> tuple[Documents, Ints]:
     return documents[order[shared]], begins
 
 
-def _first_alike(documents: Documents, begins: Ints, near: Near, look: _Signatures) -> tuple[Documents, Documents, Ints]:
-    """Documents with an earlier one of their group that is alike, the first such one, and in how many hashes they agree."""
+def _first_alike(
+    documents: Documents, begins: Ints, near: Near, look: _Signatures, first_new: np.uint64
+) -> tuple[Documents, Documents, Ints]:
+    """New documents with an earlier one of their group that is alike, the first such one, and in how many hashes they agree."""
     starts = np.repeat(begins, np.diff(np.append(begins, len(documents))))
-    left = np.arange(len(documents))  # those that nobody has dropped yet
+    left = np.flatnonzero(documents >= first_new)  # those that nobody has dropped yet
     lost, winners, agreed = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for number in range(MAX_COMPARED):
         left = left[left > starts[left] + number]

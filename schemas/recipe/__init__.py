@@ -6,9 +6,9 @@ Every value in a step's section is a *literal*: it decides the output and counts
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from schemas.recipe.corpus import (
     Annotator,
@@ -48,6 +48,11 @@ class Run(Section):
     ranks: Positive = 2
     """Processes of a training."""
     threads_per_rank: Positive = 1
+    settle: Annotated[float, Field(ge=0)] = 10.0
+    """Seconds for which a file must have been unchanged before an incremental version reads it."""
+    marker: Annotated[str, Field(pattern=r"^[^/]+$")] | None = None
+    """What senders leave behind when a file is whole: with a dot in front, the ending of a file beside it (`.done`); else the name of a
+    file in its folder (`_SUCCESS`). Incremental versions read only such files; null: nobody does so."""
 
 
 class Recipe(Section):

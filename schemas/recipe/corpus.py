@@ -264,6 +264,12 @@ class Corpus(Section):
     max_errors: Fraction = 0.05
     """Share of a source's records that may make a stage raise (rejects `error_...`); with more than that, and more than five, nothing is
     committed. It decides no output, so it isn't part of the identity."""
+    incremental: bool = False
+    """Extend the newest version by the files that came since, and keep its tokenizer; false: read all files for each version.
+    `gristmill ingest` always extends."""
+    changed: Literal["add", "refuse"] = "add"
+    """What an incremental version does about a file that it has read with other content. add: reads it again, and what is in it already
+    goes as duplicates, which suits files that grow; refuse: reads nothing, and names it."""
 
     @property
     def rejects_hold_text(self) -> bool:
