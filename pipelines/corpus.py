@@ -111,9 +111,12 @@ def engines(settings: Corpus) -> dict[str, str]:
 
 def run(job: Job) -> None:
     """Do all that the draft has no part record of. Raises `SplitsFailed` if a split kills its process time and again."""
+    from pipelines.replay import take_out
     from pipelines.runners import run_on_beam
 
     job.record_tombstones()
+    if job.parent is not None:
+        take_out(job.draft, job.parent)
     job.make_evaluation_index()
     _try_alone(job, "prepare")
     _try_alone(job, "finish")

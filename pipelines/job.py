@@ -99,17 +99,21 @@ class Job:
         return pc.greater_equal(split, min(self.split))
 
     def ancestors(self, kind: str) -> list[Handle]:
-        """The runs of all splits of the parent, in their order; of kind `dropped`, the rows that duplicates dropped."""
+        """The runs of all splits of the parent in their order, as the draft has them if it has them anew; of kind `dropped`, the rows that
+        duplicates dropped."""
         return self._ancestors.get(kind, [])
 
     @cached_property
     def _ancestors(self) -> dict[str, list[Handle]]:
         found: dict[str, list[Handle]] = {}
-        for part in self.parent.manifest.parts if self.parent is not None else ():
+        for inherited in self.parent.manifest.parts if self.parent is not None else ():
+            anew = self.draft.part(inherited.stage, inherited.key)
+            folder = self.draft.path if anew is not None or self.parent is None else self.parent.path
+            part = anew or inherited
             for file in part.files:
                 if file.role == "digests" and file.rows:
                     kind = file.path.split("/")[-2]
-                    path = str((self.parent.path / file.path).resolve()) if self.parent is not None else ""
+                    path = str((folder / file.path).resolve())
                     found.setdefault(kind, []).append(Handle(kind, int(part.key), path, 0, file.rows, file.digest))
         return {kind: sorted(handles, key=lambda handle: handle.split) for kind, handles in found.items()}
 

@@ -19,6 +19,7 @@ from pipelines.dedup.runs import DigestRun, LineRun
 from pipelines.job import Handle, Job, key_of
 from pipelines.origin import doc_ids
 from pipelines.record_stages import run_stages
+from pipelines.replay import REPLAYED, only, replayed_ids
 from pipelines.sources import open_piece, read_records
 from pipelines.stages import BATCH_BYTES, BATCH_ROWS, PREPARED, PREPARED_REJECTS, RAW, rejected_ledger
 from schemas.arrow import write_shard
@@ -53,13 +54,18 @@ def run_handles(part: Part, ordinal: int) -> list[tuple[int, Handle]]:
 
 
 def _prepare(job: Job, ordinal: int) -> Part:
-    ledgers = inputs_ledger(job.split[ordinal])
+    split = job.split[ordinal]
+    ledgers = inputs_ledger(split)
     encodings: dict[str, Counter[str]] = {}
     rejects: list[pa.RecordBatch] = []
+    batches = read_batches(job, split, ledgers, encodings)
+    if REPLAYED in split and job.parent is not None:  # all else in its files was counted when they were read first
+        ledgers = dict.fromkeys(ledgers, Ledger())
+        batches = only(read_batches(job, split, inputs_ledger(split), {}), replayed_ids(job.parent, split), ledgers)
     runs = _open_runs(job)
 
     def prepared() -> Iterator[pa.RecordBatch]:
-        for batch in read_batches(job, job.split[ordinal], ledgers, encodings):
+        for batch in batches:
             source = job.sources[batch.column("source")[0].as_py()]
             for sifted in run_stages(batch, source, job.settings, job.evaluation_index, job.tombstones):
                 rejects.append(sifted.rejects)

@@ -10,6 +10,7 @@ are: near duplicates of what is removed. Rows keep their order and, where they a
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
@@ -70,7 +71,7 @@ def remove_documents(draft: Draft, parent: Artifact, removal: Removal, tombstone
         if part.stage == "finish":
             _remove_rows(draft, parent, part, removal)
         elif part.stage == "prepare":
-            _remove_keys(draft, parent, part, removal)
+            remove_keys(draft, parent, part, removal)
     written = temporary(draft, FORGET)
     tombstones.write(written)
     record_tombstones(draft, written, len(tombstones.by_id))
@@ -89,7 +90,7 @@ def _remove_rows(draft: Draft, parent: Artifact, part: Part, removal: Removal) -
     cleared &= rejected["text"].is_valid().to_numpy()
     if not (goes.any() or renamed.any() or cleared.any()):
         return
-    ledgers = {source: _without_rejects(ledger) for source, ledger in part.ledgers.items()}
+    ledgers = {source: without_rejects(ledger) for source, ledger in part.ledgers.items()}
     if goes.any():
         path = temporary(draft, f"documents-{part.key}")
         removed: list[pa.RecordBatch] = []
@@ -135,7 +136,8 @@ def _kept(shard: Path, goes: npt.NDArray[np.bool_], removed: list[pa.RecordBatch
             yield batch.filter(pa.array(~mask)) if mask.any() else batch
 
 
-def _without_rejects(ledger: Ledger) -> Ledger:
+def without_rejects(ledger: Ledger) -> Ledger:
+    """A ledger that counts no rejects yet."""
     return replace(ledger, rejected={}, bytes_rejected={})
 
 
@@ -151,7 +153,7 @@ def _moved(gone: pa.Table, source: str) -> Ledger:
     return Ledger(records_kept=-len(rows), bytes_kept=-pc.sum(rows["record_bytes"]).as_py(), redacted=redacted)
 
 
-def _remove_keys(draft: Draft, parent: Artifact, part: Part, removal: Removal) -> None:
+def remove_keys(draft: Draft, parent: Artifact, part: Part, removal: Removal) -> None:
     """Digests, lines, bands and signatures of a split without those of documents that go."""
     runs = {folder_of(file): read_shard(parent.path / file.path) for file in part.files}
     goes = removal.removes(runs["digests"]["doc_id"])
@@ -215,7 +217,10 @@ def one_batch(table: pa.Table) -> pa.RecordBatch:
 def carried_over(draft: Draft, parent: Artifact, file: File, key: str) -> File:
     """A file of a part that is made anew, when the file itself stays as it was."""
     path = temporary(draft, f"{file.role}-{key}")
-    shutil.copyfile(parent.path / file.path, path)
+    try:
+        os.link(parent.path / file.path, path)  # no file of an artifact ever changes
+    except OSError:
+        shutil.copyfile(parent.path / file.path, path)
     return draft.adopt(path, folder=folder_of(file), stem=key, suffix=".arrow", role=file.role, rows=file.rows)
 
 

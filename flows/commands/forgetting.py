@@ -7,9 +7,14 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import AsJson, StoreOption, open_store, print_json
+from flows.commands.options import AsJson, RecipeFile, StoreOption, Workers, load, open_store, print_json
 
 app = typer.Typer()
+
+
+def _say(line: str) -> None:
+    """Progress is for stderr: stdout stays free for results."""
+    print(line, file=sys.stderr, flush=True)
 
 
 @app.command("forget", epilog="Example: gristmill forget mine --uri 'letters/*' --erase")
@@ -47,7 +52,7 @@ def forget_documents(
         else:
             print("nothing was changed; --yes does it")
         return
-    outcome = forget(opened, name, selection, erase, lambda line: print(line, file=sys.stderr, flush=True))
+    outcome = forget(opened, name, selection, erase, _say)
     if as_json:
         print_json(told_json(plan, outcome))
     else:
@@ -67,7 +72,7 @@ def compact_documents(
     from flows.compacting import compact
 
     opened = open_store(store)
-    done = compact(opened, plain_name("documents", name), target, lambda line: print(line, file=sys.stderr, flush=True))
+    done = compact(opened, plain_name("documents", name), target, _say)
     if as_json:
         made = [artifact.reference for artifact in done.made]
         print_json({"documents": done.documents.reference, "made": made, "shards_before": done.before, "shards": done.after})
@@ -75,3 +80,30 @@ def compact_documents(
         print(f"{done.documents.reference}: {done.before:,} document shards became {done.after:,}")
     else:
         print(f"{done.documents.reference}: no neighbours among its {done.before:,} document shards are small enough to merge")
+
+
+@app.command("replay", epilog="Example: gristmill replay mine mine.yaml --reason min_words")
+def replay_rejects(
+    name: Annotated[str, typer.Argument(help="Name of the documents.", metavar="NAME")],
+    recipe: RecipeFile,
+    reason: Annotated[str, typer.Option(help="What they were rejected for.")],
+    stage: Annotated[str | None, typer.Option(help="Only rejects of this stage of the job.")] = None,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+    workers: Workers = None,
+) -> None:
+    """Take what was rejected for one reason through all stages again, under the recipe as it is now; the rest stays as it is."""
+    from flows.children import plain_name
+    from flows.replaying import replay
+    from flows.summary import ledger_lines
+    from pipelines.replay import Rejects
+
+    loaded = load(recipe, store, workers)
+    opened = open_store(loaded.run.store)
+    outcome = replay(opened, plain_name("documents", name), loaded, Rejects(reason, stage), _say)
+    if as_json:
+        print_json({"artifact": outcome.artifact.reference, "action": outcome.action, "seconds": outcome.seconds})
+        return
+    print(outcome.artifact.reference)
+    for source, ledger in outcome.artifact.manifest.ledgers.items():
+        print("\n".join(ledger_lines(source, ledger)))
