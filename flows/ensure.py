@@ -112,15 +112,16 @@ def _ensure(step: Step, recipe: Recipe, store: Store, name: str, inputs: Mapping
         facts = read_json(told) if told.is_file() else {}
         if step.name == "documents":
             refuse_stage_errors(draft, recipe.corpus.max_errors)
-        artifact = _commit(step, draft, store, inputs, ready.without, say)
+        artifact = _commit(step, draft, store, recipe.name, inputs, ready.without, say)
         _describe_run(artifact, recipe, started, seconds, tries, facts)
         return Outcome(step.name, decision.action, decision.why, artifact, seconds, ready.arrivals)
 
 
-def _commit(step: Step, draft: Draft, store: Store, inputs: Mapping[str, Artifact], without: Collection[PartKey], say: Say) -> Artifact:
-    """Commit, unless documents were forgotten meanwhile that it may hold; tell beside it if it was made from what saw such documents."""
+def _commit(
+    step: Step, draft: Draft, store: Store, name: str, inputs: Mapping[str, Artifact], without: Collection[PartKey], say: Say
+) -> Artifact:
+    """Commit, unless documents of `name` were forgotten meanwhile that it may hold; tell beside it if what it was made from saw such."""
     stages = (*step.stages, FORGET) if ROLE in draft.identity.inputs else step.stages
-    name = inputs["documents"].name if "documents" in inputs else draft.plan["name"]
     _, committing = store.leases_of_name("documents", name)
     with Lease(committing, lambda holder: say(f"  {step.name:<10} waiting: {holder}")):
         marks = [mark for artifact in inputs.values() if (mark := read_mark(artifact.path)) is not None]

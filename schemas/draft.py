@@ -150,14 +150,14 @@ class Draft:
     def commit(self, stages: Sequence[str], without: Collection[PartKey] = ()) -> Artifact:
         """Write the manifest from the part records of `stages`, then remove the scratch.
 
-        If there is a parent, its stages come first, and its parts are inherited: all but those in `without`, and those whose stage and
-        key a part of the draft has. Raises `Damaged` if a ledger does not balance or a stage has no parts; nothing is committed then.
+        If there is a parent, its other stages follow, and its parts are inherited: all but those in `without`, and those whose stage
+        and key a part of the draft has. Raises `Damaged` if a ledger does not balance or a stage has no parts; nothing is committed then.
         """
         kept: list[Part] = []
         parent = self.input(PARENT) if PARENT in self.identity.inputs else None
         if parent is not None and parent.manifest.content_digest != self.identity.inputs[PARENT]:
             raise Damaged(f"{parent.path}: is not the version that {self.path} was planned to extend; nothing is committed")
-        stages = tuple(dict.fromkeys([*(parent.manifest.stages if parent is not None else ()), *stages]))
+        stages = tuple(dict.fromkeys([*stages, *(parent.manifest.stages if parent is not None else ())]))
         for stage in stages:
             parts = self.parts(stage)
             if not parts and parent is None:

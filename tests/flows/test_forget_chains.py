@@ -38,7 +38,7 @@ def silent(line: str) -> None:
     """Nobody to tell."""
 
 
-@settings(max_examples=10, deadline=None, phases=[Phase.generate])
+@settings(max_examples=6, deadline=None, phases=[Phase.generate])
 @given(DROPS, st.data())
 def test_compaction_changes_no_later_version(drops: list[list[list[str]]], data: st.DataObject) -> None:
     compacts = [data.draw(st.booleans()) for _ in drops]

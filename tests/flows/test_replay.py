@@ -66,7 +66,7 @@ def ids(artifact: Artifact) -> list[bytes]:
     return sorted(row["doc_id"] for role in ("documents", "rejects") for row in rows(artifact, role))
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.generate])
+@settings(max_examples=5, deadline=None, phases=[Phase.generate])
 @given(st.lists(LINES, min_size=1, max_size=3), st.booleans())
 def test_it_keeps_what_a_full_build_would(drops: list[list[str]], compacts: bool) -> None:
     with TemporaryDirectory() as name:

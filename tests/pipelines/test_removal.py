@@ -84,7 +84,7 @@ def total(artifact: Artifact) -> Ledger:
     return sum(artifact.manifest.ledgers.values(), Ledger())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(TEXTS, st.data())
 def test_rows_are_kept_or_gone_and_every_figure_agrees(texts: list[str], data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
@@ -116,7 +116,7 @@ def test_rows_are_kept_or_gone_and_every_figure_agrees(texts: list[str], data: s
         assert {part.id for part in child.manifest.parts} == {part.id for part in parent.manifest.parts} | {("forget", "00000")}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(TEXTS, st.integers(1, 1_500))
 def test_merged_shards_have_the_same_rows_in_the_same_order(texts: list[str], target: int) -> None:
     with TemporaryDirectory() as folder:
