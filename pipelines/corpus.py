@@ -21,6 +21,7 @@ import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -52,6 +53,16 @@ STEP_VERSION = 3
 """Raised by hand when the step's output changes for the same input."""
 
 
+LATER: Mapping[str, Mapping[str, Any]] = {
+    "clean": {
+        "width": "keep", "chinese": None, "boilerplate_lines": None, "duplicate_lines": None, "lower_case": False,
+        "strip_punctuation": False,
+    },
+    "dedup": {"paragraphs": None, "lines": None},
+}  # fmt: skip
+"""By section, keys that came later, with what turns them off: a recipe that leaves them off has the identity that it had before."""
+
+
 def identity_settings(settings: Corpus) -> dict[str, Any]:
     """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists for their paths:
     where they lie doesn't decide what comes out."""
@@ -60,6 +71,12 @@ def identity_settings(settings: Corpus) -> dict[str, Any]:
         del value["decontaminate"]  # what was made before there was such a section is made by the same recipe
     else:
         value["decontaminate"]["sets"] = [{k: v for k, v in one.items() if k != "path"} for one in value["decontaminate"]["sets"]]
+    if (boilerplate := settings.clean.boilerplate_lines) is not None:
+        value["clean"]["boilerplate_lines"]["lists"] = [file_digest(path) for path in boilerplate.lists]
+    for section, keys in LATER.items():
+        for key, off in keys.items():
+            if value[section][key] == off:
+                del value[section][key]
     sources = [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]
     annotate = {lang: {k: v for k, v in annotator.items() if k != "weights"} for lang, annotator in value["annotate"].items()}
     if settings.harmful is not None:
@@ -70,9 +87,8 @@ def identity_settings(settings: Corpus) -> dict[str, Any]:
 def file_roots(settings: Corpus) -> dict[str, str]:
     """Where files that the section names lie, as the roots of a draft; see `pipelines.job`."""
     weights = {WEIGHTS + lang: a.weights for lang, a in settings.annotate.items() if a.weights is not None}
-    lists = [path for paths in settings.harmful.lists.values() for path in paths] if settings.harmful else []
     sets = {input_role(one.name): one.path for one in settings.decontaminate.sets} if settings.decontaminate else {}
-    found = weights | sets | {WORD_LIST + file_digest(path): path for path in lists}
+    found = weights | sets | {WORD_LIST + file_digest(path): path for path in settings.word_lists}
     return {name: os.path.abspath(path) for name, path in found.items()}
 
 
@@ -95,7 +111,7 @@ def engines(settings: Corpus) -> dict[str, str]:
     """Versions of all that decides the output beside our own code."""
     found = {
         "pyarrow": version("pyarrow"),
-        **pipelines.clean.engines(),
+        **pipelines.clean.engines(settings.clean),
         **pipelines.rules.engines(),
         **pipelines.sources.engines(settings.sources),
     }

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from pipelines.annotate import annotator_for
+from pipelines.clean.forms import form
+from pipelines.clean.lines import cut_lines
 from pipelines.clean.text import clean_text
 from pipelines.contamination.search import find_matches
 from pipelines.dedup.minhash import signatures
@@ -40,7 +42,8 @@ class Opened(NamedTuple):
         langs = [lang for lang in _SAMPLES if undeclared or any(source.lang == lang for source in settings.sources)]
         texts = [_SAMPLES[lang] for lang in langs]
         for text in texts:
-            clean_text(text, settings.clean)
+            cut_lines(clean_text(text, settings.clean)[0], settings.clean)
+            form(text, settings.clean)
         if undeclared:
             identify(texts)
         if settings.redact is not None:

@@ -3,9 +3,10 @@ be compared with others:
 
     read           what the format found wrong goes
     decode         bytes to characters, strictly
-    clean          repair; what is empty then goes
+    clean          repair, drop lines; what is empty then goes
     decontaminate  what holds items of evaluation sets goes, or they are cut out of it
     redact         placeholders for personal data and secrets
+    form           case and punctuation go, if the recipe asks for it
     language       the source's, or identified
     rules          measure signals, judge by them
     harmful        drop, flag or weigh down what is full of listed terms
@@ -13,8 +14,8 @@ be compared with others:
 
 Evaluation items are looked for as soon as text is clean: redaction would change those that hold an address, and a document that goes
 drops none of its duplicates along. Redaction stands behind cleaning, which undoes what would hide a value from it (control characters,
-mojibake), and before all else that looks at the text: languages, signals, digests of duplicates and origin groups are of the text that
-is kept.
+mojibake), before case and punctuation go, by which values are known, and before all else that looks at the text: languages, signals,
+digests of duplicates and origin groups are of the text that is kept.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ import orjson
 import pyarrow as pa
 
 from pipelines.clean.decode import Undecodable, decode
+from pipelines.clean.forms import form
+from pipelines.clean.lines import cut_lines
 from pipelines.clean.text import clean_text
 from pipelines.contamination.index import Index
 from pipelines.contamination.stage import STAGE, decontaminate
@@ -56,6 +59,7 @@ def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: I
         ("clean", partial(_clean, settings=settings)),
         *searched,
         ("redact", partial(_redact, settings=settings)),
+        ("form", partial(_form, settings=settings)),
         ("language", partial(_language, source=source)),
         ("rules", partial(_rules, settings=settings)),
         ("harmful", partial(_harmful, settings=settings)),
@@ -96,14 +100,23 @@ def _decode(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
 
 
 def _clean(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
-    pairs = [clean_text(text, settings.clean) for text in batch.column("text").to_pylist()]
-    verdicts: list[Verdict] = [None if text.strip() else ("empty", "nothing but white space is left") for text, _ in pairs]
-    cleaned = with_columns(
-        batch,
-        text=pa.array([text for text, _ in pairs], pa.string()),
-        cleaned=pa.array([orjson.dumps(kinds, option=orjson.OPT_SORT_KEYS).decode() if kinds else None for _, kinds in pairs], pa.string()),
-    )
-    return sift(cleaned, "clean", verdicts, keep_text=settings.rejects_hold_text)
+    texts: list[str] = []
+    kinds: list[dict[str, int]] = []
+    for text in batch.column("text").to_pylist():
+        text, repaired = clean_text(text, settings.clean)
+        text, cut = cut_lines(text, settings.clean)
+        texts.append(text)
+        kinds.append(repaired | cut)
+    cleaned = with_columns(batch, text=pa.array(texts, pa.string()), cleaned=pa.array(map(_as_json, kinds), pa.string()))
+    return sift(cleaned, "clean", _emptied(texts), keep_text=settings.rejects_hold_text)
+
+
+def _emptied(texts: list[str]) -> list[Verdict]:
+    return [None if text.strip() else ("empty", "nothing but white space is left") for text in texts]
+
+
+def _as_json(kinds: dict[str, int]) -> str | None:
+    return orjson.dumps(kinds, option=orjson.OPT_SORT_KEYS).decode() if kinds else None
 
 
 def _redact(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
@@ -117,7 +130,7 @@ def _redact(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
     cleaned = batch.column("cleaned").to_pylist()
     for row in np.flatnonzero(sum(sizes.values(), np.zeros(rows, np.int64))).tolist():
         kinds = {kind: int(of_rows[row]) for kind, of_rows in sizes.items() if of_rows[row]}
-        cleaned[row] = orjson.dumps(orjson.loads(cleaned[row] or "{}") | kinds, option=orjson.OPT_SORT_KEYS).decode()
+        cleaned[row] = _as_json(orjson.loads(cleaned[row] or "{}") | kinds)
     by_kind = [pa.array(counts.get(field.name, np.zeros(rows, np.int64)).astype(np.int32)) for field in kind_of_counts]
     redacted = with_columns(
         batch,
@@ -129,6 +142,19 @@ def _redact(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
     if not settings.keep_raw:
         redacted = redacted.drop_columns(["raw"])  # rejects from here on hold the clean text, from which nothing is hidden
     return Sifted(redacted, no_rejects())
+
+
+def _form(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
+    """Take case and punctuation away, but for those of placeholders."""
+    if not settings.clean.takes_a_form:
+        return Sifted(batch, no_rejects())
+    placeholders = tuple(settings.redact.placeholders.values()) if settings.redact else ()
+    texts, cleaned = batch.column("text").to_pylist(), batch.column("cleaned").to_pylist()
+    for row, text in enumerate(texts):
+        texts[row], kinds = form(text, settings.clean, placeholders)
+        cleaned[row] = _as_json(orjson.loads(cleaned[row] or "{}") | kinds)
+    formed = with_columns(batch, text=pa.array(texts, pa.string()), cleaned=pa.array(cleaned, pa.string()))
+    return sift(formed, "form", _emptied(texts), keep_text=settings.rejects_hold_text)
 
 
 def _language(batch: pa.RecordBatch, source: Source) -> Sifted:

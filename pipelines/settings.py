@@ -27,8 +27,11 @@ def with_files(settings: Mapping[str, Any], roots: Mapping[str, str]) -> Corpus:
     value["sources"] = [{**source, "path": ""} for source in settings["sources"]]
     value["annotate"] = {lang: {**annotator, "weights": roots.get(WEIGHTS + lang)} for lang, annotator in settings["annotate"].items()}
     if settings["harmful"] is not None:
-        lists = {lang: [_word_list(roots, digest) for digest in digests] for lang, digests in settings["harmful"]["lists"].items()}
-        value["harmful"] = {**settings["harmful"], "lists": lists}
+        by_lang = {lang: [_word_list(roots, digest) for digest in digests] for lang, digests in settings["harmful"]["lists"].items()}
+        value["harmful"] = {**settings["harmful"], "lists": by_lang}
+    if (boilerplate := settings["clean"].get("boilerplate_lines")) is not None:
+        lists = [_word_list(roots, digest) for digest in boilerplate["lists"]]
+        value["clean"] = {**settings["clean"], "boilerplate_lines": {**boilerplate, "lists": lists}}
     if (section := settings.get("decontaminate")) is not None:
         value["decontaminate"] = {**section, "sets": [{**one, "path": ""} for one in section["sets"]]}
     return Corpus.model_validate(value)

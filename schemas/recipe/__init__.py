@@ -10,16 +10,18 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from schemas.recipe.corpus import Annotator, Clean, Corpus, Decontaminate, Dedup, EvaluationSet, Harmful, HeldOut, Near, Redact, Rules
+from schemas.recipe.clean import Boilerplate, Clean
+from schemas.recipe.corpus import Annotator, Corpus, Decontaminate, EvaluationSet, Harmful, HeldOut, Redact, Rules
+from schemas.recipe.dedup import Dedup, Near, Repeats
 from schemas.recipe.section import Name, Positive, Section
 from schemas.recipe.source import Source
 from schemas.recipe.tokenizer import Tokenizer, Tokens
 from schemas.recipe.training import Decoder, Evaluate, Finetune, Optimizer, Phase, Pretrain, Schedule
 
 __all__ = [
-    "Annotator", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate", "EvaluationSet", "Finetune", "Harmful",
-    "HeldOut", "Near", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Rules", "Run", "Schedule", "Section", "Source",
-    "Tokenizer", "Tokens", "json_schema",
+    "Annotator", "Boilerplate", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate", "EvaluationSet", "Finetune",
+    "Harmful", "HeldOut", "Near", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Repeats", "Rules", "Run", "Schedule",
+    "Section", "Source", "Tokenizer", "Tokens", "json_schema",
 ]  # fmt: skip
 
 

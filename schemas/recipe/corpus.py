@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.languages import is_language
+from schemas.recipe.clean import Clean
+from schemas.recipe.dedup import Dedup
 from schemas.recipe.section import Count, Fraction, Name, Positive, Section, refuse_twins
 from schemas.recipe.source import Source
 
@@ -22,19 +24,6 @@ _BRACKETS = ("<>", "[]", "{}", "【】", "《》", "〈〉", "「」")
 """No value begins or ends with one of them, so a placeholder never grows together with what stands beside it."""
 
 Placeholder = Annotated[str, AfterValidator(_is_placeholder)]
-
-
-class Clean(Section):
-    """How text is repaired. CJK text keeps its full-width punctuation whatever is set here."""
-
-    ftfy: bool = True
-    """Repair mojibake with ftfy (width, quote and normalisation fixes off)."""
-    nfc: bool = True
-    """Unicode normalisation form C."""
-    control_characters: bool = True
-    """Remove control characters other than tab and new line; CR LF becomes LF."""
-    max_document_bytes: Positive = 64 << 20
-    """A longer record is rejected as `too_long`."""
 
 
 class Redact(Section):
@@ -98,36 +87,6 @@ class Harmful(Section):
         if (self.weight is not None) != (self.action == "weight"):
             raise ValueError(f"action weight needs a weight, and no other action has one; this one is {self.action}")
         return self
-
-
-class Near(Section):
-    """When a document counts as a near duplicate of an earlier one, by MinHash over words (over characters where no spaces are written)."""
-
-    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """Jaccard similarity of the two sets of n-grams; it is estimated, and an estimate passes down to two standard deviations below."""
-    ngram: Positive = 5
-    """Words, or characters, of an n-gram. A shorter document is never a near duplicate."""
-    bands: Positive = 16
-    """Documents that agree in all rows of a band are compared: with 16 x 7, 0.977 of the pairs at 0.8."""
-    rows: Positive = 7
-    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 1
-
-    @property
-    def hashes(self) -> int:
-        """Hash functions of a signature."""
-        return self.bands * self.rows
-
-
-class Dedup(Section):
-    """Which repeated texts go; the first in canonical order stays."""
-
-    exact: bool = True
-    near: Near | None = None
-    """Drop near duplicates, too (`near: {}` takes the defaults); null: only equal texts go."""
-    conflict_field: str | None = None
-    """Key of `extra`; equal texts with different values there are all rejected as `label_conflict`."""
-    memory: Positive = 256 << 20
-    """Bytes that one merge of digests may take; decides the number of hash partitions."""
 
 
 class HeldOut(Section):
@@ -258,3 +217,10 @@ class Corpus(Section):
                 except ValueError as error:
                     raise ValueError(f"{section}.{language}: {error}") from None
         return self
+
+    @property
+    def word_lists(self) -> tuple[str, ...]:
+        """Paths of all files of terms that the section names."""
+        harmful = [path for paths in self.harmful.lists.values() for path in paths] if self.harmful else []
+        boilerplate = self.clean.boilerplate_lines.lists if self.clean.boilerplate_lines else ()
+        return (*harmful, *boilerplate)
