@@ -3,7 +3,7 @@
     list_inputs, plan_splits     what there is to read, cut into splits          pipelines/splits.py, pipelines/sources/
     make_evaluation_index        grams of the evaluation sets, if any            pipelines/contamination/
     prepare                      decode, clean, judge; digests, signatures       pipelines/prepare.py
-    duplicates, shared lines     merge digests by partition; keep-first          pipelines/dedup/
+    duplicates, parts            merge digests by partition; keep-first          pipelines/dedup/
     finish                       drop losers, segment, tag, write the shards     pipelines/finish.py
     run                          all of it by Beam, on the processes of a run    pipelines/transforms.py, pipelines/runners.py
 
@@ -141,7 +141,7 @@ class SplitsFailed(Exception):
 def _try_alone(job: Job, stage: str) -> None:
     """Work on each split that was started three times and never finished in a process of its own; count it failed if that dies."""
     from pipelines import finish, prepare
-    from pipelines.dedup.lines import finish_handles
+    from pipelines.dedup.parts import finish_handles
     from pipelines.job import MAX_ATTEMPTS
 
     failed = []
@@ -169,7 +169,7 @@ def _try_alone(job: Job, stage: str) -> None:
 
 
 def _work_alone(job: Job, stage: str, ordinal: int) -> None:
-    from pipelines.dedup.lines import finish_handles
+    from pipelines.dedup.parts import finish_handles
     from pipelines.finish import Annotators, finish_split
     from pipelines.prepare import prepare_split
 

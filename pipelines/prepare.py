@@ -15,7 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.dedup.near import NearRun
-from pipelines.dedup.runs import DigestRun, LineRun
+from pipelines.dedup.parts import PartRun
+from pipelines.dedup.runs import DigestRun
 from pipelines.job import Handle, Job, key_of
 from pipelines.origin import doc_ids
 from pipelines.record_stages import run_stages
@@ -27,7 +28,7 @@ from schemas.ledger import Ledger
 
 STAGE = "prepare"
 
-Run = DigestRun | LineRun | NearRun
+Run = DigestRun | PartRun | NearRun
 
 
 def prepare_split(job: Job, ordinal: int) -> list[tuple[int, Handle]]:
@@ -82,11 +83,9 @@ def record_failed(job: Job, ordinal: int, why: str) -> Part:
 
 
 def _open_runs(job: Job) -> list[Run]:
-    longer_than, near = job.settings.held_out.cut_shared_lines_over, job.settings.dedup.near
     runs: list[Run] = [DigestRun(job.settings.dedup.conflict_field)]
-    if longer_than is not None:
-        runs.append(LineRun(longer_than))
-    if near is not None:
+    runs += [PartRun(kind, at_least) for kind, at_least in job.kinds_of_parts.items()]
+    if (near := job.settings.dedup.near) is not None:
         runs.append(NearRun(near))
     return runs
 
