@@ -54,25 +54,44 @@ def _changed(text: str, lower: str) -> int:
 
 
 def _strip(text: str, placeholders: tuple[str, ...]) -> str:
-    apostrophes, runs = _patterns(placeholders)
-    return runs.sub(_gap, apostrophes.sub("", text))
+    if not placeholders:
+        return _stripped(text)
+    parts = re.split(f"({_either(placeholders)})", text)
+    last = len(parts) - 1
+    for at in range(0, len(parts), 2):  # a placeholder is no space, no letter and no line's end for what stands beside it
+        before, after = "$" * (at > 0), "$" * (at < last)
+        whole = _stripped(before + parts[at] + after)
+        parts[at] = whole[len(before) : len(whole) - len(after)]
+    return "".join(parts)
 
 
-def _gap(run: re.Match[str]) -> str:
-    """What stands in the place of punctuation and the spaces beside it."""
-    start, end = run.span()
-    if run[1]:
-        return run[1]  # a placeholder
-    text = run.string
-    inside = start > 0 and end < len(text) and not text[start - 1].isspace() and not text[end].isspace()
-    return " " if inside else ""
+def _stripped(text: str) -> str:
+    if not text.isascii() and max(text) > "\uffff":
+        text = text.translate(dict.fromkeys(_marks_beyond(), "."))
+    first, *pieces = _marks().split(_APOSTROPHE.sub("", text))
+    if not pieces:
+        return first
+    last = pieces.pop().lstrip(" ")
+    joined = ",".join([first.rstrip(" "), *filter(None, (piece.strip(" ") for piece in pieces)), last])
+    return _AT_AN_END.sub("", joined).replace(",", " ")
+
+
+_APOSTROPHE = re.compile(r"['’](?<=[^\W_].)(?=[^\W_])")
+_AT_AN_END = re.compile(r",(?:(?=\s|\Z)|(?<!\S,))")
+"""A comma before or behind white space, or with nothing on one side."""
 
 
 @cache
-def _patterns(placeholders: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    marks = re.escape(text_of(having("P")))
-    keep = _either(placeholders) or "(?!)"
-    return re.compile(r"(?<=[^\W_])['’](?=[^\W_])"), re.compile(f"({keep})| *(?!{keep})[{marks}](?:(?!{keep})[{marks} ])*")
+def _marks() -> re.Pattern[str]:
+    """Punctuation of the first plane: `re` is slow with characters beyond it in a class."""
+    marks = having("P")
+    return re.compile(f"[{re.escape(text_of(marks[marks <= 0xFFFF]))}]+")
+
+
+@cache
+def _marks_beyond() -> list[int]:
+    marks: list[int] = having("P").tolist()
+    return [mark for mark in marks if mark > 0xFFFF]
 
 
 def _either(placeholders: Sequence[str]) -> str:
