@@ -13,7 +13,7 @@ class Near(Section):
     """When a document counts as a near duplicate of an earlier one, by MinHash over words (over characters where no spaces are written)."""
 
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """Jaccard similarity of the two sets of n-grams; it is estimated, and an estimate passes down to two standard deviations below."""
+    """Jaccard similarity of the two sets of n-grams; it is estimated, and an estimate passes down to one standard deviation below."""
     ngram: Positive = 5
     """Words, or characters, of an n-gram. A shorter document is never a near duplicate."""
     bands: Positive = 16
