@@ -25,7 +25,7 @@ from pipelines.dedup.exact import split_handles, write_by_split
 from pipelines.dedup.near import STAGE as NEAR_DUPLICATES
 from pipelines.dedup.runs import concatenated, partition_offsets
 from pipelines.job import REPEATED_LINES, REPEATED_PARAGRAPHS, SHARED_LINES, Handle, Job, key_of
-from schemas.arrow import write_shard
+from schemas.arrow import read_shard, write_shard
 
 PARTS = pa.schema(
     [
@@ -64,7 +64,7 @@ class PartRun:
     def add(self, batch: pa.RecordBatch) -> None:
         """Add a batch of schema PREPARED."""
         for text in batch.column("text").to_pylist():
-            parts = (stripped for part, _ in pieces_of(text, self.kind) if len(stripped := part.strip()) >= self._at_least)
+            parts = (stripped for part in parts_of(text, self.kind) if len(stripped := part.strip()) >= self._at_least)
             self._parts.append(np.fromiter(set(map(part_digest, parts)), np.uint64))
         self._held_out += [subset != "train" for subset in batch.column("subset").to_pylist()]
 
@@ -82,6 +82,10 @@ class PartRun:
 
 def part_digest(part: str) -> int:
     return xxhash.xxh3_64_intdigest(part.encode())
+
+
+def parts_of(text: str, kind: str) -> list[str]:
+    return _BLANK_LINES.split(text)[::2] if kind == REPEATED_PARAGRAPHS else text.split("\n")
 
 
 def pieces_of(text: str, kind: str) -> list[tuple[str, str]]:
@@ -109,12 +113,14 @@ def find_parts(job: Job, partition: int, runs: Sequence[Handle], losers: Mapping
     `losers` has the handles of the rows that duplicates drop, by split. `runs` may hold handles of other kinds, too.
     """
     found = []
+    lost: dict[int, npt.NDArray[np.uint32]] | None = None
     for kind in job.kinds_of_parts:  # repeated ones come first
         part = job.draft.part(kind, key_of(partition))
         if part is None:
             with job.attempt(kind, key_of(partition)):
+                lost = _lost_rows(job, losers) if lost is None else lost
                 ordered = sorted((run for run in runs if run.kind == kind), key=lambda run: run.split)
-                tables = [(run.split, _without_losers(job, run, losers.get(run.split, ()))) for run in ordered]
+                tables = [(run.split, _without(job.read(run), lost.get(run.split))) for run in ordered]
                 if kind == SHARED_LINES:
                     cut = _cut_before(job, partition)
                     tables = [(split, _difference(table, job.read(cut[split])) if split in cut else table) for split, table in tables]
@@ -144,7 +150,8 @@ def shared(runs: Sequence[tuple[int, pa.Table]]) -> pa.Table:
     trained = _parts(runs, held_out=False)
     splits, parts = [np.empty(0, np.uint32)], [np.empty(0, np.uint64)]
     for split, run in runs:
-        cut = np.intersect1d(_parts([(split, run)], held_out=True), trained, assume_unique=True)
+        own = _parts([(split, run)], held_out=True)
+        cut = own[np.searchsorted(trained, own, "right") > np.searchsorted(trained, own, "left")]  # sorting both again costs a square
         splits.append(np.full(len(cut), split, np.uint32))
         parts.append(cut)
     return pa.table([np.concatenate(splits), np.concatenate(parts)], schema=SHARED)
@@ -155,10 +162,18 @@ def _parts(runs: Sequence[tuple[int, pa.Table]], *, held_out: bool) -> npt.NDArr
     return np.unique(np.concatenate([np.empty(0, np.uint64), *found]))
 
 
-def _without_losers(job: Job, run: Handle, losers: Sequence[Handle]) -> pa.Table:
-    table = job.read(run)
-    rows = [job.read(handle)["row"].to_numpy() for handle in losers]
-    return table.filter(pa.array(~np.isin(table["row"].to_numpy(), np.concatenate(rows)))) if rows else table
+def _lost_rows(job: Job, losers: Mapping[int, Sequence[Handle]]) -> dict[int, npt.NDArray[np.uint32]]:
+    """By split, the rows that duplicates drop; each file, which has rows of many splits, is opened once."""
+    opened = {path: read_shard(job.draft.path / path)["row"].to_numpy() for path in {h.path for hs in losers.values() for h in hs}}
+    return {
+        split: np.concatenate([opened[handle.path][handle.offset : handle.offset + handle.rows] for handle in handles])
+        for split, handles in losers.items()
+        if handles
+    }
+
+
+def _without(run: pa.Table, lost: npt.NDArray[np.uint32] | None) -> pa.Table:
+    return run if lost is None else run.filter(pa.array(~np.isin(run["row"].to_numpy(), lost)))
 
 
 def _cut_before(job: Job, partition: int) -> dict[int, Handle]:
