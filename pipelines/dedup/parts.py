@@ -49,6 +49,7 @@ SHARED = pa.schema([pa.field("split", pa.uint32(), nullable=False), pa.field("li
 """Parts to cut from all held-out documents of a split."""
 
 _BLANK_LINES = re.compile(r"(\n\s*\n)")
+_LINE_BREAKS = re.compile(r"(\n)")
 
 
 class PartRun:
@@ -88,23 +89,15 @@ def parts_of(text: str, kind: str) -> list[str]:
     return _BLANK_LINES.split(text)[::2] if kind == REPEATED_PARAGRAPHS else text.split("\n")
 
 
-def pieces_of(text: str, kind: str) -> list[tuple[str, str]]:
-    """The text's parts of a kind, each with what stands between it and the next; together they are the text."""
-    if kind == REPEATED_PARAGRAPHS:
-        pieces = _BLANK_LINES.split(text)
-        return list(zip(pieces[::2], [*pieces[1::2], ""], strict=True))
-    lines = text.split("\n")
-    return [*((line, "\n") for line in lines[:-1]), (lines[-1], "")]
-
-
 def without_parts(text: str, kind: str, gone: frozenset[int] | set[int], at_least: int) -> str:
-    """The text without the parts of a kind whose digests are in `gone`, and without what stood between them and the next."""
+    """The text without the parts of a kind whose digests are in `gone`. What stood between a part and the next goes with it, and
+    what stood before the last one if that goes."""
+    pieces = _BLANK_LINES.split(text) if kind == REPEATED_PARAGRAPHS else _LINE_BREAKS.split(text)
     kept = [
-        (part, between)
-        for part, between in pieces_of(text, kind)
-        if len(stripped := part.strip()) < at_least or part_digest(stripped) not in gone
-    ]
-    return "".join(part + between for part, between in kept)
+        at for at in range(0, len(pieces), 2)
+        if len(stripped := pieces[at].strip()) < at_least or part_digest(stripped) not in gone
+    ]  # fmt: skip
+    return "".join(pieces[at] + (pieces[at + 1] if at != kept[-1] else "") for at in kept)
 
 
 def find_parts(job: Job, partition: int, runs: Sequence[Handle], losers: Mapping[int, Sequence[Handle]]) -> list[tuple[int, Handle]]:
