@@ -33,7 +33,7 @@ def form(text: str, settings: Clean, placeholders: Sequence[str] = ()) -> tuple[
     if settings.strip_punctuation:
         stripped = _strip(text, tuple(placeholders))
         if stripped != text:
-            changed["punctuation"] = _punctuation_bytes(text) - _punctuation_bytes(stripped)
+            changed["punctuation"] = _punctuation_bytes(text) - (_punctuation_bytes(stripped) if placeholders else 0)
             text = stripped
     return text, changed
 
