@@ -35,19 +35,19 @@ class Cuts:
 
         self._job = job
         self._shared = frozenset(table(SHARED_LINES, SHARED)["line"].to_pylist())
-        self._repeated = {
-            kind: table(kind, REPEATED).sort_by("row") for kind in job.kinds_of_parts if kind in (REPEATED_PARAGRAPHS, REPEATED_LINES)
-        }
+        self._repeated = {}
+        for kind in (REPEATED_PARAGRAPHS, REPEATED_LINES):
+            if len(found := table(kind, REPEATED).sort_by("row")):
+                self._repeated[kind] = found["row"].to_numpy(), found["line"].to_numpy()
 
     def cut_repeated(self, batch: pa.RecordBatch, rows: Sequence[int]) -> Sifted:
         """The batch, whose documents are these rows of the split, without what earlier documents have."""
-        if not any(len(table) for table in self._repeated.values()):
+        if not self._repeated:
             return sift(batch, "duplicates", [None] * batch.num_rows, keep_text=False)
         gone: dict[str, list[set[int]]] = {}
-        for kind, table in self._repeated.items():
-            ends = [np.searchsorted(table["row"].to_numpy(), rows, side=side) for side in ("left", "right")]
-            parts = table["line"].to_numpy()
-            gone[kind] = [set(parts[start:end].tolist()) for start, end in zip(*ends, strict=True)]
+        for kind, (of, parts) in self._repeated.items():
+            starts, ends = np.searchsorted(of, rows, "left"), np.searchsorted(of, rows, "right")
+            gone[kind] = [set(parts[start:end].tolist()) for start, end in zip(starts, ends, strict=True)]
 
         def cut(at: int, text: str) -> _Changed:
             sizes = {}

@@ -21,8 +21,8 @@ from pipelines.characters import HAN_RANGES, codes_of, utf8_lengths
 if TYPE_CHECKING:
     from opencc import OpenCC
 
-HAN = "".join(f"{chr(first)}-{chr(last)}" for first, last in HAN_RANGES)
-"""All that conversion may change, for a character class of a regular expression."""
+HAN = "".join(f"{chr(first)}-{chr(last)}" for first, last in HAN_RANGES if last <= 0xFFFF)
+"""What makes a text Chinese enough to convert, for a character class of a regular expression: `re` is slow with rarer ones in it."""
 
 
 def converted(text: str, to: Literal["traditional", "simplified"]) -> tuple[str, int]:
