@@ -66,10 +66,11 @@ LATER: Mapping[str, Mapping[str, Any]] = {
 def identity_settings(settings: Corpus) -> dict[str, Any]:
     """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists for their paths:
     where they lie doesn't decide what comes out."""
-    value = settings.model_dump(mode="json")
-    if settings.decontaminate is None:
-        del value["decontaminate"]  # what was made before there was such a section is made by the same recipe
-    else:
+    value = settings.model_dump(mode="json", exclude={"max_errors"})
+    for section in ("decontaminate", "sampling"):
+        if value[section] is None:
+            del value[section]  # what was made before there was such a section is made by the same recipe
+    if settings.decontaminate is not None:
         value["decontaminate"]["sets"] = [{k: v for k, v in one.items() if k != "path"} for one in value["decontaminate"]["sets"]]
     if (boilerplate := settings.clean.boilerplate_lines) is not None:
         value["clean"]["boilerplate_lines"]["lists"] = [file_digest(path) for path in boilerplate.lists]
