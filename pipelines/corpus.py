@@ -21,6 +21,7 @@ import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -33,12 +34,14 @@ import pipelines.sources
 from pipelines.annotate import annotator_versions
 from pipelines.contamination.evaluation_sets import file_digest as evaluation_digest
 from pipelines.contamination.evaluation_sets import input_role
-from pipelines.settings import WEIGHTS, WORD_LIST
+from pipelines.rules.quality import engines as quality_engines
+from pipelines.settings import MODEL, WEIGHTS, WORD_LIST
 from pipelines.spared import spare
 from pipelines.splits import InputError, Listing, list_inputs, plan_splits
 from schemas.errors import RequestError
 from schemas.fingerprint import digest_file
-from schemas.recipe import Corpus
+from schemas.recipe import Corpus, Section
+from schemas.recipe.rules import settled
 
 if TYPE_CHECKING:
     from pipelines.job import Job
@@ -53,18 +56,30 @@ STEP_VERSION = 3
 
 
 def identity_settings(settings: Corpus) -> dict[str, Any]:
-    """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists for their paths:
-    where they lie doesn't decide what comes out."""
+    """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists and models for
+    their paths: where they lie doesn't decide what comes out. Rules are settled: the numbers decide, not the name of a pack."""
     value = settings.model_dump(mode="json")
     if settings.decontaminate is None:
         del value["decontaminate"]  # what was made before there was such a section is made by the same recipe
     else:
         value["decontaminate"]["sets"] = [{k: v for k, v in one.items() if k != "path"} for one in value["decontaminate"]["sets"]]
     sources = [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]
+    for source, told in zip(settings.sources, sources, strict=True):
+        if source.rules:
+            told["rules"] = _as_json(settled(settings.rules, source.rules))
+    for key in ("quality", "perplexity"):
+        if not getattr(settings, key):
+            del value[key]
+        else:
+            value[key] = {lang: {**model, "path": file_digest(model["path"])} for lang, model in value[key].items()}
     annotate = {lang: {k: v for k, v in annotator.items() if k != "weights"} for lang, annotator in value["annotate"].items()}
     if settings.harmful is not None:
         value["harmful"]["lists"] = {lang: [file_digest(path) for path in paths] for lang, paths in settings.harmful.lists.items()}
-    return {**value, "sources": sources, "annotate": annotate}
+    return {**value, "sources": sources, "annotate": annotate, "rules": _as_json(settled(settings.rules, {}))}
+
+
+def _as_json(sections: Mapping[str, Section]) -> dict[str, Any]:
+    return {name: section.model_dump(mode="json") for name, section in sections.items()}
 
 
 def file_roots(settings: Corpus) -> dict[str, str]:
@@ -72,7 +87,8 @@ def file_roots(settings: Corpus) -> dict[str, str]:
     weights = {WEIGHTS + lang: a.weights for lang, a in settings.annotate.items() if a.weights is not None}
     lists = [path for paths in settings.harmful.lists.values() for path in paths] if settings.harmful else []
     sets = {input_role(one.name): one.path for one in settings.decontaminate.sets} if settings.decontaminate else {}
-    found = weights | sets | {WORD_LIST + file_digest(path): path for path in lists}
+    models = [model.path for model in (*settings.quality.values(), *settings.perplexity.values())]
+    found = weights | sets | {WORD_LIST + file_digest(path): path for path in lists} | {MODEL + file_digest(path): path for path in models}
     return {name: os.path.abspath(path) for name, path in found.items()}
 
 
@@ -105,6 +121,8 @@ def engines(settings: Corpus) -> dict[str, str]:
         found["harmful lists"] = pipelines.harmful.own_lists_digest()
     if settings.redact is not None or settings.harmful is not None:
         found["ahocorasick-rs"] = version("ahocorasick-rs")
+    if settings.quality:
+        found |= quality_engines()
     return found | {f"annotator {lang}": engine for lang, engine in annotator_versions(settings.annotate).items()}
 
 

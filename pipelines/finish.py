@@ -21,9 +21,8 @@ import pyarrow.compute as pc
 
 from pipelines.annotate import AnnotatorEngine, annotator_for, annotator_versions, open_annotator
 from pipelines.dedup.lines import cut_lines
-from pipelines.harmful import harmful_scores
 from pipelines.job import Handle, Job, key_of
-from pipelines.rules.signals import measure
+from pipelines.rules.scored import signals_of
 from pipelines.stages import Sifted, Verdict, guarded, rejected_ledger, sift, with_columns
 from schemas.arrow import DOCUMENTS, REDACTED, REJECTS, read_shard, write_shard
 from schemas.artifact import Part
@@ -175,7 +174,7 @@ def _cut_shared(batch: pa.RecordBatch, shared: frozenset[int], settings: Corpus)
     verdicts: list[Verdict] = [None if text.strip() else ("held_out_overlap", "training documents hold all of its lines") for text in texts]
     at = np.flatnonzero(changed)
     cut_texts, cut_langs = [texts[row] for row in at], [langs[row] for row in at]
-    anew = measure(cut_texts, cut_langs, harmful_scores(settings.harmful, cut_texts, cut_langs))
+    anew = signals_of(cut_texts, cut_langs, settings)
     order = np.arange(len(texts))
     order[at] = len(texts) + np.arange(len(at))
     cut = with_columns(

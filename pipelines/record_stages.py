@@ -7,7 +7,8 @@ be compared with others:
     decontaminate  what holds items of evaluation sets goes, or they are cut out of it
     redact         placeholders for personal data and secrets
     language       the source's, or identified
-    rules          measure signals, judge by them
+    signals        measure them
+    rules          judge by them
     harmful        drop, flag or weigh down what is full of listed terms
     subset         origin group, train or held out
 
@@ -31,14 +32,14 @@ from pipelines.clean.text import clean_text
 from pipelines.contamination.index import Index
 from pipelines.contamination.stage import STAGE, decontaminate
 from pipelines.dedup.runs import text_digests
-from pipelines.harmful import harmful_scores
 from pipelines.language import identify
 from pipelines.origin import origin_groups, subset_of
 from pipelines.redact import redact, redact_json, redact_rejects
 from pipelines.rules.judge import judge
-from pipelines.rules.signals import measure
+from pipelines.rules.scored import signals_of
 from pipelines.stages import PREPARED, Sifted, Stage, Verdict, guarded, no_rejects, sift, with_columns
 from schemas.recipe import Corpus, Source
+from schemas.recipe.rules import settled
 
 
 def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: Index | None) -> Iterator[Sifted]:
@@ -57,7 +58,8 @@ def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: I
         *searched,
         ("redact", partial(_redact, settings=settings)),
         ("language", partial(_language, source=source)),
-        ("rules", partial(_rules, settings=settings)),
+        ("signals", partial(_signals, settings=settings)),
+        ("rules", partial(_rules, source=source, settings=settings)),
         ("harmful", partial(_harmful, settings=settings)),
         ("subset", partial(_subset, source=source, settings=settings)),
     )
@@ -138,12 +140,15 @@ def _language(batch: pa.RecordBatch, source: Source) -> Sifted:
     return sift(named, "language", [None] * rows, keep_text=False)
 
 
-def _rules(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
-    langs = batch.column("lang").to_pylist()
-    texts = batch.column("text").to_pylist()
-    signals = measure(texts, langs, harmful_scores(settings.harmful, texts, langs))
-    verdicts = judge(signals, langs, batch.column("lang_score").to_pylist(), settings.rules)
-    return sift(with_columns(batch, signals=signals), "rules", verdicts, keep_text=settings.rejects_hold_text)
+def _signals(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
+    measured = signals_of(batch.column("text").to_pylist(), batch.column("lang").to_pylist(), settings)
+    return Sifted(with_columns(batch, signals=measured), no_rejects())
+
+
+def _rules(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:
+    rules = settled(settings.rules, source.rules)
+    verdicts = judge(batch.column("signals"), batch.column("lang").to_pylist(), batch.column("lang_score").to_pylist(), rules)
+    return sift(batch, "rules", verdicts, keep_text=settings.rejects_hold_text)
 
 
 def _harmful(batch: pa.RecordBatch, settings: Corpus) -> Sifted:

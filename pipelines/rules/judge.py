@@ -2,7 +2,7 @@
 rule that a document fails, in the order of `schemas.recipe.Rules`, is the *reason* of its reject; the *detail* says by how
 much: ``words 3 < 5``.
 
-A document is judged by its language's rules, else by `default`'s, else it is kept.
+A document is judged by its language's rules, else by `default`'s, else it is kept. A signal that is null fails no rule.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.recipe import Rules
+from schemas.recipe.rules import THRESHOLDS
 
 
 def judge(
@@ -31,7 +32,7 @@ def judge(
     scores = np.asarray(lang_scores, np.float32)
     for name, members in rows_by_rules.items():
         rows = np.array(members)
-        for reason in Rules.model_fields:
+        for reason in THRESHOLDS:
             limit = getattr(rules[name], reason)
             if limit is None or not rows.size:
                 continue

@@ -10,15 +10,18 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from schemas.recipe.corpus import Annotator, Clean, Corpus, Decontaminate, Dedup, EvaluationSet, Harmful, HeldOut, Near, Redact, Rules
+from schemas.recipe.corpus import (
+    Annotator, Classifier, Clean, Corpus, Decontaminate, Dedup, EvaluationSet, Harmful, HeldOut, Near, NgramModel, Redact,
+)  # fmt: skip
+from schemas.recipe.rules import Rules
 from schemas.recipe.section import Name, Positive, Section
 from schemas.recipe.source import Source
 from schemas.recipe.tokenizer import Tokenizer, Tokens
 from schemas.recipe.training import Decoder, Evaluate, Finetune, Optimizer, Phase, Pretrain, Schedule
 
 __all__ = [
-    "Annotator", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate", "EvaluationSet", "Finetune", "Harmful",
-    "HeldOut", "Near", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Rules", "Run", "Schedule", "Section", "Source",
+    "Annotator", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate", "EvaluationSet", "Finetune", "Harmful",
+    "HeldOut", "Near", "NgramModel", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Rules", "Run", "Schedule", "Section", "Source",
     "Tokenizer", "Tokens", "json_schema",
 ]  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.languages import is_language
+from schemas.recipe.rules import Rules, check_rules
 from schemas.recipe.section import Count, Fraction, Name, Positive, Section, refuse_twins
 from schemas.recipe.source import Source
 
@@ -58,22 +59,25 @@ class Redact(Section):
         return self.model_dump(exclude_none=True)
 
 
-class Rules(Section):
-    """Thresholds for one language; null turns a rule off. The reason of a reject is the key's name."""
+class Classifier(Section):
+    """A fastText classifier of documents; the probability of its label is the signal `quality`."""
 
-    min_chars: Count | None = None
-    min_words: Count | None = None
-    max_words: Count | None = None
-    min_mean_word_length: Annotated[float, Field(ge=0)] | None = None
-    max_mean_word_length: Annotated[float, Field(ge=0)] | None = None
-    min_alphabetic: Fraction | None = None
-    max_digits: Fraction | None = None
-    max_symbols: Fraction | None = None
-    min_lines_end_punctuation: Fraction | None = None
-    max_new_lines: Fraction | None = None
-    max_duplicate_lines: Fraction | None = None
-    max_top_2gram: Fraction | None = None
-    min_lang_score: Fraction | None = None
+    path: str
+    """File in fastText's format (.ftz, .bin), relative to the folder that the command runs in. Its content counts, not its place."""
+    label: str
+    """Of documents that are wanted, as the file has it, with or without `__label__`."""
+    segmented: bool = False
+    """Part words by spaces first, for a classifier that was trained on Chinese text so prepared."""
+
+
+class NgramModel(Section):
+    """An n-gram model; the perplexity of a document a word or character is the signal `perplexity`."""
+
+    path: str
+    """File in ARPA format (KenLM's lmplz writes it), .gz too, relative to the folder that the command runs in. Its content counts, not
+    its place."""
+    unit: Literal["word", "character"] = "word"
+    """What the file's n-grams are made of."""
 
 
 class Harmful(Section):
@@ -222,7 +226,11 @@ class Corpus(Section):
     """Replace personal data and secrets by placeholders (`redact: {}` takes the defaults), in the text, in `extra` and in rejects; null:
     nothing is replaced."""
     rules: dict[str, Rules] = {}
-    """By language; `default` serves the others."""
+    """By language; `default` serves the others. A source's own `rules` go over these, key by key."""
+    quality: dict[str, Classifier] = {}
+    """Score documents by classifiers of yours, by language; `default` serves the others."""
+    perplexity: dict[str, NgramModel] = {}
+    """Score documents by n-gram models of yours, by language; `default` serves the others."""
     harmful: Harmful | None = None
     """Score documents by lists of harmful terms (`harmful: {}` takes the defaults); null: they are not scored."""
     decontaminate: Decontaminate | None = None
@@ -251,7 +259,11 @@ class Corpus(Section):
     @model_validator(mode="after")
     def _languages_are_known(self) -> Corpus:
         listed = self.harmful.lists if self.harmful else {}
-        for section, languages in (("rules", self.rules), ("annotate", self.annotate), ("harmful.lists", listed)):
+        check_rules(self.rules, "rules")
+        for source in self.sources:
+            check_rules(source.rules, f"sources.{source.name}.rules")
+        scored = (("quality", self.quality), ("perplexity", self.perplexity))
+        for section, languages in (("annotate", self.annotate), ("harmful.lists", listed), *scored):
             for language in sorted({*languages} - {"default"}):
                 try:
                     is_language(language)
