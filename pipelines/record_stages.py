@@ -47,11 +47,23 @@ def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: I
 
     `index` is that of the evaluation sets, if the recipe has any.
     """
+    for kept, rejects in _run(batch, _stages(source, settings, index), settings.rejects_hold_text):
+        yield Sifted(kept, rejects if settings.redact is None else redact_rejects(rejects, settings.redact, keep_raw=settings.keep_raw))
+
+
+def measured(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Iterator[Sifted]:
+    """The stages up to the signals, without decontamination: what is kept comes out with all that rules look at."""
+    stages = _stages(source, settings, None)
+    last = [name for name, _ in stages].index("signals")
+    yield from _run(batch, stages[: last + 1], keep_text=False)
+
+
+def _stages(source: Source, settings: Corpus, index: Index | None) -> tuple[tuple[str, Stage], ...]:
     searched: tuple[tuple[str, Stage], ...] = ()
     if index is not None and settings.decontaminate is not None:
         stage = partial(decontaminate, index=index, settings=settings.decontaminate, keep_text=settings.rejects_hold_text)
         searched = ((STAGE, stage),)
-    stages: tuple[tuple[str, Stage], ...] = (
+    return (
         ("read", partial(_read, settings=settings)),
         ("decode", partial(_decode, settings=settings)),
         ("clean", partial(_clean, settings=settings)),
@@ -63,8 +75,6 @@ def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: I
         ("harmful", partial(_harmful, settings=settings)),
         ("subset", partial(_subset, source=source, settings=settings)),
     )
-    for kept, rejects in _run(batch, stages, settings.rejects_hold_text):
-        yield Sifted(kept, rejects if settings.redact is None else redact_rejects(rejects, settings.redact, keep_raw=settings.keep_raw))
 
 
 def _run(batch: pa.RecordBatch, stages: tuple[tuple[str, Stage], ...], keep_text: bool) -> Iterator[Sifted]:
