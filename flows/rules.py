@@ -108,9 +108,8 @@ def _rules(cell: Cell, examples: int) -> Iterator[str]:
     else:
         yield f"  {'rule':<34} {'drops':>9} {'share':>8} {'bytes':>10} {'fails':>9} {'alone':>9}"
     for reason, tally in sorted(failing, key=lambda item: -item[1].dropped):
-        size = quantity(tally.dropped_bytes, "bytes")
-        share = _share(tally.dropped, cell.documents)
-        yield f"  {reason + ' ' + format(tally.limit, 'g'):<34} {tally.dropped:>9,} {share:>8} {size:>10} {tally.failed:>9,} {tally.alone:>9,}"
+        rule, size, share = f"{reason} {tally.limit:g}", quantity(tally.dropped_bytes, "bytes"), _share(tally.dropped, cell.documents)
+        yield f"  {rule:<34} {tally.dropped:>9,} {share:>8} {size:>10} {tally.failed:>9,} {tally.alone:>9,}"
         dropped, passed = (tally.below, tally.above) if reason.startswith("min_") else (tally.above, tally.below)
         for verdict, side in (("fails", dropped), ("passes", passed)):
             for example in side[:examples]:

@@ -87,7 +87,7 @@ def file_roots(settings: Corpus) -> dict[str, str]:
     weights = {WEIGHTS + lang: a.weights for lang, a in settings.annotate.items() if a.weights is not None}
     lists = [path for paths in settings.harmful.lists.values() for path in paths] if settings.harmful else []
     sets = {input_role(one.name): one.path for one in settings.decontaminate.sets} if settings.decontaminate else {}
-    models = [model.path for model in (*settings.quality.values(), *settings.perplexity.values())]
+    models = [*(one.path for one in settings.quality.values()), *(one.path for one in settings.perplexity.values())]
     found = weights | sets | {WORD_LIST + file_digest(path): path for path in lists} | {MODEL + file_digest(path): path for path in models}
     return {name: os.path.abspath(path) for name, path in found.items()}
 

@@ -1,8 +1,8 @@
 """The model: the *settings* of a draft are its recipe section as its identity has it, without paths; the *roots* of the draft say
 where what the section names lies on this machine. Both together are the section that a worker works by.
 
-A root is a source's by its name, the weights of a language, a word list or a model by its digest, or an evaluation set's; no source's name has a
-slash or a space.
+A root is a source's by its name, the weights of a language, a word list or a model by its digest, or an evaluation set's; no source's
+name has a slash or a space.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MODEL = "model file/"
 
 
 def with_files(settings: Mapping[str, Any], roots: Mapping[str, str]) -> Corpus:
-    """The section with the paths of weights, word lists and models; sources and evaluation sets, which are opened by their roots, have none.
+    """The section with the paths of weights, word lists and models; what is opened by its root has none (sources, evaluation sets).
 
     Raises `RequestError` naming a word list or model that is not the one that the run was planned with.
     """

@@ -16,6 +16,7 @@ from pipelines.span_hashes import GOLDEN, Ints, SpanHashes
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.uint32]
+Numbers = npt.NDArray[np.float64] | npt.NDArray[np.int64]
 
 END_MARKS = codes_of(".!?…。！？｡．؟।॥;；\"'”’»」』")
 """Terminal punctuation, and the quotes that close a sentence after it."""
@@ -102,10 +103,10 @@ class Lines:
         return ratio(np.bincount(self._text[marked], minlength=self._texts), self._total)
 
     def _sum(self, values: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        return np.bincount(self._text, values, self._texts)
+        return np.bincount(self._text, values, self._texts).astype(np.float64)
 
 
-def ratio(part: npt.NDArray[np.generic], whole: npt.NDArray[np.generic]) -> Floats:
+def ratio(part: Numbers, whole: Numbers) -> Floats:
     """`part` over `whole`, 0 where the whole is 0."""
     return np.asarray(part / np.maximum(whole, 1) * (whole > 0), np.float64)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +88,7 @@ def _scores(tokens: Hashes, sentence: Ints, tables: Sequence[_Table]) -> npt.NDA
     scores = np.where(known, tables[0].log_probabilities[at], _NEVER)
     keys, table = tokens, tables[0]
     for n, longer in enumerate(tables[1:], 2):
-        inside = np.flatnonzero(sentence[n - 1 :] == sentence[: sentence.size - n + 1]) + (n - 1) if sentence.size >= n else np.zeros(0, int)
+        inside = np.flatnonzero(sentence[n - 1 :] == sentence[: max(sentence.size - n + 1, 0)]) + (n - 1)
         context = keys[inside - 1]
         at, known = table.find(context)
         backed_off = scores[inside] + np.where(known, table.back_offs[at], 0.0)

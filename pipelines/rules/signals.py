@@ -46,8 +46,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipelines.characters import DIGIT, HAN, LETTER, MARK, SPACE, SYMBOL, classes_of, codes_of
 from pipelines.categories import CODE_POINTS, text_of
+from pipelines.characters import DIGIT, HAN, LETTER, MARK, SPACE, SYMBOL, classes_of, codes_of
 from pipelines.rules.grams import repeated_characters
 from pipelines.rules.lines import Lines, places_of, ratio
 from pipelines.rules.words import Kind, Words, count_stop_words, find_runs, find_words, hold, kind_of

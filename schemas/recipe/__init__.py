@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from schemas.recipe.corpus import (
-    Annotator, Classifier, Clean, Corpus, Decontaminate, Dedup, EvaluationSet, Harmful, HeldOut, Near, NgramModel, Redact,
-)  # fmt: skip
+from schemas.recipe.corpus import Annotator, Clean, Corpus, Decontaminate, Dedup, EvaluationSet, Harmful, HeldOut, Near, Redact
 from schemas.recipe.rules import Rules
+from schemas.recipe.scores import Classifier, NgramModel
 from schemas.recipe.section import Name, Positive, Section
 from schemas.recipe.source import Source
 from schemas.recipe.tokenizer import Tokenizer, Tokens

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from schemas.languages import is_language
 from schemas.recipe.rules import Rules, check_rules
-from schemas.recipe.section import Count, Fraction, Name, Positive, Section, refuse_twins
+from schemas.recipe.scores import Classifier, NgramModel
+from schemas.recipe.section import Fraction, Name, Positive, Section, refuse_twins
 from schemas.recipe.source import Source
 
 
@@ -57,27 +58,6 @@ class Redact(Section):
     def placeholders(self) -> dict[str, str]:
         """By kind, without the kinds that stay."""
         return self.model_dump(exclude_none=True)
-
-
-class Classifier(Section):
-    """A fastText classifier of documents; the probability of its label is the signal `quality`."""
-
-    path: str
-    """File in fastText's format (.ftz, .bin), relative to the folder that the command runs in. Its content counts, not its place."""
-    label: str
-    """Of documents that are wanted, as the file has it, with or without `__label__`."""
-    segmented: bool = False
-    """Part words by spaces first, for a classifier that was trained on Chinese text so prepared."""
-
-
-class NgramModel(Section):
-    """An n-gram model; the perplexity of a document a word or character is the signal `perplexity`."""
-
-    path: str
-    """File in ARPA format (KenLM's lmplz writes it), .gz too, relative to the folder that the command runs in. Its content counts, not
-    its place."""
-    unit: Literal["word", "character"] = "word"
-    """What the file's n-grams are made of."""
 
 
 class Harmful(Section):

@@ -38,7 +38,7 @@ _MANDARIN_LINES = {"min_lines_end_punctuation": 0.106, "max_new_lines": 0.178, "
 _STANDARD = {
     "max_duplicate_lines": 0.3, "max_duplicate_line_chars": 0.3, "max_duplicate_paragraphs": 0.3, "max_duplicate_paragraph_chars": 0.3,
     "max_duplicate_5gram": 0.35, "max_duplicate_10gram": 0.25, "max_hashes": 0.1, "max_symbols": 0.2, "max_digits": 0.3,
-    "max_other_script": 0.5,
+    "max_other_script": 0.4,
 }  # fmt: skip
 """Wide enough for texts of any length, from a sentence on: no least length, nothing about how lines end, no list of words to be found."""
 
@@ -63,7 +63,7 @@ PACKS: Mapping[PackName, Mapping[str, Thresholds]] = {
     "fineweb2": {"zh": _GOPHER | _MANDARIN | _MANDARIN_REPETITION | _MANDARIN_LINES | {"min_lang_score": 0.692}},
     "standard": {
         "en": _STANDARD | {
-            "min_mean_word_length": 3, "max_mean_word_length": 10, "min_alphabetic_words": 0.6, "max_longest_word": 1000,
+            "min_mean_word_length": 2, "max_mean_word_length": 10, "min_alphabetic_words": 0.6, "max_longest_word": 1000,
             "max_new_lines": 0.5, "max_bullet_lines": 0.9, "max_lorem_ipsum": 0, "max_boilerplate_lines": 0.5,
         },
         "zh": _STANDARD | {"max_mean_word_length": 5, "min_alphabetic_words": 0.5, "max_new_lines": 0.4, "max_digits": 0.35},

@@ -88,6 +88,7 @@ _FIRST_KEYS = frozenset(
 THRESHOLDS = tuple(key for key in Rules.model_fields if key != "packs")
 """Keys of rules, in the order in which they are tried."""
 
+
 def check_rules(rules: Mapping[str, Rules], where: str) -> None:
     """Raises ValueError for a language that isn't known, or a pack that has nothing for it."""
     for lang, of_lang in sorted(rules.items()):
