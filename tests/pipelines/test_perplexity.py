@@ -110,7 +110,7 @@ def test_gz_is_read_too(model: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"\x7fmmap lm http://kheafield.com/code", ARPA.replace("\\end\\", "").encode(), ARPA.replace("-0.4\ta b", "-0.4\tb").encode(), b""],
+    [b"\x7fmmap lm http://kheafield.com/code", ARPA.replace("\\end\\", "").encode(), ARPA.replace("\ta b\t", "\tb\t").encode(), b""],
 )
 def test_what_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.arpa").write_bytes(content)
