@@ -53,7 +53,8 @@ _KANA = (0x3041, 0x30FA)
 
 
 def identify(texts: Sequence[str]) -> tuple[list[str], list[float]]:
-    """Language code and score of each text; `und` and 0.0 for a text whose first 2,000 characters hold no letter.
+    """Language code and score of each text; `und` and 0.0 for a text whose first 2,000 characters hold no letter, or of
+    whose script the model names no language.
 
     Of the Chinese languages only `zh` is told; Traditional and Simplified are one. Codes are never `code`: that is
     declared by a source. Raises `RuntimeError` if the model is not installed.

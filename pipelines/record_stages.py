@@ -151,8 +151,8 @@ def _language(batch: pa.RecordBatch, source: Source) -> Sifted:
 
 
 def _signals(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
-    measured = signals_of(batch.column("text").to_pylist(), batch.column("lang").to_pylist(), settings)
-    return Sifted(with_columns(batch, signals=measured), no_rejects())
+    found = signals_of(batch.column("text").to_pylist(), batch.column("lang").to_pylist(), settings)
+    return Sifted(with_columns(batch, signals=found), no_rejects())
 
 
 def _rules(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:
