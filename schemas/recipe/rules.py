@@ -12,7 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from schemas.languages import is_language
 from schemas.recipe.rule_packs import PACKS, PackName, languages_of, thresholds_of
-from schemas.recipe.section import Count, Fraction, Section
+from schemas.recipe.section import AtKey, Count, Fraction, Section
 
 DEFAULT = "default"
 """Rules under this name serve the languages that have none of their own."""
@@ -89,18 +89,18 @@ THRESHOLDS = tuple(key for key in Rules.model_fields if key != "packs")
 """Keys of rules, in the order in which they are tried."""
 
 
-def check_rules(rules: Mapping[str, Rules], where: str) -> None:
-    """Raises ValueError for a language that isn't known, or a pack that has nothing for it."""
+def check_rules(rules: Mapping[str, Rules], at: tuple[str | int, ...]) -> None:
+    """`at` is the key of the rules. Raises `AtKey` for a language that isn't known, or a pack that has nothing for it."""
     for lang, of_lang in sorted(rules.items()):
         if lang == DEFAULT:
             continue
         try:
             is_language(lang)
         except ValueError as error:
-            raise ValueError(f"{where}.{lang}: {error}") from None
+            raise AtKey((*at, lang), str(error)) from None
         for pack in of_lang.packs:
             if not thresholds_of(pack, lang):
-                raise ValueError(f"{where}.{lang}.packs: {pack} has nothing for {lang!r}; it is for {', '.join(languages_of(pack))}")
+                raise AtKey((*at, lang, "packs"), f"{pack} has nothing for {lang!r}; it is for {', '.join(languages_of(pack))}")
 
 
 def settled(rules: Mapping[str, Rules], of_source: Mapping[str, Rules]) -> dict[str, Rules]:

@@ -88,7 +88,7 @@ def corpus(rules: dict[str, Any], of_source: dict[str, Any]) -> Corpus:
     ("rules", "of_source", "told"),
     [
         ({"de": {"packs": ["fineweb2"]}}, {}, "rules.de.packs: fineweb2 has nothing for 'de'; it is for zh"),
-        ({}, {"chinese": {}}, "sources.web.rules.chinese: not a language code .* did you mean 'zh'"),
+        ({}, {"chinese": {}}, "sources.0..rules.chinese: not a language code .* did you mean 'zh'"),
         ({"en": {"packs": ["gopher"]}}, {}, "Input should be 'gopher_quality'"),
         ({"en": {"max_top_5gram": 1}}, {}, "Extra inputs"),
     ],
