@@ -79,7 +79,7 @@ def plan(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store
 @app.command(epilog="Example: gristmill rules my.yaml --sample 10000")
 def rules(
     recipe: RecipeFile,
-    sample: Annotated[int | None, typer.Option(min=1, help="Read about this many records of each source, instead of all.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Read this many records of each source, instead of all.")] = None,
     seed: Annotated[int, typer.Option(help="Of the sample; the same seed reads the same records.")] = 0,
     examples: Annotated[int, typer.Option(min=0, max=3, help="Documents to show on either side of each threshold.")] = 1,
     as_json: AsJson = False,
