@@ -34,12 +34,14 @@ import pipelines.sources
 from pipelines.annotate import annotator_versions
 from pipelines.contamination.evaluation_sets import file_digest as evaluation_digest
 from pipelines.contamination.evaluation_sets import input_role
-from pipelines.settings import WEIGHTS, WORD_LIST
+from pipelines.rules.quality import engines as quality_engines
+from pipelines.settings import MODEL, WEIGHTS, WORD_LIST
 from pipelines.spared import spare
 from pipelines.splits import InputError, Listing, list_inputs, plan_splits
 from schemas.errors import RequestError
 from schemas.fingerprint import digest_file
-from schemas.recipe import Corpus
+from schemas.recipe import Corpus, Section
+from schemas.recipe.rules import settled
 
 if TYPE_CHECKING:
     from pipelines.job import Job
@@ -64,8 +66,8 @@ LATER: Mapping[str, Mapping[str, Any]] = {
 
 
 def identity_settings(settings: Corpus) -> dict[str, Any]:
-    """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists for their paths:
-    where they lie doesn't decide what comes out."""
+    """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists and models for
+    their paths: where they lie doesn't decide what comes out. Rules are settled: the numbers decide, not the name of a pack."""
     value = settings.model_dump(mode="json", exclude={"max_errors"})
     for section in ("decontaminate", "sampling"):
         if value[section] is None:
@@ -79,17 +81,31 @@ def identity_settings(settings: Corpus) -> dict[str, Any]:
             if value[section][key] == off:
                 del value[section][key]
     sources = [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]
+    for source, told in zip(settings.sources, sources, strict=True):
+        if source.rules:
+            told["rules"] = _as_json(settled(settings.rules, source.rules))
+    for key in ("quality", "perplexity"):
+        if not getattr(settings, key):
+            del value[key]
+        else:
+            value[key] = {lang: {**model, "path": file_digest(model["path"])} for lang, model in value[key].items()}
     annotate = {lang: {k: v for k, v in annotator.items() if k != "weights"} for lang, annotator in value["annotate"].items()}
     if settings.harmful is not None:
         value["harmful"]["lists"] = {lang: [file_digest(path) for path in paths] for lang, paths in settings.harmful.lists.items()}
-    return {**value, "sources": sources, "annotate": annotate}
+    return {**value, "sources": sources, "annotate": annotate, "rules": _as_json(settled(settings.rules, {}))}
+
+
+def _as_json(sections: Mapping[str, Section]) -> dict[str, Any]:
+    return {name: section.model_dump(mode="json") for name, section in sections.items()}
 
 
 def file_roots(settings: Corpus) -> dict[str, str]:
     """Where files that the section names lie, as the roots of a draft; see `pipelines.job`."""
     weights = {WEIGHTS + lang: a.weights for lang, a in settings.annotate.items() if a.weights is not None}
     sets = {input_role(one.name): one.path for one in settings.decontaminate.sets} if settings.decontaminate else {}
-    found = weights | sets | {WORD_LIST + file_digest(path): path for path in settings.word_lists}
+    models = [*(one.path for one in settings.quality.values()), *(one.path for one in settings.perplexity.values())]
+    lists = {WORD_LIST + file_digest(path): path for path in settings.word_lists}
+    found = weights | sets | lists | {MODEL + file_digest(path): path for path in models}
     return {name: os.path.abspath(path) for name, path in found.items()}
 
 
@@ -122,6 +138,8 @@ def engines(settings: Corpus) -> dict[str, str]:
         found["harmful lists"] = pipelines.harmful.own_lists_digest()
     if settings.redact is not None or settings.harmful is not None:
         found["ahocorasick-rs"] = version("ahocorasick-rs")
+    if settings.quality:
+        found |= quality_engines()
     return found | {f"annotator {lang}": engine for lang, engine in annotator_versions(settings.annotate).items()}
 
 

@@ -15,9 +15,8 @@ import pyarrow.compute as pc
 
 from pipelines.dedup.parts import REPEATED, SHARED, without_parts
 from pipelines.dedup.runs import concatenated
-from pipelines.harmful import harmful_scores
 from pipelines.job import REPEATED_LINES, REPEATED_PARAGRAPHS, SHARED_LINES, Handle, Job
-from pipelines.rules.signals import measure
+from pipelines.rules.scored import signals_of
 from pipelines.stages import Sifted, Verdict, sift, with_columns
 from schemas.fingerprint import canonical_json
 from schemas.recipe import Corpus
@@ -90,7 +89,7 @@ def _cut(batch: pa.RecordBatch, settings: Corpus, cut: Callable[[int, str], _Cha
     verdicts = [None if text.strip() else verdict for text in texts]
     places = np.flatnonzero(changed)
     cut_texts, cut_langs = [texts[at] for at in places], [langs[at] for at in places]
-    anew = measure(cut_texts, cut_langs, harmful_scores(settings.harmful, cut_texts, cut_langs))
+    anew = signals_of(cut_texts, cut_langs, settings)
     order = np.arange(len(texts))
     order[places] = len(texts) + np.arange(len(places))
     rest = with_columns(

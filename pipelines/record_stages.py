@@ -8,7 +8,8 @@ be compared with others:
     redact         placeholders for personal data and secrets
     form           case and punctuation go, if the recipe asks for it
     language       the source's, or identified
-    rules          measure signals, judge by them
+    signals        measure them
+    rules          judge by them
     harmful        drop, flag or weigh down what is full of listed terms
     sampling       weigh by source and language
     subset         origin group, train or held out
@@ -36,14 +37,14 @@ from pipelines.clean.text import clean_text
 from pipelines.contamination.index import Index
 from pipelines.contamination.stage import STAGE, decontaminate
 from pipelines.dedup.runs import text_digests
-from pipelines.harmful import harmful_scores
 from pipelines.language import identify
 from pipelines.origin import origin_groups, subset_of
 from pipelines.redact import redact, redact_json, redact_rejects
 from pipelines.rules.judge import judge
-from pipelines.rules.signals import measure
+from pipelines.rules.scored import signals_of
 from pipelines.stages import PREPARED, Sifted, Stage, Verdict, guarded, no_rejects, sift, with_columns
 from schemas.recipe import Corpus, Source
+from schemas.recipe.rules import settled
 
 
 def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: Index | None) -> Iterator[Sifted]:
@@ -51,11 +52,23 @@ def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: I
 
     `index` is that of the evaluation sets, if the recipe has any.
     """
+    for kept, rejects in _run(batch, _stages(source, settings, index), settings.rejects_hold_text):
+        yield Sifted(kept, rejects if settings.redact is None else redact_rejects(rejects, settings.redact, keep_raw=settings.keep_raw))
+
+
+def measured(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Iterator[Sifted]:
+    """The stages up to the signals, without decontamination: what is kept comes out with all that rules look at."""
+    stages = _stages(source, settings, None)
+    last = [name for name, _ in stages].index("signals")
+    yield from _run(batch, stages[: last + 1], keep_text=False)
+
+
+def _stages(source: Source, settings: Corpus, index: Index | None) -> tuple[tuple[str, Stage], ...]:
     searched: tuple[tuple[str, Stage], ...] = ()
     if index is not None and settings.decontaminate is not None:
         stage = partial(decontaminate, index=index, settings=settings.decontaminate, keep_text=settings.rejects_hold_text)
         searched = ((STAGE, stage),)
-    stages: tuple[tuple[str, Stage], ...] = (
+    return (
         ("read", partial(_read, settings=settings)),
         ("decode", partial(_decode, settings=settings)),
         ("clean", partial(_clean, settings=settings)),
@@ -63,13 +76,12 @@ def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: I
         ("redact", partial(_redact, settings=settings)),
         ("form", partial(_form, settings=settings)),
         ("language", partial(_language, source=source)),
-        ("rules", partial(_rules, settings=settings)),
+        ("signals", partial(_signals, settings=settings)),
+        ("rules", partial(_rules, source=source, settings=settings)),
         ("harmful", partial(_harmful, settings=settings)),
         ("sampling", partial(_sampling, source=source, settings=settings)),
         ("subset", partial(_subset, source=source, settings=settings)),
     )
-    for kept, rejects in _run(batch, stages, settings.rejects_hold_text):
-        yield Sifted(kept, rejects if settings.redact is None else redact_rejects(rejects, settings.redact, keep_raw=settings.keep_raw))
 
 
 def _run(batch: pa.RecordBatch, stages: tuple[tuple[str, Stage], ...], keep_text: bool) -> Iterator[Sifted]:
@@ -167,12 +179,15 @@ def _language(batch: pa.RecordBatch, source: Source) -> Sifted:
     return sift(named, "language", [None] * rows, keep_text=False)
 
 
-def _rules(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
-    langs = batch.column("lang").to_pylist()
-    texts = batch.column("text").to_pylist()
-    signals = measure(texts, langs, harmful_scores(settings.harmful, texts, langs))
-    verdicts = judge(signals, langs, batch.column("lang_score").to_pylist(), settings.rules)
-    return sift(with_columns(batch, signals=signals), "rules", verdicts, keep_text=settings.rejects_hold_text)
+def _signals(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
+    found = signals_of(batch.column("text").to_pylist(), batch.column("lang").to_pylist(), settings)
+    return Sifted(with_columns(batch, signals=found), no_rejects())
+
+
+def _rules(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:
+    rules = settled(settings.rules, source.rules)
+    verdicts = judge(batch.column("signals"), batch.column("lang").to_pylist(), batch.column("lang_score").to_pylist(), rules)
+    return sift(batch, "rules", verdicts, keep_text=settings.rejects_hold_text)
 
 
 def _harmful(batch: pa.RecordBatch, settings: Corpus) -> Sifted:

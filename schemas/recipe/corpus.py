@@ -9,7 +9,9 @@ from pydantic import AfterValidator, Field, model_validator
 from schemas.languages import is_language
 from schemas.recipe.clean import Clean
 from schemas.recipe.dedup import Dedup
-from schemas.recipe.section import AtKey, Count, Fraction, Name, Positive, Section, refuse_twins
+from schemas.recipe.rules import Rules, check_rules
+from schemas.recipe.scores import Classifier, NgramModel
+from schemas.recipe.section import AtKey, Fraction, Name, Positive, Section, refuse_twins
 from schemas.recipe.source import Source
 
 
@@ -45,24 +47,6 @@ class Redact(Section):
     def placeholders(self) -> dict[str, str]:
         """By kind, without the kinds that stay."""
         return self.model_dump(exclude_none=True)
-
-
-class Rules(Section):
-    """Thresholds for one language; null turns a rule off. The reason of a reject is the key's name."""
-
-    min_chars: Count | None = None
-    min_words: Count | None = None
-    max_words: Count | None = None
-    min_mean_word_length: Annotated[float, Field(ge=0)] | None = None
-    max_mean_word_length: Annotated[float, Field(ge=0)] | None = None
-    min_alphabetic: Fraction | None = None
-    max_digits: Fraction | None = None
-    max_symbols: Fraction | None = None
-    min_lines_end_punctuation: Fraction | None = None
-    max_new_lines: Fraction | None = None
-    max_duplicate_lines: Fraction | None = None
-    max_top_2gram: Fraction | None = None
-    min_lang_score: Fraction | None = None
 
 
 class Harmful(Section):
@@ -203,7 +187,11 @@ class Corpus(Section):
     """Replace personal data and secrets by placeholders (`redact: {}` takes the defaults), in the text, in `extra` and in rejects; null:
     nothing is replaced."""
     rules: dict[str, Rules] = {}
-    """By language; `default` serves the others."""
+    """By language; `default` serves the others. A source's own `rules` go over these, key by key."""
+    quality: dict[str, Classifier] = {}
+    """Score documents by classifiers of yours, by language; `default` serves the others."""
+    perplexity: dict[str, NgramModel] = {}
+    """Score documents by n-gram models of yours, by language; `default` serves the others."""
     harmful: Harmful | None = None
     """Score documents by lists of harmful terms (`harmful: {}` takes the defaults); null: they are not scored."""
     sampling: Sampling | None = None
@@ -246,7 +234,11 @@ class Corpus(Section):
     def _languages_are_known(self) -> Corpus:
         listed = self.harmful.lists if self.harmful else {}
         weighed = self.sampling.languages if self.sampling else {}
-        sections = (("rules", self.rules), ("annotate", self.annotate), ("harmful.lists", listed), ("sampling.languages", weighed))
+        check_rules(self.rules, ("rules",))
+        for number, source in enumerate(self.sources):
+            check_rules(source.rules, ("sources", number, "rules"))
+        scored = (("quality", self.quality), ("perplexity", self.perplexity))
+        sections = (("annotate", self.annotate), ("harmful.lists", listed), ("sampling.languages", weighed), *scored)
         for section, languages in sections:
             for language in sorted({*languages} - {"default"}):
                 try:
