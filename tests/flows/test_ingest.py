@@ -110,6 +110,23 @@ def test_a_chain_in_canonical_order_has_the_documents_of_one_build(tmp_path: Pat
     assert Counter(reason for _, reason, _ in rejects[0])["near_duplicate"] > 5
 
 
+def test_parts_that_old_documents_have_are_cut_from_new_ones(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    pool = [f"a line of text that comes back, number {n}" for n in range(30)]
+    documents = ["\n\n".join("\n".join(draw.sample(pool, 2)) for _ in range(3)) for _ in range(24)]
+    documents[8:10] = documents[:2]  # what duplicates drop has no part in it
+    batches = [{f"b/{n}.jsonl": documents[n * 6 : n * 6 + 6]} for n in range(4)]
+    corpus = {
+        "dedup": {"paragraphs": {"min_characters": 20}, "lines": {"min_characters": 20, "documents": 2}},
+        "held_out": {"validation": 0, "test": 0},
+    }
+    whole = chain(tmp_path / "whole", [{name: found for batch in batches for name, found in batch.items()}], **corpus)[-1]
+    version = chain(tmp_path / "chain", batches, **corpus)[-1]
+    assert texts(version) == texts(whole) and len(texts(whole)) < 22
+    assert read_in_all(version).cleaned == read_in_all(whole).cleaned
+    assert read_in_all(whole).cleaned["repeated_lines"] > 100
+
+
 def test_old_documents_never_lose_and_new_ones_lose_to_them(tmp_path: Path) -> None:
     words = [f"word{n}" for n in range(60)]
     near = " ".join([*words[:59], "other"])
