@@ -109,18 +109,18 @@ class Job:
     @cached_property
     def _ancestors(self) -> dict[str, list[Handle]]:
         found: dict[str, list[Handle]] = {}
-        for part in self.parent.manifest.parts if self.parent is not None else ():
-            for file in part.files:
+        if (parent := self.parent) is not None:
+            for part, file in ((part, file) for part in parent.manifest.parts for file in part.files):
                 if file.role == "digests" and file.rows:
-                    kind = file.path.split("/")[-2]
-                    path = str((self.parent.path / file.path).resolve()) if self.parent is not None else ""
-                    found.setdefault(kind, []).append(Handle(kind, int(part.key), path, 0, file.rows, file.digest))
+                    kind, path = file.path.split("/")[-2], (parent.path / file.path).resolve()
+                    found.setdefault(kind, []).append(Handle(kind, int(part.key), str(path), 0, file.rows, file.digest))
         return {kind: sorted(handles, key=lambda handle: handle.split) for kind, handles in found.items()}
 
     @cached_property
     def generations(self) -> dict[int, int]:
         """By ordinal of the parent's splits, how many versions of the chain came before the one that read them."""
-        return {split["ordinal"]: split.get("generation", 0) for split in (self.parent.plan_splits() if self.parent is not None else ())}
+        splits = self.parent.plan_splits() if self.parent is not None else ()
+        return {split["ordinal"]: split.get("generation", 0) for split in splits}
 
     @cached_property
     def kinds_of_parts(self) -> dict[str, int]:
