@@ -110,10 +110,10 @@ class Job:
     def _ancestors(self) -> dict[str, list[Handle]]:
         found: dict[str, list[Handle]] = {}
         if (parent := self.parent) is not None:
-            for part, file in ((part, file) for part in parent.manifest.parts for file in part.files):
+            for key, file in ((part.key, file) for part in parent.manifest.parts for file in part.files):
                 if file.role == "digests" and file.rows:
                     kind, path = file.path.split("/")[-2], (parent.path / file.path).resolve()
-                    found.setdefault(kind, []).append(Handle(kind, int(part.key), str(path), 0, file.rows, file.digest))
+                    found.setdefault(kind, []).append(Handle(kind, int(key), str(path), 0, file.rows, file.digest))
         return {kind: sorted(handles, key=lambda handle: handle.split) for kind, handles in found.items()}
 
     @cached_property
