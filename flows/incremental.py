@@ -85,10 +85,9 @@ def _child(full: Ready, corpus: Corpus, parent: Artifact, arrivals: Arrivals, to
 
 
 def _with_parent(ready: Ready, parent: Artifact | None, look: Callable[[], Listing]) -> Ready:
-    extends = parent is not None and PARENT in ready.identity.inputs and ready.splits
     return replace(
         ready,
-        also={PARENT: parent} if extends and parent is not None else None,
+        also={PARENT: parent} if parent is not None else None,
         changed=lambda: [f"{source}:{visible(uri)}" for source, uri in changed_since(ready.splits, look())],
     )
 

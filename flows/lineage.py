@@ -19,9 +19,9 @@ def lineage(store: Store, artifact: Artifact) -> dict[str, Artifact]:
 
     def visit(a: Artifact) -> None:
         seen.add(a.manifest.content_digest)
-        for role, digest in a.manifest.identity.inputs.items():
-            extends = role == PARENT  # an earlier version of the same step
-            made = made_from(store, a, role) if digest not in seen and not extends else None
+        for role, digest in sorted(a.manifest.identity.inputs.items(), key=lambda item: item[0] == "tokenizer"):
+            # A tokenizer may be of older documents than the tokens, which say what is meant. A parent is an earlier version of the same.
+            made = made_from(store, a, role) if digest not in seen and role != PARENT else None
             if made is not None:
                 visit(made)
         found.setdefault(a.manifest.identity.step, a)

@@ -3,7 +3,7 @@
     list_inputs, plan_splits     what there is to read, cut into splits          pipelines/splits.py, pipelines/sources/
     make_evaluation_index        grams of the evaluation sets, if any            pipelines/contamination/
     prepare                      decode, clean, judge; digests, signatures       pipelines/prepare.py
-    duplicates, shared lines     merge digests by partition; keep-first          pipelines/dedup/
+    duplicates, parts            merge digests by partition; keep-first          pipelines/dedup/
     finish                       drop losers, segment, tag, write the shards     pipelines/finish.py
     run                          all of it by Beam, on the processes of a run    pipelines/transforms.py, pipelines/runners.py
 
@@ -21,6 +21,7 @@ import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -33,12 +34,14 @@ import pipelines.sources
 from pipelines.annotate import annotator_versions
 from pipelines.contamination.evaluation_sets import file_digest as evaluation_digest
 from pipelines.contamination.evaluation_sets import input_role
-from pipelines.settings import WEIGHTS, WORD_LIST
+from pipelines.rules.quality import engines as quality_engines
+from pipelines.settings import MODEL, WEIGHTS, WORD_LIST
 from pipelines.spared import spare
 from pipelines.splits import InputError, Listing, list_inputs, plan_splits
 from schemas.errors import RequestError
 from schemas.fingerprint import digest_file
-from schemas.recipe import Corpus
+from schemas.recipe import Corpus, Section
+from schemas.recipe.rules import settled
 
 if TYPE_CHECKING:
     from pipelines.job import Job
@@ -52,28 +55,57 @@ STEP_VERSION = 3
 """Raised by hand when the step's output changes for the same input."""
 
 
+LATER: Mapping[str, Mapping[str, Any]] = {
+    "clean": {
+        "width": "keep", "chinese": None, "boilerplate_lines": None, "duplicate_lines": None, "lower_case": False,
+        "strip_punctuation": False,
+    },
+    "dedup": {"paragraphs": None, "lines": None},
+}  # fmt: skip
+"""By section, keys that came later, with what turns them off: a recipe that leaves them off has the identity that it had before."""
+
+
 def identity_settings(settings: Corpus) -> dict[str, Any]:
-    """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists for their paths:
-    where they lie doesn't decide what comes out."""
+    """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists and models for
+    their paths: where they lie doesn't decide what comes out. Rules are settled: the numbers decide, not the name of a pack."""
     value = settings.model_dump(mode="json", exclude={"max_errors", "incremental", "changed"})
     for section in ("decontaminate", "sampling"):
         if value[section] is None:
             del value[section]  # what was made before there was such a section is made by the same recipe
     if settings.decontaminate is not None:
         value["decontaminate"]["sets"] = [{k: v for k, v in one.items() if k != "path"} for one in value["decontaminate"]["sets"]]
+    if (boilerplate := settings.clean.boilerplate_lines) is not None:
+        value["clean"]["boilerplate_lines"]["lists"] = [file_digest(path) for path in boilerplate.lists]
+    for section, keys in LATER.items():
+        for key, off in keys.items():
+            if value[section][key] == off:
+                del value[section][key]
     sources = [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]
+    for source, told in zip(settings.sources, sources, strict=True):
+        if source.rules:
+            told["rules"] = _as_json(settled(settings.rules, source.rules))
+    for key in ("quality", "perplexity"):
+        if not getattr(settings, key):
+            del value[key]
+        else:
+            value[key] = {lang: {**model, "path": file_digest(model["path"])} for lang, model in value[key].items()}
     annotate = {lang: {k: v for k, v in annotator.items() if k != "weights"} for lang, annotator in value["annotate"].items()}
     if settings.harmful is not None:
         value["harmful"]["lists"] = {lang: [file_digest(path) for path in paths] for lang, paths in settings.harmful.lists.items()}
-    return {**value, "sources": sources, "annotate": annotate}
+    return {**value, "sources": sources, "annotate": annotate, "rules": _as_json(settled(settings.rules, {}))}
+
+
+def _as_json(sections: Mapping[str, Section]) -> dict[str, Any]:
+    return {name: section.model_dump(mode="json") for name, section in sections.items()}
 
 
 def file_roots(settings: Corpus) -> dict[str, str]:
     """Where files that the section names lie, as the roots of a draft; see `pipelines.job`."""
     weights = {WEIGHTS + lang: a.weights for lang, a in settings.annotate.items() if a.weights is not None}
-    lists = [path for paths in settings.harmful.lists.values() for path in paths] if settings.harmful else []
     sets = {input_role(one.name): one.path for one in settings.decontaminate.sets} if settings.decontaminate else {}
-    found = weights | sets | {WORD_LIST + file_digest(path): path for path in lists}
+    models = [*(one.path for one in settings.quality.values()), *(one.path for one in settings.perplexity.values())]
+    lists = {WORD_LIST + file_digest(path): path for path in settings.word_lists}
+    found = weights | sets | lists | {MODEL + file_digest(path): path for path in models}
     return {name: os.path.abspath(path) for name, path in found.items()}
 
 
@@ -96,7 +128,7 @@ def engines(settings: Corpus) -> dict[str, str]:
     """Versions of all that decides the output beside our own code."""
     found = {
         "pyarrow": version("pyarrow"),
-        **pipelines.clean.engines(),
+        **pipelines.clean.engines(settings.clean),
         **pipelines.rules.engines(),
         **pipelines.sources.engines(settings.sources),
     }
@@ -106,6 +138,8 @@ def engines(settings: Corpus) -> dict[str, str]:
         found["harmful lists"] = pipelines.harmful.own_lists_digest()
     if settings.redact is not None or settings.harmful is not None:
         found["ahocorasick-rs"] = version("ahocorasick-rs")
+    if settings.quality:
+        found |= quality_engines()
     return found | {f"annotator {lang}": engine for lang, engine in annotator_versions(settings.annotate).items()}
 
 
@@ -130,7 +164,7 @@ class SplitsFailed(Exception):
 def _try_alone(job: Job, stage: str) -> None:
     """Work on each split that was started three times and never finished in a process of its own; count it failed if that dies."""
     from pipelines import finish, prepare
-    from pipelines.dedup.lines import finish_handles
+    from pipelines.dedup.parts import finish_handles
     from pipelines.job import MAX_ATTEMPTS
 
     failed = []
@@ -158,7 +192,7 @@ def _try_alone(job: Job, stage: str) -> None:
 
 
 def _work_alone(job: Job, stage: str, ordinal: int) -> None:
-    from pipelines.dedup.lines import finish_handles
+    from pipelines.dedup.parts import finish_handles
     from pipelines.finish import Annotators, finish_split
     from pipelines.prepare import prepare_split
 

@@ -1,5 +1,5 @@
-"""The model: *finishing* a split drops the losers among its prepared documents, cuts lines that training text shares
-with held-out text, annotates what is left, and writes the document shard and the reject shard in canonical order.
+"""The model: *finishing* a split drops the losers among its prepared documents, cuts parts that other documents have
+(`pipelines.cuts`), annotates what is left, and writes the document shard and the reject shard in canonical order.
 
 Documents are annotated a batch at a time, by language. An engine treats every text for itself, so what shares a batch
 with it never shows in the bytes.
@@ -20,11 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.annotate import AnnotatorEngine, annotator_for, annotator_versions, open_annotator
+from pipelines.cuts import Cuts
 from pipelines.dedup import LOSERS
-from pipelines.dedup.lines import cut_lines
-from pipelines.harmful import harmful_scores
 from pipelines.job import Handle, Job, key_of
-from pipelines.rules.signals import measure
 from pipelines.stages import Sifted, Verdict, guarded, rejected_ledger, sift, with_columns
 from schemas.arrow import DOCUMENTS, REDACTED, REJECTS, read_shard, write_shard
 from schemas.artifact import File, Part
@@ -33,14 +31,11 @@ from schemas.ledger import Ledger
 from schemas.recipe import Annotator, Corpus
 
 STAGE = "finish"
-SHARED_LINES = "shared_lines"
-"""The kind under which the bytes of lines cut from held-out documents are counted."""
 
 DROPPED = pa.schema([pa.field("row", pa.uint32(), nullable=False)])
 """Rows among the prepared ones of a split."""
 
 _REJECTED_ROWS = 1 << 16
-_OVERLAP = {False: "training documents hold all of its lines", True: "held-out documents of an earlier version hold all of its lines"}
 
 
 class Annotators:
@@ -63,7 +58,7 @@ class Annotators:
 
 
 def finish_split(job: Job, ordinal: int, handles: Sequence[Handle], annotators: Annotators) -> str:
-    """Finish a split, unless a part record says that it is done; return its key. `handles` are its losers and shared lines."""
+    """Finish a split, unless a part record says that it is done; return its key. `handles` are its losers and the parts to cut."""
     key = key_of(ordinal)
     if job.draft.part(STAGE, key) is None:
         with job.attempt(STAGE, key):
@@ -111,7 +106,7 @@ def _finish(job: Job, ordinal: int, handles: Sequence[Handle], annotators: Annot
     batches = rejected.select(REJECTS.names).combine_chunks().to_batches(max_chunksize=_REJECTED_ROWS)
     rows = write_shard(path, REJECTS, batches, compress=True)
     files.append(job.draft.adopt(path, folder="rejects", stem=stem, suffix=".arrow", role="rejects", rows=rows))
-    if job.cuts_lines:  # later versions must know that these share no line
+    if job.kinds_of_parts:  # later versions must know that no part of these counts
         files.append(_dropped(job, stem, handles))
     ledgers = {source: ledger + rejected_ledger(rejected, source) for source, ledger in ledgers.items()}
     return job.draft.add_part(STAGE, stem, files, ledgers, {**prepared_failure(prepared), **facts, "annotators": versions})
@@ -142,22 +137,20 @@ def _kept_ledger(batch: pa.RecordBatch) -> Ledger:
 
 
 def _left_over(job: Job, prepared: pa.Table, handles: Sequence[Handle], rejects: list[pa.Table]) -> Iterator[pa.RecordBatch]:
-    """The prepared batches without losers and shared lines; what goes is appended to `rejects`."""
+    """The prepared batches without losers, and without parts that are cut; what goes is appended to `rejects`."""
     reasons = _near_reasons([job.read(handle) for handle in handles if handle.kind == "near"])
     losers = [job.read(handle) for handle in handles if handle.kind == "losers"]
     for row, first, conflict in chain.from_iterable(_columns(table, "row", "first", "conflict") for table in losers):
         reasons[row] = ("label_conflict", conflict) if conflict else ("exact_duplicate", f"of {first.hex()}")
-    shared = [pair for handle in handles if handle.kind == "shared" for pair in _columns(job.read(handle), "line", "held_out")]
-    of_held_out, of_trained = (frozenset(line for line, held_out in shared if held_out == side) for side in (True, False))
+    cuts = Cuts(job, handles)
     start = 0
     for batch in prepared.to_batches():
         numbers = range(start, start + batch.num_rows)
         start += batch.num_rows
-        batch, dropped = sift(batch, "duplicates", [reasons.get(row) for row in numbers], keep_text=job.settings.rejects_hold_text)
-        rejects.append(pa.Table.from_batches([dropped]))
-        if shared and batch.num_rows:
-            batch, dropped = _cut_shared(batch, of_held_out, of_trained, job.settings)
-            rejects.append(pa.Table.from_batches([dropped]))
+        batch, lost = sift(batch, "duplicates", [reasons.get(row) for row in numbers], keep_text=job.settings.rejects_hold_text)
+        batch, repeated = cuts.cut_repeated(batch, [row for row in numbers if row not in reasons])
+        batch, shared = cuts.cut_shared(batch)
+        rejects += [pa.Table.from_batches([dropped]) for dropped in (lost, repeated, shared)]
         if batch.num_rows:
             yield batch
 
@@ -172,40 +165,6 @@ def _near_reasons(losers: Sequence[pa.Table]) -> dict[int, Verdict]:
             earliest[row] = split, place
             reasons[row] = "near_duplicate", f"of {first.hex()}, estimated Jaccard similarity {estimate:.2f}"
     return reasons
-
-
-def _cut_shared(batch: pa.RecordBatch, of_held_out: frozenset[int], of_trained: frozenset[int], settings: Corpus) -> Sifted:
-    """Cut shared lines from held-out documents and from those that are trained on; one of which nothing is left is rejected."""
-    longer_than = settings.held_out.cut_shared_lines_over
-    assert longer_than is not None, "shared lines are only looked for if the recipe asks for it"
-    texts, langs, subsets, cleaned = (batch.column(name).to_pylist() for name in ("text", "lang", "subset", "cleaned"))
-    changed = np.zeros(len(texts), np.bool_)
-    for row, text in enumerate(texts):
-        shared = of_trained if subsets[row] == "train" else of_held_out
-        if not shared or (rest := cut_lines(text, shared, longer_than)) == text:
-            continue
-        texts[row], changed[row] = rest, True
-        kinds = orjson.loads(cleaned[row]) if cleaned[row] else {}
-        gone = len(text.encode()) - len(rest.encode())
-        cleaned[row] = canonical_json({**kinds, SHARED_LINES: gone}).decode()
-    if not changed.any():
-        return sift(batch, "held_out", [None] * len(texts), keep_text=settings.rejects_hold_text)
-    verdicts: list[Verdict] = [
-        None if text.strip() else ("held_out_overlap", _OVERLAP[side == "train"]) for text, side in zip(texts, subsets, strict=True)
-    ]
-    at = np.flatnonzero(changed)
-    cut_texts, cut_langs = [texts[row] for row in at], [langs[row] for row in at]
-    anew = measure(cut_texts, cut_langs, harmful_scores(settings.harmful, cut_texts, cut_langs))
-    order = np.arange(len(texts))
-    order[at] = len(texts) + np.arange(len(at))
-    cut = with_columns(
-        batch,
-        text=pa.array(texts, pa.string()),
-        cleaned=pa.array(cleaned, pa.string()),
-        clean_is_identity=pc.and_(batch.column("clean_is_identity"), pa.array(~changed)),
-        signals=pa.concat_arrays([batch.column("signals"), anew]).take(pa.array(order)),
-    )
-    return sift(cut, "held_out", verdicts, keep_text=settings.rejects_hold_text)
 
 
 def _annotate(batch: pa.RecordBatch, annotators: Annotators) -> Sifted:

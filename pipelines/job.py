@@ -32,7 +32,10 @@ from schemas.artifact import Artifact
 from schemas.draft import PARENT, Draft
 from schemas.files import replace
 from schemas.fingerprint import canonical_json, digest_file
-from schemas.recipe import Corpus, Source
+from schemas.recipe import Corpus, Repeats, Source
+
+REPEATED_PARAGRAPHS, REPEATED_LINES, SHARED_LINES = "repeated_paragraphs", "repeated_lines", "lines"
+"""Kinds of parts of documents that are cut (see `pipelines.dedup.parts`): of runs, of handles, and of stages."""
 
 MAX_ATTEMPTS = 3
 """A piece that was started so often and never finished is tried alone."""
@@ -41,6 +44,8 @@ _MERGED_ENTRY = 192
 """Bytes that one digest takes while a partition is merged: its columns, their sorted copies and the order."""
 _MERGED_BAND = 64
 """The same of one band of a signature."""
+_MERGED_PART = 96
+"""The same of one line or paragraph."""
 _SHORTEST_RECORD = 64
 """Bytes; a corpus of records that are shorter on average goes over `dedup.memory`."""
 
@@ -49,7 +54,7 @@ class Handle(NamedTuple):
     """Rows `offset` to `offset + rows` of the shard at `path` (relative to the draft, or absolute), whose digest is `digest`."""
 
     kind: str
-    """digests, lines, bands, signatures, dropped, losers, near or shared."""
+    """digests, bands, signatures, dropped, losers, near or a kind of parts."""
     split: int
     """Ordinal of the split that the rows come from or are meant for."""
     path: str
@@ -87,7 +92,8 @@ class Job:
         text = sum(weighed_bytes(piece) for split in self.splits for piece in split["pieces"])
         dedup = self.settings.dedup
         entry = _MERGED_ENTRY + (_MERGED_BAND * dedup.near.bands if dedup.near else 0)
-        return min(1 << 12, -(-text // _SHORTEST_RECORD * entry // dedup.memory) or 1)
+        most = [-text // _SHORTEST_RECORD * entry, *(-text // (at_least + 1) * _MERGED_PART for at_least in self.kinds_of_parts.values())]
+        return min(1 << 12, -(min(most) // dedup.memory) or 1)
 
     @cached_property
     def parent(self) -> Artifact | None:
@@ -106,25 +112,36 @@ class Job:
     @cached_property
     def _ancestors(self) -> dict[str, list[Handle]]:
         found: dict[str, list[Handle]] = {}
-        for inherited in self.parent.manifest.parts if self.parent is not None else ():
-            anew = self.draft.part(inherited.stage, inherited.key)
-            folder = self.draft.path if anew is not None or self.parent is None else self.parent.path
-            part = anew or inherited
-            for file in part.files:
-                if file.role == "digests" and file.rows:
-                    kind = file.path.split("/")[-2]
-                    path = str((folder / file.path).resolve())
-                    found.setdefault(kind, []).append(Handle(kind, int(part.key), path, 0, file.rows, file.digest))
+        if (parent := self.parent) is not None:
+            for inherited in parent.manifest.parts:
+                anew = self.draft.part(inherited.stage, inherited.key)
+                folder = parent.path if anew is None else self.draft.path
+                for file in (file for file in (anew or inherited).files if file.role == "digests" and file.rows):
+                    kind, path = file.path.split("/")[-2], (folder / file.path).resolve()
+                    found.setdefault(kind, []).append(Handle(kind, int(inherited.key), str(path), 0, file.rows or 0, file.digest))
         return {kind: sorted(handles, key=lambda handle: handle.split) for kind, handles in found.items()}
 
     @cached_property
     def generations(self) -> dict[int, int]:
         """By ordinal of the parent's splits, how many versions of the chain came before the one that read them."""
-        return {split["ordinal"]: split.get("generation", 0) for split in (self.parent.plan_splits() if self.parent is not None else ())}
+        splits = self.parent.plan_splits() if self.parent is not None else ()
+        return {split["ordinal"]: split.get("generation", 0) for split in splits}
 
     @cached_property
-    def cuts_lines(self) -> bool:
-        return self.settings.held_out.cut_shared_lines_over is not None
+    def kinds_of_parts(self) -> dict[str, int]:
+        """Kinds of parts that are cut, in the order in which they are looked for, with the characters of the shortest ones."""
+        longer_than = self.settings.held_out.cut_shared_lines_over
+        repeats = [(kind, found.min_characters) for kind in (REPEATED_PARAGRAPHS, REPEATED_LINES) if (found := self._repeats(kind))]
+        return dict(repeats) | ({} if longer_than is None else {SHARED_LINES: longer_than + 1})
+
+    def repeats(self, kind: str) -> Repeats:
+        """What the recipe says of repeated paragraphs or lines, which it asks for."""
+        found = self._repeats(kind)
+        assert found is not None, f"{kind} are only looked for if the recipe asks for them"
+        return found
+
+    def _repeats(self, kind: str) -> Repeats | None:
+        return self.settings.dedup.paragraphs if kind == REPEATED_PARAGRAPHS else self.settings.dedup.lines
 
     def make_evaluation_index(self) -> None:
         """Make the index of the evaluation sets, if the recipe has any and it isn't there.

@@ -13,15 +13,16 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from pipelines.annotate import annotator_for
+from pipelines.clean.forms import form
+from pipelines.clean.lines import cut_lines
 from pipelines.clean.text import clean_text
 from pipelines.contamination.search import find_matches
 from pipelines.dedup.minhash import signatures
 from pipelines.finish import Annotators
-from pipelines.harmful import harmful_scores
 from pipelines.job import Job
 from pipelines.language import identify
 from pipelines.redact import redact
-from pipelines.rules.signals import measure
+from pipelines.rules.scored import signals_of
 
 _SAMPLES = {"en": "It's ready: all of it.", "zh": "都准备好了！"}
 """Texts of the languages that have more to load than others, with a character beyond ASCII each where that takes another path."""
@@ -40,12 +41,13 @@ class Opened(NamedTuple):
         langs = [lang for lang in _SAMPLES if undeclared or any(source.lang == lang for source in settings.sources)]
         texts = [_SAMPLES[lang] for lang in langs]
         for text in texts:
-            clean_text(text, settings.clean)
+            cut_lines(clean_text(text, settings.clean)[0], settings.clean)
+            form(text, settings.clean)
         if undeclared:
             identify(texts)
         if settings.redact is not None:
             redact(pa.array(texts), settings.redact.placeholders)
-        measure(texts, langs, harmful_scores(settings.harmful, texts, langs))
+        signals_of(texts, langs, settings)
         if (index := self.job.evaluation_index) is not None:
             find_matches(texts, index)
         if (near := settings.dedup.near) is not None:

@@ -8,14 +8,15 @@ and signatures).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.dedup.near import NearRun
-from pipelines.dedup.runs import DigestRun, LineRun
+from pipelines.dedup.parts import PartRun
+from pipelines.dedup.runs import DigestRun
 from pipelines.job import Handle, Job, key_of
 from pipelines.origin import doc_ids
 from pipelines.record_stages import run_stages
@@ -25,10 +26,11 @@ from pipelines.stages import BATCH_BYTES, BATCH_ROWS, PREPARED, PREPARED_REJECTS
 from schemas.arrow import write_shard
 from schemas.artifact import Part
 from schemas.ledger import Ledger
+from schemas.recipe import Corpus
 
 STAGE = "prepare"
 
-Run = DigestRun | LineRun | NearRun
+Run = DigestRun | PartRun | NearRun
 
 
 def prepare_split(job: Job, ordinal: int) -> list[tuple[int, Handle]]:
@@ -58,10 +60,10 @@ def _prepare(job: Job, ordinal: int) -> Part:
     ledgers = inputs_ledger(split)
     encodings: dict[str, Counter[str]] = {}
     rejects: list[pa.RecordBatch] = []
-    batches = read_batches(job, split, ledgers, encodings)
+    batches = read_batches(split, job.settings, job.roots, ledgers, encodings)
     if REPLAYED in split and job.parent is not None:  # all else in its files was counted when they were read first
         ledgers = dict.fromkeys(ledgers, Ledger())
-        batches = only(read_batches(job, split, inputs_ledger(split), {}), replayed_ids(job.parent, split), ledgers)
+        batches = only(read_batches(split, job.settings, job.roots, inputs_ledger(split), {}), replayed_ids(job.parent, split), ledgers)
     runs = _open_runs(job)
 
     def prepared() -> Iterator[pa.RecordBatch]:
@@ -88,11 +90,9 @@ def record_failed(job: Job, ordinal: int, why: str) -> Part:
 
 
 def _open_runs(job: Job) -> list[Run]:
-    longer_than, near = job.settings.held_out.cut_shared_lines_over, job.settings.dedup.near
     runs: list[Run] = [DigestRun(job.settings.dedup.conflict_field)]
-    if longer_than is not None:
-        runs.append(LineRun(longer_than))
-    if near is not None:
+    runs += [PartRun(kind, at_least) for kind, at_least in job.kinds_of_parts.items()]
+    if (near := job.settings.dedup.near) is not None:
         runs.append(NearRun(near))
     return runs
 
@@ -144,12 +144,17 @@ def inputs_ledger(split: dict[str, Any]) -> dict[str, Ledger]:
 
 
 def read_batches(
-    job: Job, split: dict[str, Any], ledgers: dict[str, Ledger], encodings: dict[str, Counter[str]]
+    split: Mapping[str, Any],
+    settings: Corpus,
+    roots: Mapping[str, str],
+    ledgers: dict[str, Ledger] | None = None,
+    encodings: dict[str, Counter[str]] | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The records of a split as batches of schema RAW, each of one source.
 
     Counts what is read into `ledgers`, and by source the files that begin here by their encoding into `encodings`.
     """
+    sources = {source.name: source for source in settings.sources}
     rows: list[tuple[Any, ...]] = []
     size, seq, name = 0, 0, ""
     for piece in split["pieces"]:
@@ -157,18 +162,19 @@ def read_batches(
             yield _raw_batch(rows, name)
             rows, size = [], 0
         name = piece["source"]
-        source = job.sources[name]
-        file = open_piece(piece, source, job.roots[name])
+        source = sources[name]
+        file = open_piece(piece, source, roots[name])
         records = owned = 0
-        for record in read_records(file, source, job.settings.clean.max_document_bytes):
+        for record in read_records(file, source, settings.clean.max_document_bytes):
             rows.append((seq, record.uri(file.uri), record.encoding or file.raw_encoding, record))
             seq, records, owned, size = seq + 1, records + 1, owned + record.size, size + len(record.raw)
             if size >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
                 yield _raw_batch(rows, name)
                 rows, size = [], 0
-        if file.encodings:
+        if file.encodings and encodings is not None:
             encodings.setdefault(name, Counter()).update(file.encodings)
-        ledgers[name] += Ledger(records_read=records, bytes_read=file.owned, bytes_framing=file.owned - owned)
+        if ledgers is not None:
+            ledgers[name] += Ledger(records_read=records, bytes_read=file.owned, bytes_framing=file.owned - owned)
     if rows:
         yield _raw_batch(rows, name)
 

@@ -4,20 +4,22 @@ be compared with others:
     forget         what was forgotten goes, by its id: first of all, so that no other reject holds its text
     read           what the format found wrong goes
     decode         bytes to characters, strictly
-    clean          repair; what is empty then goes
+    clean          repair, drop lines; what is empty then goes
     decontaminate  what holds items of evaluation sets goes, or they are cut out of it
     redact         placeholders for personal data and secrets
+    form           case and punctuation go, if the recipe asks for it
     forget         by its text
     language       the source's, or identified
-    rules          measure signals, judge by them
+    signals        measure them
+    rules          judge by them
     harmful        drop, flag or weigh down what is full of listed terms
     sampling       weigh by source and language
     subset         origin group, train or held out
 
 Evaluation items are looked for as soon as text is clean: redaction would change those that hold an address, and a document that goes
 drops none of its duplicates along. Redaction stands behind cleaning, which undoes what would hide a value from it (control characters,
-mojibake), and before all else that looks at the text: languages, signals, digests of duplicates and origin groups are of the text that
-is kept.
+mojibake), before case and punctuation go, by which values are known, and before all else that looks at the text: languages, signals,
+digests of duplicates and origin groups are of the text that is kept.
 """
 
 from __future__ import annotations
@@ -31,20 +33,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.clean.decode import Undecodable, decode
+from pipelines.clean.forms import form
+from pipelines.clean.lines import cut_lines
 from pipelines.clean.text import clean_text
 from pipelines.contamination.index import Index
 from pipelines.contamination.stage import STAGE, decontaminate
-from pipelines.harmful import harmful_scores
 from pipelines.language import identify
 from pipelines.origin import origin_groups, subset_of
 from pipelines.redact import redact, redact_json, redact_rejects
 from pipelines.rules.judge import judge
-from pipelines.rules.signals import measure
+from pipelines.rules.scored import signals_of
 from pipelines.stages import PREPARED, Sifted, Stage, Verdict, guarded, no_rejects, sift, with_columns
 from pipelines.text_digests import text_digests
 from pipelines.tombstones import STAGE as FORGET
 from pipelines.tombstones import Tombstones
 from schemas.recipe import Corpus, Source
+from schemas.recipe.rules import settled
 
 
 def run_stages(
@@ -54,6 +58,18 @@ def run_stages(
 
     `index` is that of the evaluation sets, if the recipe has any; `tombstones` are of what was forgotten, if anything was.
     """
+    for kept, rejects in _run(batch, _stages(source, settings, index, tombstones), settings.rejects_hold_text):
+        yield Sifted(kept, rejects if settings.redact is None else redact_rejects(rejects, settings.redact, keep_raw=settings.keep_raw))
+
+
+def measured(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Iterator[Sifted]:
+    """The stages up to the signals, without decontamination: what is kept comes out with all that rules look at."""
+    stages = _stages(source, settings, None, None)
+    last = [name for name, _ in stages].index("signals")
+    yield from _run(batch, stages[: last + 1], keep_text=False)
+
+
+def _stages(source: Source, settings: Corpus, index: Index | None, tombstones: Tombstones | None) -> tuple[tuple[str, Stage], ...]:
     searched: tuple[tuple[str, Stage], ...] = ()
     if index is not None and settings.decontaminate is not None:
         stage = partial(decontaminate, index=index, settings=settings.decontaminate, keep_text=settings.rejects_hold_text)
@@ -62,22 +78,22 @@ def run_stages(
     by_text: tuple[tuple[str, Stage], ...] = ()
     if tombstones is not None:
         by_id, by_text = ((FORGET, tombstones.sift_by_id),), ((FORGET, tombstones.sift_by_text),)
-    stages: tuple[tuple[str, Stage], ...] = (
+    return (
         *by_id,
         ("read", partial(_read, settings=settings)),
         ("decode", partial(_decode, settings=settings)),
         ("clean", partial(_clean, settings=settings)),
         *searched,
         ("redact", partial(_redact, settings=settings)),
+        ("form", partial(_form, settings=settings)),
         *by_text,
         ("language", partial(_language, source=source)),
-        ("rules", partial(_rules, settings=settings)),
+        ("signals", partial(_signals, settings=settings)),
+        ("rules", partial(_rules, source=source, settings=settings)),
         ("harmful", partial(_harmful, settings=settings)),
         ("sampling", partial(_sampling, source=source, settings=settings)),
         ("subset", partial(_subset, source=source, settings=settings)),
     )
-    for kept, rejects in _run(batch, stages, settings.rejects_hold_text):
-        yield Sifted(kept, rejects if settings.redact is None else redact_rejects(rejects, settings.redact, keep_raw=settings.keep_raw))
 
 
 def _run(batch: pa.RecordBatch, stages: tuple[tuple[str, Stage], ...], keep_text: bool) -> Iterator[Sifted]:
@@ -111,14 +127,23 @@ def _decode(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
 
 
 def _clean(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
-    pairs = [clean_text(text, settings.clean) for text in batch.column("text").to_pylist()]
-    verdicts: list[Verdict] = [None if text.strip() else ("empty", "nothing but white space is left") for text, _ in pairs]
-    cleaned = with_columns(
-        batch,
-        text=pa.array([text for text, _ in pairs], pa.string()),
-        cleaned=pa.array([orjson.dumps(kinds, option=orjson.OPT_SORT_KEYS).decode() if kinds else None for _, kinds in pairs], pa.string()),
-    )
-    return sift(cleaned, "clean", verdicts, keep_text=settings.rejects_hold_text)
+    texts: list[str] = []
+    kinds: list[dict[str, int]] = []
+    for text in batch.column("text").to_pylist():
+        text, repaired = clean_text(text, settings.clean)
+        text, cut = cut_lines(text, settings.clean)
+        texts.append(text)
+        kinds.append(repaired | cut)
+    cleaned = with_columns(batch, text=pa.array(texts, pa.string()), cleaned=pa.array(map(_as_json, kinds), pa.string()))
+    return sift(cleaned, "clean", _emptied(texts), keep_text=settings.rejects_hold_text)
+
+
+def _emptied(texts: list[str]) -> list[Verdict]:
+    return [None if text.strip() else ("empty", "nothing but white space is left") for text in texts]
+
+
+def _as_json(kinds: dict[str, int]) -> str | None:
+    return orjson.dumps(kinds, option=orjson.OPT_SORT_KEYS).decode() if kinds else None
 
 
 def _redact(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
@@ -132,7 +157,7 @@ def _redact(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
     cleaned = batch.column("cleaned").to_pylist()
     for row in np.flatnonzero(sum(sizes.values(), np.zeros(rows, np.int64))).tolist():
         kinds = {kind: int(of_rows[row]) for kind, of_rows in sizes.items() if of_rows[row]}
-        cleaned[row] = orjson.dumps(orjson.loads(cleaned[row] or "{}") | kinds, option=orjson.OPT_SORT_KEYS).decode()
+        cleaned[row] = _as_json(orjson.loads(cleaned[row] or "{}") | kinds)
     by_kind = [pa.array(counts.get(field.name, np.zeros(rows, np.int64)).astype(np.int32)) for field in kind_of_counts]
     redacted = with_columns(
         batch,
@@ -146,6 +171,19 @@ def _redact(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
     return Sifted(redacted, no_rejects())
 
 
+def _form(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
+    """Take case and punctuation away, but for those of placeholders."""
+    if not settings.clean.takes_a_form:
+        return Sifted(batch, no_rejects())
+    placeholders = tuple(settings.redact.placeholders.values()) if settings.redact else ()
+    texts, cleaned = batch.column("text").to_pylist(), batch.column("cleaned").to_pylist()
+    for row, text in enumerate(texts):
+        texts[row], kinds = form(text, settings.clean, placeholders)
+        cleaned[row] = _as_json(orjson.loads(cleaned[row] or "{}") | kinds)
+    formed = with_columns(batch, text=pa.array(texts, pa.string()), cleaned=pa.array(cleaned, pa.string()))
+    return sift(formed, "form", _emptied(texts), keep_text=settings.rejects_hold_text)
+
+
 def _language(batch: pa.RecordBatch, source: Source) -> Sifted:
     rows = batch.num_rows
     langs, scores = ([source.lang] * rows, [1.0] * rows) if source.lang else identify(batch.column("text").to_pylist())
@@ -153,12 +191,15 @@ def _language(batch: pa.RecordBatch, source: Source) -> Sifted:
     return sift(named, "language", [None] * rows, keep_text=False)
 
 
-def _rules(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
-    langs = batch.column("lang").to_pylist()
-    texts = batch.column("text").to_pylist()
-    signals = measure(texts, langs, harmful_scores(settings.harmful, texts, langs))
-    verdicts = judge(signals, langs, batch.column("lang_score").to_pylist(), settings.rules)
-    return sift(with_columns(batch, signals=signals), "rules", verdicts, keep_text=settings.rejects_hold_text)
+def _signals(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
+    found = signals_of(batch.column("text").to_pylist(), batch.column("lang").to_pylist(), settings)
+    return Sifted(with_columns(batch, signals=found), no_rejects())
+
+
+def _rules(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:
+    rules = settled(settings.rules, source.rules)
+    verdicts = judge(batch.column("signals"), batch.column("lang").to_pylist(), batch.column("lang_score").to_pylist(), rules)
+    return sift(batch, "rules", verdicts, keep_text=settings.rejects_hold_text)
 
 
 def _harmful(batch: pa.RecordBatch, settings: Corpus) -> Sifted:

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from pipelines.annotate import DEFAULT, annotator_for
 from pipelines.dedup import find_losers
-from pipelines.dedup.lines import find_shared_lines
+from pipelines.dedup.parts import find_parts
 from pipelines.finish import finish_split
 from pipelines.job import Handle, Job, key_of
 from pipelines.nursery import Nursery
@@ -67,7 +67,7 @@ def _run_on_beam(job: Job, nursery: Nursery | None) -> None:
     options = PipelineOptions(flags=[], direct_num_workers=job.workers, save_main_session=False)
     pipeline = beam.Pipeline(runner=FnApiRunner(default_environment=environment(nursery.input) if nursery else None), options=options)
     prepare, finish = placements(job)
-    corpus(pipeline, str(job.draft.path), prepare=prepare, finish=finish, cut_lines=job.cuts_lines)
+    corpus(pipeline, str(job.draft.path), prepare=prepare, finish=finish, cut_parts=bool(job.kinds_of_parts))
     try:
         pipeline.run().wait_until_finish()
     except Exception as error:
@@ -141,8 +141,8 @@ def _run_stages(job: Job, each: Callable[..., Iterable[Any]]) -> None:
     runs = _grouped(each(_prepare, draft, prepare))
     losers = _grouped(each(_duplicates, draft, runs.keys(), runs.values()))
     drops = dict(losers)
-    if job.cuts_lines:
-        for split, handles in _grouped(each(_lines, draft, runs.keys(), runs.values(), repeat(losers))).items():
+    if job.kinds_of_parts:
+        for split, handles in _grouped(each(_parts, draft, runs.keys(), runs.values(), repeat(losers))).items():
             drops[split] = [*drops.get(split, []), *handles]
     list(each(_finish, draft, finish, [drops.get(ordinal, []) for ordinal in finish]))
 
@@ -162,8 +162,8 @@ def _duplicates(draft: str, partition: int, runs: list[Handle]) -> list[tuple[in
     return find_losers(opened(draft).job, partition, runs)
 
 
-def _lines(draft: str, partition: int, runs: list[Handle], losers: dict[int, list[Handle]]) -> list[tuple[int, Handle]]:
-    return find_shared_lines(opened(draft).job, partition, [run for run in runs if run.kind == "lines"], losers)
+def _parts(draft: str, partition: int, runs: list[Handle], losers: dict[int, list[Handle]]) -> list[tuple[int, Handle]]:
+    return find_parts(opened(draft).job, partition, runs, losers)
 
 
 def _finish(draft: str, ordinal: int, handles: list[Handle]) -> str:

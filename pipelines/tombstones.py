@@ -2,7 +2,7 @@
 
 The tombstones of a name lie in a file of its newest version, and are an input of each later one: a record that has the id of one, or
 becomes the text of one, is rejected as `forgotten`, and that reject holds no text. A record is known by its id before anything of it is
-read, and by its text as soon as that is clean and redacted, before anybody else judges it.
+read, and by its text as soon as nothing changes that any more, before anybody else judges it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The model: the corpus job's stages as Beam transforms. Splits go in as ordinals; what crosses a shuffle is handles.
 
-    splits -> PrepareSplit -> by partition -> FindDuplicates (-> FindSharedLines) -> by split -> FinishSplit -> keys
+    splits -> PrepareSplit -> by partition -> FindDuplicates (-> FindParts) -> by split -> FinishSplit -> keys
 
 Every transform names its types: without them Beam pickles elements, and custom coders don't reach the workers.
 """
@@ -13,7 +13,7 @@ from typing import TypeAlias
 import apache_beam as beam
 
 from pipelines.dedup import LOSERS, find_losers
-from pipelines.dedup.lines import find_shared_lines
+from pipelines.dedup.parts import find_parts
 from pipelines.finish import finish_split
 from pipelines.job import Handle
 from pipelines.opened import opened
@@ -93,24 +93,23 @@ class FindDuplicates(_ForEverySplit):
 
 @beam.typehints.with_input_types(Grouped, Iterable[Keyed])
 @beam.typehints.with_output_types(Keyed)
-class FindSharedLines(_ForEverySplit):
-    """(Partition, handles of runs), with all losers beside -> (split, handle) of lines to cut; the first partition passes the losers on."""
+class FindParts(_ForEverySplit):
+    """(Partition, handles of runs), with all losers beside -> (split, handle) of parts to cut; the first partition passes the losers on."""
 
     def process(self, group: Grouped, losers: Iterable[Keyed]) -> Iterator[Keyed]:
         partition, handles = group
-        runs = [run for run in map(Handle._make, handles) if run.kind == "lines"]
         lost = [(split, Handle._make(handle)) for split, handle in losers if handle[0] in LOSERS]
         by_split: dict[int, list[Handle]] = {}
         for split, handle in lost:
             by_split.setdefault(split, []).append(handle)
-        found = find_shared_lines(self._job, partition, runs, by_split)
+        found = find_parts(self._job, partition, list(map(Handle._make, handles)), by_split)
         yield from self._say([*found, *lost] if partition == 0 else found)
 
 
 @beam.typehints.with_input_types(Grouped)
 @beam.typehints.with_output_types(str)
 class FinishSplit(_OnDraft):
-    """(Split, handles of its losers and shared lines) -> key of its part record."""
+    """(Split, handles of its losers and of parts to cut) -> key of its part record."""
 
     def process(self, group: Grouped) -> Iterator[str]:
         ordinal, handles = group
@@ -118,7 +117,7 @@ class FinishSplit(_OnDraft):
             yield finish_split(self._job, ordinal, list(map(Handle._make, handles)), self._annotators)
 
 
-def corpus(pipeline: beam.Pipeline, draft: str, *, prepare: list[int], finish: list[int], cut_lines: bool) -> beam.PCollection[str]:
+def corpus(pipeline: beam.Pipeline, draft: str, *, prepare: list[int], finish: list[int], cut_parts: bool) -> beam.PCollection[str]:
     """The whole job; `prepare` and `finish` are the ordinals of all splits in the order in which they are dealt to workers.
 
     Negative ordinals fill the turns of workers that have nothing left to do.
@@ -132,6 +131,6 @@ def corpus(pipeline: beam.Pipeline, draft: str, *, prepare: list[int], finish: l
         | "by partition" >> beam.GroupByKey()
     )
     handles = runs | "duplicates" >> beam.ParDo(FindDuplicates(draft, finish))
-    if cut_lines:
-        handles = runs | "shared lines" >> beam.ParDo(FindSharedLines(draft, finish), beam.pvalue.AsList(handles))
+    if cut_parts:
+        handles = runs | "parts" >> beam.ParDo(FindParts(draft, finish), beam.pvalue.AsList(handles))
     return handles | "by split" >> beam.GroupByKey() | "finish" >> beam.ParDo(FinishSplit(draft))

@@ -29,12 +29,21 @@ UPOS_CODE: Mapping[str, int] = {tag: code for code, tag in enumerate(UPOS)}
 SUBSETS = ("train", "validation", "test")
 """Where a document's origin group fell; validation and test are the held-out subsets."""
 
-SIGNALS = (
+MEASURED = (
     "chars", "words", "mean_word_length", "alphabetic", "digits", "symbols", "han", "lines_end_punctuation", "new_lines",
-    "duplicate_lines", "top_2gram", "harmful",
+    "duplicate_lines", "top_2gram", "top_3gram", "top_4gram", "duplicate_5gram", "duplicate_6gram", "duplicate_7gram",
+    "duplicate_8gram", "duplicate_9gram", "duplicate_10gram", "duplicate_line_chars", "duplicate_paragraphs",
+    "duplicate_paragraph_chars", "short_lines", "bullet_lines", "ellipsis_lines", "boilerplate_lines", "ellipses", "hashes",
+    "alphabetic_words", "stop_words", "longest_word", "sentences", "curly_brackets", "lorem_ipsum", "other_script",
 )  # fmt: skip
-"""What rules judge by. Ratios are of characters or lines, in 0..1; ``chars`` and ``words`` are counts; ``harmful`` is null where
-nobody looked for it."""
+"""Signals that are measured on every text; ``pipelines.rules.signals`` defines them. ``stop_words`` is null for languages whose stop
+words aren't listed."""
+
+SCORED = ("harmful", "quality", "perplexity")
+"""Signals that word lists and models of a recipe give; null where it has none for the language."""
+
+SIGNALS = MEASURED + SCORED
+"""What rules judge by, all float32: thresholds can be decided anew from what is stored."""
 
 REDACTED = ("secret", "email", "id_card", "card", "ip", "phone")
 """Kinds of values that redaction replaces."""

@@ -1,4 +1,4 @@
-"""The model: commands that work through a recipe's steps, or say what they would do."""
+"""The model: commands that work through a recipe's steps, or say what they or its rules would do."""
 
 from __future__ import annotations
 
@@ -127,3 +127,26 @@ def plan(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store
             print(f"{d.step:<10} {d.action:<7} {'; '.join(d.why)}")
             for note in d.notes:
                 print(f"{'':<18} {note}")
+
+
+@app.command(epilog="Example: gristmill rules my.yaml --sample 10000")
+def rules(
+    recipe: RecipeFile,
+    sample: Annotated[int | None, typer.Option(min=1, help="Read this many records of each source, instead of all.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the sample; the same seed reads the same records.")] = 0,
+    examples: Annotated[int, typer.Option(min=0, max=3, help="Documents to show on either side of each threshold.")] = 1,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+    workers: Workers = None,
+) -> None:
+    """Say what each rule of a recipe would drop, by source and language, with examples; nothing is run or stored."""
+    from flows.rules import as_json as told
+    from flows.rules import lines_of, rules_of
+
+    loaded = load(recipe, store, workers)
+    outcome = rules_of(loaded, open_store(loaded.run.store), sample, seed)
+    if as_json:
+        print_json(told(outcome))
+    else:
+        for line in lines_of(outcome, examples):
+            print(line)

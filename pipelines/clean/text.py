@@ -1,8 +1,10 @@
-"""The model: cleaning repairs a text by three *kinds* of change, each counted in UTF-8 bytes of the text before it.
+"""The model: cleaning repairs a text by *kinds* of change, each counted in UTF-8 bytes of the text before it.
 
     mojibake   text that was decoded in a wrong encoding, repaired by ftfy; lone surrogates, which no UTF-8 can hold
     control    control characters and stray marks, removed; CR LF and other line breaks, made LF
     nfc        Unicode normalisation form C (UAX #15)
+    width      full-width letters and digits, made ASCII                      (if the recipe asks for it)
+    chinese    Traditional or Simplified characters, see `pipelines.clean.chinese`  (if the recipe asks for it)
 
 ftfy runs with everything off but its repair of mojibake: its other fixes rewrite the full-width comma of Chinese, curly
 quotes and HTML entities. It reads a text line by line, and only lines with a *suspect* character can change: that test
@@ -15,9 +17,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from pipelines.clean.chinese import HAN, converted
 from schemas.recipe import Clean
 
 if TYPE_CHECKING:
@@ -35,16 +38,21 @@ _BROKEN = re.compile(f"[{_LINE_BREAKS}]")
 _ASCII_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
+_FULL_WIDTH = "０-９Ａ-Ｚａ-ｚ"
+_WIDE = re.compile(f"[{_FULL_WIDTH}]+")
+_NARROWED = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))}
+"""Unicode's full-width forms stand in ASCII's order."""
+
 _NEVER_ALONE = ("common", "start_punctuation", "end_punctuation")
 """Categories of ftfy's badness test that it holds against a text only beside a character of another category."""
 
 
 def clean_text(text: str, settings: Clean) -> tuple[str, dict[str, int]]:
-    """The cleaned text, and the UTF-8 bytes changed or removed by kind (`mojibake`, `nfc`, `control`).
+    """The cleaned text, and the UTF-8 bytes changed or removed by kind.
 
     Kinds without a change are left out: an empty dict says that cleaning was the identity. A kind counts what it
     found: the span from the first to the last difference of a line for `mojibake` and `nfc`, single characters for
-    `control`. The result can always be encoded as UTF-8.
+    the others. The result can always be encoded as UTF-8.
     """
     if text.isascii():
         if not (settings.control_characters and _ASCII_CONTROL.search(text)):
@@ -66,7 +74,8 @@ def clean_text(text: str, settings: Clean) -> tuple[str, dict[str, int]]:
 def _trouble(settings: Clean) -> re.Pattern[str]:
     """Matches a character without which no kind of repair but `nfc` has anything to do."""
     control = _TO_REMOVE + _LINE_BREAKS if settings.control_characters else ""
-    return re.compile("[\ud800-\udfff" + control + (_suspects() if settings.ftfy else "") + "]")
+    wanted = (_FULL_WIDTH if settings.width == "half" else "") + (HAN if settings.chinese else "")
+    return re.compile("[\ud800-\udfff" + control + wanted + (_suspects() if settings.ftfy else "") + "]")
 
 
 def _repairs(settings: Clean) -> list[tuple[str, Callable[[str], tuple[str, int]]]]:
@@ -77,6 +86,10 @@ def _repairs(settings: Clean) -> list[tuple[str, Callable[[str], tuple[str, int]
         repairs.append(("control", _remove_controls))
     if settings.nfc:
         repairs.append(("nfc", _compose))
+    if settings.width == "half":
+        repairs.append(("width", _narrow))
+    if settings.chinese is not None:
+        repairs.append(("chinese", partial(converted, to=settings.chinese)))
     return repairs
 
 
@@ -131,6 +144,13 @@ def _compose(text: str) -> tuple[str, int]:
             count += _span(line, composed)
             lines[i] = composed
     return "\n".join(lines), count
+
+
+def _narrow(text: str) -> tuple[str, int]:
+    if text.isascii():
+        return text, 0
+    count = 3 * sum(map(len, _WIDE.findall(text)))
+    return (_WIDE.sub(lambda run: run[0].translate(_NARROWED), text) if count else text), count
 
 
 def _span(before: str, after: str) -> int:

@@ -4,7 +4,8 @@ earlier one, which may itself be a copy: so one pass decides, and chains need no
 
 Like digests, bands are written as one sorted run a split and merged a partition at a time. Signatures stay where they
 were written, in order of rows, and only those of documents that meet in a band are looked at. An estimate passes down to
-two standard deviations below the threshold: of the pairs that are just similar enough, 2 % are missed by it.
+one standard deviation below the threshold: lower, and more pairs pass that are far from alike; higher, and more are missed
+that are (`tests/bench/near_quality.py` has the figures).
 
 In a group of documents that share a band, only the first `MAX_COMPARED` are compared with the later ones, so that a
 million pages of one template cost no square. What goes depends on the documents alone, never on how they are split.
@@ -217,4 +218,4 @@ def _first_alike(
 def least_agreement(near: Near) -> int:
     """Hashes of two signatures that must agree for their documents to count as alike."""
     deviation = math.sqrt(near.threshold * (1 - near.threshold) / near.hashes)
-    return math.ceil(near.hashes * (near.threshold - 2 * deviation))
+    return math.ceil(near.hashes * (near.threshold - deviation))

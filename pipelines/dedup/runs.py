@@ -28,15 +28,6 @@ DIGESTS = pa.schema(
 )
 """xxh3-128 of the clean text; `row` is the document's row among the prepared ones of its split."""
 
-LINES = pa.schema(
-    [
-        pa.field("line", pa.uint64(), nullable=False),
-        pa.field("row", pa.uint32(), nullable=False),
-        pa.field("held_out", pa.bool_(), nullable=False),
-    ]
-)
-"""xxh3-64 of each longer line of a document, once a document."""
-
 _LONGEST_LABEL = 64
 """Characters; a longer label is compared by its hash."""
 
@@ -69,46 +60,6 @@ class DigestRun:
         columns = [fixed(digests[order]), fixed(ids[order]), pa.array(order.astype(np.uint32)), labels.take(pa.array(order))]
         write_shard(path, DIGESTS, [pa.RecordBatch.from_arrays(columns, schema=DIGESTS)], compress=False)
         return partition_offsets(high[order], partitions)
-
-
-class LineRun:
-    """Gathers the longer lines of a split's documents."""
-
-    kind = folder = "lines"
-    role = "digests"
-
-    def __init__(self, longer_than: int) -> None:
-        self._longer_than = longer_than
-        self._lines: list[npt.NDArray[np.uint64]] = []
-        self._lengths: list[int] = []
-        self._held_out: list[bool] = []
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Add a batch of schema PREPARED."""
-        for text in batch.column("text").to_pylist():
-            lines = np.fromiter({line_digest(line) for line in long_lines(text, self._longer_than)}, np.uint64)
-            self._lines.append(lines)
-            self._lengths.append(len(lines))
-        self._held_out += [subset != "train" for subset in batch.column("subset").to_pylist()]
-
-    def write(self, path: Path, partitions: int) -> list[int]:
-        """Write the run sorted by line, then row; return the offsets of the partitions, and the end."""
-        lines = np.concatenate([np.empty(0, np.uint64), *self._lines])
-        rows = np.repeat(np.arange(len(self._lengths), dtype=np.uint32), self._lengths)
-        held_out = np.repeat(np.array(self._held_out, np.bool_), self._lengths)
-        order = np.lexsort((rows, lines))
-        columns = [pa.array(column[order]) for column in (lines, rows, held_out)]
-        write_shard(path, LINES, [pa.RecordBatch.from_arrays(columns, schema=LINES)], compress=False)
-        return partition_offsets(lines[order], partitions)
-
-
-def long_lines(text: str, longer_than: int) -> list[str]:
-    """The lines of a text, stripped, that have more characters than `longer_than`."""
-    return [line for line in map(str.strip, text.split("\n")) if len(line) > longer_than]
-
-
-def line_digest(line: str) -> int:
-    return xxhash.xxh3_64_intdigest(line.encode())
 
 
 def partition_offsets(sorted_keys: npt.NDArray[np.uint64], partitions: int) -> list[int]:

@@ -1,6 +1,6 @@
-"""The model: a *list* is a file of *terms*, one a line. A *lexicon* is all terms for one language, and scores a text: the share
-of its characters, white space aside, that stand in terms. A term counts as a whole word, unless it is written in a script
-that puts no spaces between words: then it counts wherever it stands. Upper and lower case are the same.
+"""The model: a *lexicon* is all terms for one language, from lists (`pipelines.word_lists`), and scores a text: the share of its
+characters, white space aside, that stand in terms. A term counts as a whole word, unless it is written in a script that puts no
+spaces between words: then it counts wherever it stands. Upper and lower case are the same.
 
 All terms are looked for at once (Aho and Corasick 1975), so a list may be long.
 """
@@ -11,13 +11,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from ahocorasick_rs import AhoCorasick, MatchKind
 
-from schemas.errors import RequestError
+from pipelines.word_lists import read_list, terms_of
 from schemas.fingerprint import digest_json
 from schemas.recipe import Harmful
 
@@ -62,12 +61,6 @@ class Lexicons:
         return np.fromiter(scored, np.float32, len(texts))
 
 
-def terms_of(content: str) -> list[str]:
-    """The terms of a list, white space within them as one space; what follows a '#' at the start or behind a space is a comment."""
-    lines = (re.split(r"(?:^|\s)#", line)[0] for line in content.removeprefix("\ufeff").splitlines())
-    return [term for line in lines if (term := " ".join(line.split()))]
-
-
 def harmful_scores(settings: Harmful | None, texts: Sequence[str], langs: Sequence[str]) -> npt.NDArray[np.float32] | None:
     """The score of each text by the lists of a section; null without one. Lists are read once a process.
 
@@ -80,7 +73,7 @@ def harmful_scores(settings: Harmful | None, texts: Sequence[str], langs: Sequen
 def _open(own: bool, named: tuple[tuple[str, tuple[str, ...]], ...]) -> Lexicons:
     contents = _own_lists() if own else {}
     for lang, paths in named:
-        contents.setdefault(lang, []).extend(_read(Path(path)) for path in paths)
+        contents.setdefault(lang, []).extend(read_list(path) for path in paths)
     return Lexicons(contents)
 
 
@@ -92,13 +85,6 @@ def own_lists_digest() -> str:
 def _own_lists() -> dict[str, list[str]]:
     shipped = (entry for entry in files("pipelines.harmful").joinpath("lists").iterdir() if entry.name.endswith(".txt"))
     return {entry.name.removesuffix(".txt"): [entry.read_text(encoding="utf-8")] for entry in shipped}
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path}: can't be read as a word list in UTF-8: {error}") from error
 
 
 def _whole(text: str, start: int, end: int) -> bool:

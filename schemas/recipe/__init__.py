@@ -10,29 +10,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.recipe.corpus import (
-    Annotator,
-    Clean,
-    Corpus,
-    Decontaminate,
-    Dedup,
-    EvaluationSet,
-    Harmful,
-    HeldOut,
-    Near,
-    Redact,
-    Rules,
-    Sampling,
-)
+from schemas.recipe.clean import Boilerplate, Clean
+from schemas.recipe.corpus import Annotator, Corpus, Decontaminate, EvaluationSet, Harmful, HeldOut, Redact, Sampling
+from schemas.recipe.dedup import Dedup, Near, Repeats
+from schemas.recipe.rules import Rules
+from schemas.recipe.scores import Classifier, NgramModel
 from schemas.recipe.section import AtKey, Name, Positive, Section
 from schemas.recipe.source import Source
 from schemas.recipe.tokenizer import Tokenizer, Tokens
 from schemas.recipe.training import Decoder, Evaluate, Finetune, Optimizer, Phase, Pretrain, Schedule
 
 __all__ = [
-    "Annotator", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate", "EvaluationSet", "Finetune", "Harmful",
-    "HeldOut", "Near", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Rules", "Run", "Sampling", "Schedule", "Section", "Source",
-    "Tokenizer", "Tokens", "json_schema",
+    "Annotator", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate", "EvaluationSet",
+    "Finetune", "Harmful", "HeldOut", "Near", "NgramModel", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Repeats", "Rules",
+    "Run", "Sampling", "Schedule", "Section", "Source", "Tokenizer", "Tokens", "json_schema",
 ]  # fmt: skip
 
 

@@ -7,7 +7,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.languages import is_language
-from schemas.recipe.section import AtKey, Count, Fraction, Name, Positive, Section, refuse_twins
+from schemas.recipe.clean import Clean
+from schemas.recipe.dedup import Dedup
+from schemas.recipe.rules import Rules, check_rules
+from schemas.recipe.scores import Classifier, NgramModel
+from schemas.recipe.section import AtKey, Fraction, Name, Positive, Section, refuse_twins
 from schemas.recipe.source import Source
 
 
@@ -22,19 +26,6 @@ _BRACKETS = ("<>", "[]", "{}", "【】", "《》", "〈〉", "「」")
 """No value begins or ends with one of them, so a placeholder never grows together with what stands beside it."""
 
 Placeholder = Annotated[str, AfterValidator(_is_placeholder)]
-
-
-class Clean(Section):
-    """How text is repaired. CJK text keeps its full-width punctuation whatever is set here."""
-
-    ftfy: bool = True
-    """Repair mojibake with ftfy (width, quote and normalisation fixes off)."""
-    nfc: bool = True
-    """Unicode normalisation form C."""
-    control_characters: bool = True
-    """Remove control characters other than tab and new line; CR LF becomes LF."""
-    max_document_bytes: Positive = 64 << 20
-    """A longer record is rejected as `too_long`."""
 
 
 class Redact(Section):
@@ -56,24 +47,6 @@ class Redact(Section):
     def placeholders(self) -> dict[str, str]:
         """By kind, without the kinds that stay."""
         return self.model_dump(exclude_none=True)
-
-
-class Rules(Section):
-    """Thresholds for one language; null turns a rule off. The reason of a reject is the key's name."""
-
-    min_chars: Count | None = None
-    min_words: Count | None = None
-    max_words: Count | None = None
-    min_mean_word_length: Annotated[float, Field(ge=0)] | None = None
-    max_mean_word_length: Annotated[float, Field(ge=0)] | None = None
-    min_alphabetic: Fraction | None = None
-    max_digits: Fraction | None = None
-    max_symbols: Fraction | None = None
-    min_lines_end_punctuation: Fraction | None = None
-    max_new_lines: Fraction | None = None
-    max_duplicate_lines: Fraction | None = None
-    max_top_2gram: Fraction | None = None
-    min_lang_score: Fraction | None = None
 
 
 class Harmful(Section):
@@ -115,36 +88,6 @@ class Sampling(Section):
     def weight(self, source: str, lang: str) -> float:
         """Of the documents of a source in a language."""
         return self.sources.get(source, 1.0) * self.languages.get(lang, self.languages.get("default", 1.0))
-
-
-class Near(Section):
-    """When a document counts as a near duplicate of an earlier one, by MinHash over words (over characters where no spaces are written)."""
-
-    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """Jaccard similarity of the two sets of n-grams; it is estimated, and an estimate passes down to two standard deviations below."""
-    ngram: Positive = 5
-    """Words, or characters, of an n-gram. A shorter document is never a near duplicate."""
-    bands: Positive = 16
-    """Documents that agree in all rows of a band are compared: with 16 x 7, 0.977 of the pairs at 0.8."""
-    rows: Positive = 7
-    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 1
-
-    @property
-    def hashes(self) -> int:
-        """Hash functions of a signature."""
-        return self.bands * self.rows
-
-
-class Dedup(Section):
-    """Which repeated texts go; the first in canonical order stays."""
-
-    exact: bool = True
-    near: Near | None = None
-    """Drop near duplicates, too (`near: {}` takes the defaults); null: only equal texts go."""
-    conflict_field: str | None = None
-    """Key of `extra`; equal texts with different values there are all rejected as `label_conflict`."""
-    memory: Positive = 256 << 20
-    """Bytes that one merge of digests may take; decides the number of hash partitions."""
 
 
 class HeldOut(Section):
@@ -244,7 +187,11 @@ class Corpus(Section):
     """Replace personal data and secrets by placeholders (`redact: {}` takes the defaults), in the text, in `extra` and in rejects; null:
     nothing is replaced."""
     rules: dict[str, Rules] = {}
-    """By language; `default` serves the others."""
+    """By language; `default` serves the others. A source's own `rules` go over these, key by key."""
+    quality: dict[str, Classifier] = {}
+    """Score documents by classifiers of yours, by language; `default` serves the others."""
+    perplexity: dict[str, NgramModel] = {}
+    """Score documents by n-gram models of yours, by language; `default` serves the others."""
     harmful: Harmful | None = None
     """Score documents by lists of harmful terms (`harmful: {}` takes the defaults); null: they are not scored."""
     sampling: Sampling | None = None
@@ -293,7 +240,11 @@ class Corpus(Section):
     def _languages_are_known(self) -> Corpus:
         listed = self.harmful.lists if self.harmful else {}
         weighed = self.sampling.languages if self.sampling else {}
-        sections = (("rules", self.rules), ("annotate", self.annotate), ("harmful.lists", listed), ("sampling.languages", weighed))
+        check_rules(self.rules, ("rules",))
+        for number, source in enumerate(self.sources):
+            check_rules(source.rules, ("sources", number, "rules"))
+        scored = (("quality", self.quality), ("perplexity", self.perplexity))
+        sections = (("annotate", self.annotate), ("harmful.lists", listed), ("sampling.languages", weighed), *scored)
         for section, languages in sections:
             for language in sorted({*languages} - {"default"}):
                 try:
@@ -301,3 +252,10 @@ class Corpus(Section):
                 except ValueError as error:
                     raise AtKey((*section.split("."), language), str(error)) from None
         return self
+
+    @property
+    def word_lists(self) -> tuple[str, ...]:
+        """Paths of all files of terms that the section names."""
+        harmful = [path for paths in self.harmful.lists.values() for path in paths] if self.harmful else []
+        boilerplate = self.clean.boilerplate_lines.lists if self.clean.boilerplate_lines else ()
+        return (*harmful, *boilerplate)

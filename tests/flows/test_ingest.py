@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from flows.incremental import NothingYet
 from flows.planning import decide
+from pipelines.origin import origin_groups, subset_of
 from schemas.artifact import Artifact, Damaged
 from schemas.audit import audit
 from schemas.errors import RequestError
 from schemas.ledger import Ledger
+from schemas.recipe import HeldOut
 from schemas.store import Store
 from tests.flows.chains import DOCUMENTS, ingest, own_texts, prepare, recipe, rows, texts
 
@@ -106,6 +108,23 @@ def test_a_chain_in_canonical_order_has_the_documents_of_one_build(tmp_path: Pat
     rejects = [[(row["doc_id"], row["reason"], row["detail"]) for row in rows(one, "rejects")] for one in (version, whole)]
     assert rejects[0] == rejects[1]
     assert Counter(reason for _, reason, _ in rejects[0])["near_duplicate"] > 5
+
+
+def test_parts_that_old_documents_have_are_cut_from_new_ones(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    pool = [f"a line of text that comes back, number {n}" for n in range(30)]
+    documents = ["\n\n".join("\n".join(draw.sample(pool, 2)) for _ in range(3)) for _ in range(24)]
+    documents[8:10] = documents[:2]  # what duplicates drop has no part in it
+    batches = [{f"b/{n}.jsonl": documents[n * 6 : n * 6 + 6]} for n in range(4)]
+    corpus = {
+        "dedup": {"paragraphs": {"min_characters": 20}, "lines": {"min_characters": 20, "documents": 2}},
+        "held_out": {"validation": 0, "test": 0},
+    }
+    whole = chain(tmp_path / "whole", [{name: found for batch in batches for name, found in batch.items()}], **corpus)[-1]
+    version = chain(tmp_path / "chain", batches, **corpus)[-1]
+    assert texts(version) == texts(whole) and len(texts(whole)) < 22
+    assert read_in_all(version).cleaned == read_in_all(whole).cleaned
+    assert read_in_all(whole).cleaned["repeated_lines"] > 100
 
 
 def test_old_documents_never_lose_and_new_ones_lose_to_them(tmp_path: Path) -> None:
@@ -247,18 +266,44 @@ def test_a_plan_whose_files_changed_is_given_up(tmp_path: Path) -> None:
     assert texts(ingest(store, wanted)) == ["another", "two"]
 
 
-TEXT = st.lists(st.sampled_from([f"long line {n}" for n in range(8)]), min_size=1, max_size=4).map(" / ".join)
+LONG = [f"long line {n}" for n in range(5)]
+FILE = st.lists(st.lists(st.sampled_from(LONG), min_size=1, max_size=3, unique=True).map("\n".join), min_size=1, max_size=3)
+
+
+def cut_by_hand(arrivals: list[dict[int, list[str]]], held_out: HeldOut) -> list[tuple[str, str]]:
+    """Text and subset of each document, if every line is left where the first version that has it leaves it."""
+    seen: set[str] = set()
+    sides: dict[str, bool] = {}
+    left = []
+    for n, batch in enumerate(arrivals):
+        new: list[tuple[str, str]] = []
+        for name in sorted(batch):
+            uri = f"{n}-{name}.jsonl"
+            subset = subset_of(origin_groups("uri", [""], [uri], [None])[0], held_out)
+            for text in batch[name]:
+                if text not in seen:
+                    new.append((text, subset))
+                seen.add(text)
+        trained = {line for text, subset in new if subset == "train" for line in text.split("\n")}
+        for line in {line for text, _ in new for line in text.split("\n")} - sides.keys():
+            sides[line] = line in trained
+        for text, subset in new:
+            rest = "\n".join(line for line in text.split("\n") if sides[line] == (subset == "train"))
+            left += [(rest, subset)] if rest else []
+    return left
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=6)
-@given(arrivals=st.lists(st.lists(TEXT, min_size=1, max_size=6), min_size=1, max_size=4))
-def test_no_long_line_is_ever_on_both_sides(tmp_path_factory: pytest.TempPathFactory, arrivals: list[list[str]]) -> None:
-    corpus = {"held_out": {"validation": 0.2, "test": 0.3, "cut_shared_lines_over": 5}}
-    batches = [{f"b/{n}.jsonl": [text.replace(" / ", "\n") for text in texts]} for n, texts in enumerate(arrivals)]
-    for version in chain(tmp_path_factory.mktemp("lines"), batches, **corpus):
-        read_in_all(version)
-        sides: dict[bool, set[str]] = {True: set(), False: set()}
-        for row in rows(version):
-            sides[row["subset"] == "train"] |= {text for text in row["text"].split("\n") if text}
-        assert not sides[True] & sides[False]
+@settings(deadline=None, max_examples=12)
+@given(arrivals=st.lists(st.dictionaries(st.integers(0, 9), FILE, min_size=1, max_size=4), min_size=2, max_size=3))
+def test_a_line_stays_on_the_side_where_its_first_version_left_it(
+    tmp_path_factory: pytest.TempPathFactory, arrivals: list[dict[int, list[str]]]
+) -> None:
+    held_out = HeldOut(validation=0.2, test=0.3, cut_shared_lines_over=5)
+    batches = [{f"b/{n}-{name}.jsonl": texts for name, texts in batch.items()} for n, batch in enumerate(arrivals)]
+    version = chain(tmp_path_factory.mktemp("lines"), batches, origin="uri", held_out=held_out.model_dump())[-1]
+    read_in_all(version)
+    found = [(row["text"], row["subset"]) for row in rows(version)]
+    assert found == cut_by_hand(arrivals, held_out)
+    sides = [{line for text, subset in found if (subset == "train") == trained for line in text.split("\n")} for trained in (True, False)]
+    assert not sides[0] & sides[1]

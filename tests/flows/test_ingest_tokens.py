@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flows.lineage import lineage
 from model.text import Special, open_text
 from pipelines import tokenizer
 from schemas.artifact import Artifact
@@ -12,6 +13,7 @@ from schemas.audit import audit
 from schemas.recipe import Recipe, Tokenizer
 from schemas.store import Store
 from tests.flows.chains import TOKENIZER, assign, ingest, ingest_tokens, recipe, rows
+from tests.flows.stores import make
 
 
 def make_tokenizer(store: Store, wanted: Recipe, documents: Artifact) -> Artifact:
@@ -70,6 +72,14 @@ def test_loaders_read_inherited_shards(grown: Grown) -> None:
     lengths = [len(row["tokens"]) + 2 for row in trained]  # bos and eos stand around
     assert text.index.end.tolist() == np.cumsum(lengths).tolist()
     assert digest == tokens[2].manifest.content_digest
+
+
+def test_a_lineage_has_the_documents_that_the_tokens_are_of(grown: Grown) -> None:
+    store, _, documents, tokens = grown
+    model = make(store, "model", "c", 1, {role: store.find(f"{role}/c").manifest.content_digest for role in ("tokenizer", "tokens")})
+    for artifact in (tokens[2], model):
+        found = lineage(store, artifact)
+        assert (found["documents"].path, found["tokens"].path) == (documents[2].path, tokens[2].path)
 
 
 def test_another_tokenizer_is_trained_if_the_recipe_asks_for_one(grown: Grown) -> None:

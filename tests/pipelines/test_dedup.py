@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.dedup.exact import losers
-from pipelines.dedup.lines import cut_lines, shared
-from pipelines.dedup.runs import DigestRun, LineRun, line_digest
-from pipelines.job import Job
+from pipelines.dedup.parts import PartRun, part_digest, shared, without_parts
+from pipelines.dedup.runs import DigestRun
+from pipelines.job import SHARED_LINES, Job
 from pipelines.origin import origin_groups, subset_of
 from schemas.arrow import read_shard
 from schemas.recipe import Corpus, Dedup, HeldOut
@@ -95,7 +95,7 @@ def test_long_labels_are_compared_whole(tmp_path: Path) -> None:
 def test_after_cutting_no_long_line_is_on_both_sides(tmp_path_factory: pytest.TempPathFactory, splits: list[tuple[str, list[str]]]) -> None:
     tables = []
     for split, (subset, documents) in enumerate(splits):
-        run, path = LineRun(2), tmp_path_factory.getbasetemp() / f"lines{split}.arrow"
+        run, path = PartRun(SHARED_LINES, 3), tmp_path_factory.getbasetemp() / f"lines{split}.arrow"
         if documents:
             run.add(batch([(text, None) for text in documents], split, subset))
         run.write(path, 1)
@@ -105,7 +105,7 @@ def test_after_cutting_no_long_line_is_on_both_sides(tmp_path_factory: pytest.Te
     for split, (subset, documents) in enumerate(splits):
         lines = frozenset(table.filter(pc.equal(table["split"], split))["line"].to_pylist())
         for text in documents if subset == "test" else ():
-            rest = cut_lines(text, lines, 2)
+            rest = without_parts(text, SHARED_LINES, lines, 3)
             assert (
                 rest.split("\n") == [line for line in text.split("\n") if len(line.strip()) <= 2 or line.strip() not in trained]
                 or rest == ""
@@ -197,4 +197,4 @@ def test_partitions_follow_from_the_plan_and_the_budget(tmp_path: Path) -> None:
 
 
 def test_line_digests_are_of_stripped_lines() -> None:
-    assert cut_lines("  kept\n\tgone \nshort", frozenset({line_digest("gone")}), 3) == "  kept\nshort"
+    assert without_parts("  kept\n\tgone \nshort", SHARED_LINES, {part_digest("gone")}, 4) == "  kept\nshort"

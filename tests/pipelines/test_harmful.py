@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from pipelines import corpus
 from pipelines.harmful import harmful_scores, own_lists_digest
-from pipelines.harmful.lexicon import Lexicon, Lexicons, _own_lists, terms_of
+from pipelines.harmful.lexicon import Lexicon, Lexicons, _own_lists
 from pipelines.job import Job
 from pipelines.settings import with_files
+from pipelines.word_lists import terms_of
 from schemas.errors import RequestError
 from schemas.recipe import Annotator, Corpus, Harmful
 from tests.pipelines.drafts import ledgers, make, reasons, rows, source, start

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.language import UNKNOWN, _model, engines, identify
+from pipelines.scripts import CYRILLIC, DEVANAGARI, GREEK, LATIN, SCRIPTS, is_written_in, only_language_of
 from schemas.languages import LANGUAGES
 
 
@@ -26,6 +27,38 @@ def test_languages_are_told_apart(text: str, lang: str) -> None:
     (found,), (score,) = identify([text])
     assert found == lang
     assert 0.5 < score <= 1
+
+
+@pytest.mark.parametrize(
+    ("text", "lang"),
+    [
+        ("我们の店铺很好吃的，味道也不错", "zh"),  # a の makes no Japanese
+        ("日本国憲法の第九条", "ja"),
+        ("これは本です", "ja"),
+        ("Facebook很無聊。", "zh"),  # more Latin letters than Han, but less text
+        ("iPhone手机壳质量不错，推荐购买", "zh"),
+        ("서울 Seoul 特別市에서 만나요", "ko"),
+        ("Ελληνικά", "el"),
+    ],
+)
+def test_scripts_have_the_first_word(text: str, lang: str) -> None:
+    assert identify([text])[0] == [lang]
+
+
+@given(st.text(st.sampled_from("приветмирдругой ,."), min_size=4), st.text(st.sampled_from("शसहकखग "), min_size=4))
+@settings(max_examples=50, deadline=None)
+def test_the_model_never_names_a_language_of_another_script(cyrillic: str, devanagari: str) -> None:
+    langs, scores = identify([cyrillic, devanagari])
+    for text, lang, score, script in zip((cyrillic, devanagari), langs, scores, (CYRILLIC, DEVANAGARI), strict=True):
+        lettered = any(c.isalpha() for c in text)
+        assert (lang == UNKNOWN) == (score == 0)
+        assert lang == UNKNOWN or is_written_in(lang, script)
+        assert lettered or lang == UNKNOWN
+
+
+def test_every_language_is_written_in_some_script() -> None:
+    assert all(any(is_written_in(lang, script) for script in range(1, SCRIPTS)) for lang in LANGUAGES)
+    assert only_language_of(GREEK) == "el" and only_language_of(CYRILLIC) is None and only_language_of(LATIN) is None
 
 
 @pytest.mark.parametrize("text", ["", "   \n", "12345 !!! ...", "————"])

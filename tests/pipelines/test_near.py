@@ -18,6 +18,7 @@ from schemas.arrow import read_shard
 from schemas.artifact import Artifact
 from schemas.audit import audit
 from schemas.recipe import Annotator, Corpus, Dedup, HeldOut, Near
+from tests.bench.near_quality import look_for, make_pairs
 from tests.pipelines.drafts import ledgers, make, rows, source, texts
 from tests.pipelines.test_dedup import batch, subset
 
@@ -121,8 +122,8 @@ def test_estimates_and_bands_follow_theory(language: str, length: int, edits: in
     assert abs(met.mean() - expected) < 4 * np.sqrt(max(expected * (1 - expected), 0.001) / count)
 
 
-def test_an_estimate_passes_to_two_deviations_below() -> None:
-    assert least_agreement(Near()) == 82  # 0.8 - 2 * 0.0378 = 0.7244 of 112
+def test_an_estimate_passes_to_one_deviation_below() -> None:
+    assert least_agreement(Near()) == 86  # 0.8 - 0.0378 = 0.7622 of 112
     assert least_agreement(Near(threshold=1)) == 112
 
 
@@ -230,7 +231,7 @@ def test_planted_near_duplicates_go_and_others_stay(tmp_path: Path) -> None:
     kept = {row["doc_id"].hex() for row in rows(draft, "documents")}
     for row in rows(draft, "rejects"):
         of, told, estimate = row["detail"].partition(", estimated Jaccard similarity ")
-        assert row["stage"] == "duplicates" and (not told or (of.removeprefix("of ") in kept and 0.72 <= float(estimate) <= 1))
+        assert row["stage"] == "duplicates" and (not told or (of.removeprefix("of ") in kept and 0.76 <= float(estimate) <= 1))
     assert {name: ledger.rejected for name, ledger in ledgers(draft).items()} == {
         name: {"exact_duplicate": 2, "near_duplicate": 20} for name in documents
     }
@@ -242,10 +243,10 @@ def test_planted_near_duplicates_go_and_others_stay(tmp_path: Path) -> None:
 def test_a_dropped_document_still_drops_later_ones(tmp_path: Path) -> None:
     words = [f"word{n}" for n in range(400)]
     middle, last = list(words), list(words)
-    middle[5:300:50] = last[5:300:50] = [f"new{n}" for n in range(6)]
-    last[20:380:36] = [f"newer{n}" for n in range(10)]
+    middle[5:345:50] = last[5:345:50] = [f"new{n}" for n in range(7)]
+    last[20:380:52] = [f"newer{n}" for n in range(7)]
     first, middle_text, last_text = (" ".join(each) for each in (words, middle, last))
-    assert jaccard(first, middle_text) > 0.85 and jaccard(middle_text, last_text) > 0.77 and jaccard(first, last_text) < 0.68
+    assert jaccard(first, middle_text) > 0.8 and jaccard(middle_text, last_text) > 0.8 and jaccard(first, last_text) < 0.72
     documents = {"en": [first, middle_text, last_text], "zh": []}
     draft = make(tmp_path / "draft", corpus(sources=corpus().sources[:1]), write(tmp_path / "in", {"en": documents["en"]}))
     assert texts(draft) == [first]
@@ -298,3 +299,15 @@ def test_nothing_near_is_looked_for_unless_the_recipe_asks(tmp_path: Path) -> No
     lines = {"en": ["and one more word here", "And one more word here?"], "zh": ["书"]}
     draft = make(tmp_path / "draft", corpus(Dedup()), write(tmp_path / "in", lines))
     assert len(texts(draft)) == 3 and not draft.parts("near_duplicates") and not (draft.path / "signatures").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_copies_as_they_are_on_the_web_are_found(tmp_path: Path, language: str) -> None:
+    """The bench in small: real text, edited; the bars are those of the whole."""
+    found = look_for(make_pairs(language, 300, Near()), language, Near(), tmp_path / "in")
+    similar = [pair.similarity for pair in found.pairs]
+    assert sum(s >= 0.8 for s in similar) > 60 and sum(s < 0.7 for s in similar) > 60
+    assert len({pair.edit for pair in found.pairs if pair.similarity >= 0.8}) == 8
+    assert all(abs(pair.similarity - jaccard(pair.original, pair.copy)) < 1e-9 for pair in found.pairs[:20])
+    assert found.recall >= 0.95 and found.far <= 0.02

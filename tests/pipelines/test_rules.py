@@ -1,6 +1,5 @@
 """Signals match a plain restatement of their definitions; rules give the first failing one, in words."""
 
-import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -14,11 +13,18 @@ from hypothesis import strategies as st
 
 from pipelines.characters import HAN, JIEBA_CUTS, _table, blocks
 from pipelines.rules import engines, judge, measure
-from schemas.arrow import DOCUMENTS, SIGNALS
+from pipelines.rules.words import STOP_WORDS
+from schemas.arrow import DOCUMENTS, SCORED, SIGNALS
 from schemas.recipe import Rules
+from schemas.recipe.rules import THRESHOLDS
 
 END_MARKS = set(".!?…。！？｡．؟।॥;；\"'”’»」』")
-WORDS = st.text(st.sampled_from("ab 的书好,.。！\n\t12#+é\u0301"), max_size=60) | st.text(max_size=40)
+LETTERS = 'ab 的书好,.。！…-{"\n\t12#+é\u0301дの'
+SENTENCE_END = re.compile(r"[.!?…。！？]*(?:[。！？](?![.!?…。！？])|[.!?…](?![.!?…。！？])(?=[\"'”’)]?(?:\s|$)))")
+PARTS = st.sampled_from(
+    [*LETTERS, "\n\n", "...", "the ", "To ", "a b c d e f g h i j k\n", "一本好书。\n", "uses Cookies", "Lorem ipsum ", "\n• "]
+)
+WORDS = st.lists(PARTS, max_size=40).map("".join)
 
 
 def is_han(c: str) -> bool:
@@ -27,28 +33,87 @@ def is_han(c: str) -> bool:
     )
 
 
-def reference(text: str, lang: str) -> dict[str, float]:
+SCRIPTS = {"LATIN": 1, "CJK": 3, "HIRAGANA": 3, "KATAKANA": 3, "IDEOGRAPHIC": 3, "CYRILLIC": 2}
+"""By the first word of its name, bytes of a letter; the alphabet of the property test has no others."""
+
+
+def share(part: float, whole: float) -> float:
+    return part / whole if whole else 0
+
+
+def pieces_of(text: str, lang: str) -> list[str]:
+    if lang == "zh":
+        return [w for w in rjieba.cut(text) if not w.isspace()]
+    if lang == "ja":
+        return re.findall(r"[\u3005-\u30ff\u4e00-\u9fff]|(?:(?![\u3005-\u30ff\u4e00-\u9fff_])[\w\u0301])+", text)
+    return text.split()
+
+
+def grams(pieces: list[str], n: int) -> list[tuple[str, ...]]:
+    return [tuple(pieces[i : i + n]) for i in range(len(pieces) - n + 1)]
+
+
+def top(pieces: list[str], n: int, gap: int, size: int) -> float:
+    counts = Counter(grams(pieces, n))
+    best = max(counts.values(), default=0)
+    if best < 2:
+        return 0
+    first = next(gram for gram in counts if counts[gram] == best)  # a Counter keeps the order of first occurrence
+    return min(1, share(best * (sum(map(len, first)) + gap * (n - 1)), size))
+
+
+def duplicate(pieces: list[str], n: int) -> float:
+    seen, inside = set(), set()
+    for i, gram in enumerate(grams(pieces, n)):
+        if gram in seen:
+            inside.update(range(i, i + n))
+        seen.add(gram)
+    return share(sum(len(pieces[i]) for i in inside), sum(map(len, pieces)))
+
+
+def repeated(spans: list[str]) -> list[str]:
+    return [span for i, span in enumerate(spans) if span in spans[:i]]
+
+
+def script(c: str) -> str:
+    if not (unicodedata.category(c)[0] == "L" or is_han(c)):
+        return ""
+    name = unicodedata.name(c).split()[0]
+    return "CJK" if SCRIPTS.get(name) == 3 else name
+
+
+def other_script(lines: list[str]) -> float:
+    def counts(text: str) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for c in text:
+            if script(c):
+                found[script(c)] += SCRIPTS[script(c)]
+        return found
+
+    def prevailing(found: Counter[str]) -> str:
+        order = ("LATIN", "CJK", "CYRILLIC")
+        return max(order, key=lambda name: (found[name], -order.index(name)))
+
+    whole = counts("".join(lines))
+    other = sum(sum(counts(line).values()) for line in lines if counts(line) and prevailing(counts(line)) != prevailing(whole))
+    return share(other, sum(whole.values()))
+
+
+def reference(text: str, lang: str) -> dict[str, float | None]:
     """The definitions, one after the other, slowly."""
     ink = [c for c in text if not c.isspace()]
-    if lang == "zh":
-        words = [w for w in rjieba.cut(text) if any(unicodedata.category(c)[0] in "LN" for c in w)]
-        pairs = Counter(itertools.pairwise(ink))
-        best = max(pairs.values(), default=0)
-        top = 2 * best / len(ink) if best > 1 else 0
-    else:
-        words = text.split()
-        counts = Counter(itertools.pairwise(words))
-        best = max(counts.values(), default=0)
-        top = 0
-        if best > 1:
-            first = next(pair for pair in counts if counts[pair] == best)  # a Counter keeps the order of first occurrence
-            top = best * (len(first[0]) + 1 + len(first[1])) / len(text)
+    pieces = pieces_of(text, lang)
+    words = [w for w in pieces if lang != "zh" or any(unicodedata.category(c)[0] in "LN" for c in w)]
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-
-    def share(part: float, whole: float) -> float:
-        return part / whole if whole else 0
-
+    blocks = [[]]
+    for line in text.split("\n"):
+        blocks = [*blocks[:-1], [*blocks[-1], line]] if line.strip() else [*blocks, []]
+    paragraphs = ["\n".join(block).strip() for block in blocks if block]
+    gap, size = (1, len(text)) if lang not in ("zh", "ja") else (0, sum(map(len, pieces)))
     kinds = [unicodedata.category(c)[0] for c in ink]
+    stops = {"en": {"the", "be", "to", "of", "and", "that", "have", "with"}, "zh": set(STOP_WORDS["zh"].split())}
+    lower = text.lower()
+    phrases = re.compile("javascript|terms of use|privacy policy|cookie policy|uses cookies|use of cookies|use cookies")
     return {
         "chars": len(text),
         "words": len(words),
@@ -59,23 +124,43 @@ def reference(text: str, lang: str) -> dict[str, float]:
         "han": share(sum(map(is_han, ink)), len(ink)),
         "lines_end_punctuation": share(sum(line[-1] in END_MARKS for line in lines), len(lines)),
         "new_lines": min(share(text.count("\n"), len(words)), 1),
-        "duplicate_lines": share(len(lines) - len(set(lines)), len(lines)),
-        "top_2gram": min(top, 1),
+        "duplicate_lines": share(len(repeated(lines)), len(lines)),
+        "duplicate_line_chars": share(sum(map(len, repeated(lines))), sum(map(len, lines))),
+        "duplicate_paragraphs": share(len(repeated(paragraphs)), len(paragraphs)),
+        "duplicate_paragraph_chars": share(sum(map(len, repeated(paragraphs))), sum(map(len, paragraphs))),
+        **{f"top_{n}gram": top(pieces, n, gap, size) for n in (2, 3, 4)},
+        **{f"duplicate_{n}gram": duplicate(pieces, n) for n in range(5, 11)},
+        "short_lines": share(sum(len(line) <= 30 for line in lines), len(lines)),
+        "bullet_lines": share(sum(line[0] in "•-*–·" for line in lines), len(lines)),
+        "ellipsis_lines": share(sum(line.endswith(("...", "…", "。。。")) for line in lines), len(lines)),
+        "boilerplate_lines": share(sum(bool(phrases.search(line.lower())) for line in lines), len(lines)),
+        "ellipses": share(len(re.findall(r"…+|\.{3,}", text)), len(words)),
+        "hashes": share(text.count("#"), len(words)),
+        "alphabetic_words": share(sum(any(unicodedata.category(c)[0] == "L" or is_han(c) for c in w) for w in pieces), len(pieces)),
+        "stop_words": len({w.lower() for w in pieces} & stops[lang]) if lang in stops else None,
+        "longest_word": max(map(len, pieces), default=0),
+        "sentences": len(SENTENCE_END.findall(text)),
+        "curly_brackets": text.count("{"),
+        "lorem_ipsum": lower.count("lorem ipsum"),
+        "other_script": other_script(lines),
     }
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(WORDS, st.sampled_from(["zh", "en", "code"])), max_size=5))
+@given(st.lists(st.tuples(WORDS, st.sampled_from(["zh", "en", "code", "ja"])), max_size=5))
 @example([("", "en"), ("", "zh"), (" \n ", "zh")])
 @example([("a b c d a b c d", "en"), ("好\r", "zh"), ("\n好", "zh")])
 @example([("the cat the cat on a mat on a mat", "en")])
+@example([("a b c d e f g h i j k\n" * 3, "en"), ("一本好书。也是一本好书，还是一本好书" * 3, "zh"), ("本の好本の好本の好ab本の", "ja")])
 def test_signals_are_what_they_are_defined_to_be(rows: list[tuple[str, str]]) -> None:
     texts, langs = [t for t, _ in rows], [lang for _, lang in rows]
     found = measure(texts, langs)
     assert found.type == DOCUMENTS.field("signals").type
     for text, lang, row in zip(texts, langs, found.to_pylist(), strict=True):
-        assert row.pop("harmful") is None
-        assert row == pytest.approx(reference(text, lang), rel=1e-6), (text, lang)
+        assert [row.pop(name) for name in SCORED] == [None] * 3
+        expected = reference(text, lang)
+        assert row.pop("stop_words") == expected.pop("stop_words"), (text, lang)
+        assert row == pytest.approx(expected, rel=1e-6), (text, lang)
 
 
 def test_a_text_is_measured_alike_in_any_group(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +222,7 @@ def test_rules_are_by_language_and_a_value_equal_to_its_threshold_passes() -> No
     assert judge(signals(chars=[1]), ["fr"], [1.0], {"zh": Rules(min_chars=9)}) == [None]
 
 
-@pytest.mark.parametrize("reason", list(Rules.model_fields))
+@pytest.mark.parametrize("reason", THRESHOLDS)
 def test_every_rule_rejects(reason: str) -> None:
     rules = {"default": Rules(**{reason: 1})}
     low, high = (signals(**{name: [value] for name in SIGNALS}) for value in (0.5, 2.0))
