@@ -40,17 +40,21 @@ class Rejects(NamedTuple):
 
 
 def replay_splits(parent: Artifact, rejects: Rejects) -> list[dict[str, Any]]:
-    """A new split for each part with such rejects: the pieces of files that they were read from, and where the rejects stand."""
+    """A new split for each part with such rejects: the pieces of files that they were read from, and where the rejects stand.
+
+    Of a file that was read again because it had changed, only what was read last can be read now.
+    """
     read = parent.plan_splits()
+    contents = {(piece["source"], piece["uri"]): piece["digest"] for split in read for piece in split["pieces"]}
     first, generation = (max(split.get(key, 0) for split in read) + 1 for key in ("ordinal", "generation"))
     parts = [part for part in parent.manifest.parts if part.stage == "finish"]
     ends = [*(int(part.key) for part in parts[1:]), first]
     splits: list[dict[str, Any]] = []
     for part, end in zip(parts, ends, strict=True):
         chosen = _chosen(parent, part, rejects)
-        files = {(row["source"], row["uri"].partition(_MEMBER)[0]) for row in chosen.select(["source", "uri"]).to_pylist()}
+        files = set(_files(chosen))
         own = (piece for split in read if int(part.key) <= split["ordinal"] < end for piece in split["pieces"])
-        pieces = [piece for piece in own if (piece["source"], piece["uri"]) in files]
+        pieces = [p for p in own if (file := (p["source"], p["uri"])) in files and p["digest"] == contents[file]]
         if pieces:
             size = sum(piece["end"] - piece["start"] for piece in pieces)
             taken = {"part": part.key, **rejects._asdict()}
@@ -63,7 +67,9 @@ def replayed_ids(parent: Artifact, split: Mapping[str, Any]) -> frozenset[bytes]
     """Ids of the records that a split of a replay is for."""
     taken = split[REPLAYED]
     (part,) = (part for part in parent.manifest.parts if part.id == ("finish", taken["part"]))
-    return frozenset(_chosen(parent, part, Rejects(taken["reason"], taken["stage"]))["doc_id"].to_pylist())
+    chosen = _chosen(parent, part, Rejects(taken["reason"], taken["stage"]))
+    read = {(piece["source"], piece["uri"]) for piece in split["pieces"]}
+    return frozenset(doc_id for doc_id, file in zip(chosen["doc_id"].to_pylist(), _files(chosen), strict=True) if file in read)
 
 
 def take_out(draft: Draft, parent: Artifact) -> None:
@@ -81,6 +87,11 @@ def _chosen(parent: Artifact, part: Part, rejects: Rejects) -> pa.Table:
     (file,) = (file for file in part.files if file.role == "rejects")
     table = read_shard(parent.path / file.path)
     return table.filter(pa.array(rejects.chosen(table)))
+
+
+def _files(chosen: pa.Table) -> list[tuple[str, str]]:
+    """Source and URI of the file that each reject was read from: of a member that of its archive."""
+    return [(row["source"], row["uri"].partition(_MEMBER)[0]) for row in chosen.select(["source", "uri"]).to_pylist()]
 
 
 def _without(draft: Draft, parent: Artifact, part: Part, removal: Removal) -> None:

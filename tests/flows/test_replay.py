@@ -103,3 +103,15 @@ def test_it_obeys_tombstones_and_refuses_what_it_cannot_do(tmp_path: Path) -> No
     assert sorted(texts(replay(store, recipe(tmp_path, **limits(4)), "min_chars"))) == ["long enough to be kept by all means", "short two"]
     again = replay(store, recipe(tmp_path, **limits(3)), "forgotten")
     assert total(again).rejected == {"forgotten": 1} and audit(again) == []
+
+
+def test_of_a_file_that_changed_what_it_holds_now_is_replayed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    drop(tmp_path, 0, ["short one", "short two", "long enough to be kept by all means"])
+    ingest(store, recipe(tmp_path, **limits(20)))
+    drop(tmp_path, 0, ["short one", "another", "long enough to be kept by all means", "later"])
+    before = ingest(store, recipe(tmp_path, **limits(20)))
+    after = replay(store, recipe(tmp_path, **limits(4)), "min_chars")
+    assert audit(after) == [] and ids(after) == ids(before)
+    assert sorted(texts(after)) == ["another", "later", "long enough to be kept by all means", "short one"]
+    assert total(after).rejected["min_chars"] == 2  # as the file was at first, which nobody can read any more
