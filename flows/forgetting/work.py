@@ -73,25 +73,28 @@ def _without(store: Store, documents: Artifact, found: Found, say: Say) -> Artif
 
 
 def _mark(store: Store, documents: Artifact, erase: bool) -> Forgotten:
-    """Mark all versions that hold what was ever forgotten of this name, and what saw it."""
+    """Mark all versions that hold what was ever forgotten of this name, and what saw it.
+
+    Documents come last, and before them tokens: what is retired no longer tells what was made of it, if this is killed meanwhile.
+    """
     holding = holders(store, Removal(frozenset(Tombstones.of(documents).by_id)))
     seen = saw(store, [holder.artifact for holder in holding])
     ours = _of_name(store, holding, documents.name)
     retired, reports = [], []
     drafts = list(_drafts(store, documents, ours)) if erase else []
-    for holder in holding:
-        retires = erase and holder.artifact in ours
-        retired += [holder.artifact.reference] if retires else []
-        set_mark(holder.artifact.path, Mark(documents.reference, holder.rows, retired=retires))
+    for name in sorted({artifact.name for artifact in (*ours, *seen)}) if erase else ():
+        if (path := report_path(store, name)).is_file():
+            path.unlink()
+            reports.append(path)
     for artifact in seen:
         set_mark(artifact.path, Mark(documents.reference, 0))
     for draft in drafts:
         set_mark(draft.path, Mark(documents.reference, 0, retired=True))
         retired.append(f"{draft.plan['kind']}/{draft.plan['name']}@{draft.path.name} (unfinished)")
-    for name in sorted({artifact.name for artifact in (*ours, *seen)}) if erase else ():
-        if (path := report_path(store, name)).is_file():
-            path.unlink()
-            reports.append(path)
+    for holder in sorted(holding, key=lambda holder: holder.artifact.kind == "documents"):
+        retires = erase and holder.artifact in ours
+        retired += [holder.artifact.reference] if retires else []
+        set_mark(holder.artifact.path, Mark(documents.reference, holder.rows, retired=retires))
     return Forgotten(documents, (), tuple(holding), tuple(seen), tuple(retired), tuple(reports))
 
 
