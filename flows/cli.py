@@ -38,6 +38,7 @@ def main() -> NoReturn:
     from flows.server import ServerFailed
     from schemas.artifact import Damaged
     from schemas.errors import RequestError
+    from schemas.faults import GO_ON, is_full
     from schemas.lease import LeaseLost
 
     signal.signal(signal.SIGTERM, _terminated)
@@ -47,7 +48,8 @@ def main() -> NoReturn:
         print(f"gristmill: {error}", file=sys.stderr)
         sys.exit(2)
     except (ChildFailed, ServerFailed, Damaged, LeaseLost, OSError) as error:
-        print(f"gristmill: {error}", file=sys.stderr)
+        hint = f". The disk is full: make room, then {GO_ON}" if is_full(error) else ""
+        print(f"gristmill: {error}{hint}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
 

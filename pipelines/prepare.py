@@ -18,6 +18,7 @@ from pipelines.dedup.near import NearRun
 from pipelines.dedup.runs import DigestRun, LineRun
 from pipelines.job import Handle, Job, key_of
 from pipelines.origin import doc_ids
+from pipelines.places import naming, place_of
 from pipelines.record_stages import run_stages
 from pipelines.sources import open_piece, read_records
 from pipelines.stages import BATCH_BYTES, BATCH_ROWS, PREPARED, PREPARED_REJECTS, RAW, rejected_ledger
@@ -152,14 +153,15 @@ def read_batches(
             rows, size = [], 0
         name = piece["source"]
         source = job.sources[name]
-        file = open_piece(piece, source, job.roots[name])
         records = owned = 0
-        for record in read_records(file, source, job.settings.clean.max_document_bytes):
-            rows.append((seq, record.uri(file.uri), record.encoding or file.raw_encoding, record))
-            seq, records, owned, size = seq + 1, records + 1, owned + record.size, size + len(record.raw)
-            if size >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
-                yield _raw_batch(rows, name)
-                rows, size = [], 0
+        with naming(place_of(job.roots[name], piece["uri"]).name):
+            file = open_piece(piece, source, job.roots[name])
+            for record in read_records(file, source, job.settings.clean.max_document_bytes):
+                rows.append((seq, record.uri(file.uri), record.encoding or file.raw_encoding, record))
+                seq, records, owned, size = seq + 1, records + 1, owned + record.size, size + len(record.raw)
+                if size >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
+                    yield _raw_batch(rows, name)
+                    rows, size = [], 0
         if file.encodings:
             encodings.setdefault(name, Counter()).update(file.encodings)
         ledgers[name] += Ledger(records_read=records, bytes_read=file.owned, bytes_framing=file.owned - owned)

@@ -169,6 +169,11 @@ def committed(draft: Draft) -> Artifact:
     return artifact
 
 
+Stop = tuple[int, bool]
+"""Before which operation on files a process ends, and whether it is killed; else the disk is full there."""
+STOPS = st.tuples(st.integers(0, 600), st.booleans())
+
+
 @pytest.mark.slow
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
@@ -180,7 +185,7 @@ def test_n_bad_records_among_m_good_ones_are_n_rejects_and_m_documents_whatever_
     tmp_path_factory: pytest.TempPathFactory,
     chosen: list[tuple[str, str, list[int | str]]],
     split_bytes: int,
-    stops: list[tuple[int, bool]],
+    stops: list[Stop],
 ) -> None:
     tmp_path = tmp_path_factory.mktemp("mixed")
     roots = write(tmp_path, chosen)

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from pipelines import corpus
 from pipelines.job import MAX_ATTEMPTS, Job
 from pipelines.nursery import Nursery, request
-from pipelines.runners import TRY_AGAIN, place, placements, run_bare, run_in_process
+from pipelines.runners import place, placements, run_bare, run_in_process
+from pipelines.workers import TRY_AGAIN
 from schemas.draft import Draft
 from schemas.recipe import Annotator, Corpus, Dedup, HeldOut, Near
 from tests.pipelines.drafts import ROOT, command, digests, ledgers, make, rows, run_command, source, start
