@@ -8,6 +8,7 @@ start of a piece of work, noted on disk before it, so that a piece which kills i
 from __future__ import annotations
 
 import os
+import sys
 import time
 import traceback
 import uuid
@@ -144,8 +145,10 @@ class Job:
             line = {"stage": stage, "key": key, "seconds": round(time.monotonic() - started, 3), "process": os.getpid()}
             with open(self.draft.scratch() / "speed.jsonl", "ab") as speed:
                 speed.write(canonical_json(line) + b"\n")
-        except MemoryError:
-            raise  # as good as killed: the piece is tried again, then alone
+        except MemoryError as error:  # as good as killed: the piece is tried again, then alone
+            less = "fewer workers, a smaller corpus.split_bytes or corpus.clean.max_document_bytes need less"
+            print(f"error: {stage} {key}: out of memory ({error}); {less}", file=sys.stderr, flush=True)
+            raise
         except (OSError, InputChanged) as error:
             if isinstance(error, InputChanged) or is_full(error):
                 self._forget_attempts(folder, key)  # that is not the piece's doing

@@ -25,7 +25,8 @@ def is_full(error: BaseException) -> bool:
 def explain(error: OSError, folder: Path, doing: str) -> str:
     """What a person should know of an error of the system that stopped work on the draft or store in `folder`."""
     if is_full(error):
-        return f"{doing}: {error.strerror}: {_room(folder)}. Make room there, then {GO_ON}"
+        limited = "this process may write no larger file (ulimit -f)" if error.errno == errno.EFBIG else _room(folder)
+        return f"{doing}: {error.strerror}: {limited}. Make room there, then {GO_ON}"
     if error.filename is None:
         return f"{doing}: {''.join(traceback.format_exception(error)).strip()}"
     if Path(os.fsdecode(error.filename)).is_relative_to(folder):

@@ -25,7 +25,7 @@ from pipelines.runners import place, placements, run_bare, run_in_process
 from pipelines.workers import TRY_AGAIN
 from schemas.draft import Draft
 from schemas.recipe import Annotator, Corpus, Dedup, HeldOut, Near
-from tests.pipelines.drafts import ROOT, command, digests, ledgers, make, rows, run_command, source, start
+from tests.pipelines.drafts import ROOT, attempted, command, digests, ledgers, make, rows, run_command, source, start
 
 
 @settings(deadline=None)
@@ -245,13 +245,6 @@ def test_an_engine_that_cannot_be_opened_fails_the_job_and_rejects_nothing(tmp_p
     ended = run_command(draft)
     assert ended.returncode == 1 and "no_such_pipeline" in ended.stderr.splitlines()[-1]
     assert draft.parts("finish") == []
-
-
-def attempted(draft: Draft, stage: str, key: str, times: int) -> None:
-    folder = draft.scratch() / "attempts" / stage
-    folder.mkdir(parents=True, exist_ok=True)
-    for n in range(times):
-        (folder / f"{key}-{n}").touch()
 
 
 @pytest.mark.slow
