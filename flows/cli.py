@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from flows.commands import artifacts, making, pii, running, tagger, upkeep
+from flows.commands import accuracy, artifacts, making, pii, running, tagger, upkeep
 
 app = typer.Typer(
     help="Raw text in; clean, segmented, tagged, tokenized Arrow shards and an evaluated language model out.",
@@ -25,6 +25,9 @@ for group in (running, artifacts, making, upkeep):
     app.add_typer(group.app)
 app.add_typer(tagger.app, name="tagger")
 app.add_typer(pii.app, name="pii")
+app.add_typer(accuracy.language, name="language")
+app.add_typer(accuracy.encoding, name="encoding")
+app.add_typer(accuracy.mojibake, name="mojibake")
 
 
 def _terminated(number: int, frame: object) -> NoReturn:
