@@ -43,8 +43,8 @@ def run_child(command: list[str], log: Path, watch: Callable[[], None], env: Map
     Raises `ChildFailed` after the last try, or at once on any exit code but 75.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    printed = deque[str](maxlen=_KEPT)
     for attempt in range(1, TRIES + 1):
+        printed = deque[str](maxlen=_KEPT)
         code = _run_once(command, log, printed, watch, env)
         if code == 0:
             return attempt

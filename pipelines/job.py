@@ -152,6 +152,8 @@ class Job:
         except (OSError, InputChanged) as error:
             if isinstance(error, InputChanged) or is_full(error):
                 self._forget_attempts(folder, key)  # that is not the piece's doing
+            else:
+                traceback.print_exc()  # for the log
             self._refuse(f"error: {explain(error, self.draft.path, f'{stage} {key}') if isinstance(error, OSError) else error}")
             raise
         except Exception:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import traceback
 from pathlib import Path
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -28,7 +27,7 @@ def explain(error: OSError, folder: Path, doing: str) -> str:
         limited = "this process may write no larger file (ulimit -f)" if error.errno == errno.EFBIG else _room(folder)
         return f"{doing}: {error.strerror}: {limited}. Make room there, then {GO_ON}"
     if error.filename is None:
-        return f"{doing}: {''.join(traceback.format_exception(error)).strip()}"
+        return f"{doing}: {type(error).__name__}: {error}. When that is mended, {GO_ON}"
     if Path(os.fsdecode(error.filename)).is_relative_to(folder):
         return f"{doing}: {error.filename}: {error.strerror}. When that is mended, {GO_ON}"
     return (
