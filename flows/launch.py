@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from io import RawIOBase
 from pathlib import Path
 from typing import IO
 
@@ -55,6 +56,7 @@ def run_child(command: list[str], log: Path, watch: Callable[[], None], env: Map
 
 
 def _run_once(command: list[str], log: Path, printed: deque[str], watch: Callable[[], None], env: Mapping[str, str] | None) -> int:
+    file = open(log, "ab", buffering=0)  # noqa: SIM115  (the reader closes it)
     child = subprocess.Popen(
         [sys.executable, "-m", "schemas.process", str(os.getpid()), *command],
         stdin=subprocess.DEVNULL,
@@ -64,7 +66,7 @@ def _run_once(command: list[str], log: Path, printed: deque[str], watch: Callabl
         env={**os.environ, **(env or {})},
     )
     assert child.stdout is not None
-    reader = threading.Thread(target=_keep, args=(child.stdout, log, printed), name="log", daemon=True)
+    reader = threading.Thread(target=_keep, args=(child.stdout, file, printed), name="log", daemon=True)
     reader.start()
     try:
         while True:
@@ -80,12 +82,12 @@ def _run_once(command: list[str], log: Path, printed: deque[str], watch: Callabl
     return child.returncode
 
 
-def _keep(output: IO[bytes], log: Path, printed: deque[str]) -> None:
-    with output, open(log, "ab", buffering=0) as file:
+def _keep(output: IO[bytes], log: RawIOBase, printed: deque[str]) -> None:
+    with output, log:
         for line in output:
             printed.append(line.decode(errors="replace").rstrip("\n"))
             with contextlib.suppress(OSError):  # a full disk: what matters of it is in `printed`
-                file.write(line)
+                log.write(line)
 
 
 def _stop_group(child: subprocess.Popen[bytes]) -> None:

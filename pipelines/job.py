@@ -42,6 +42,7 @@ _MERGED_BAND = 64
 _SHORTEST_RECORD = 64
 """Bytes; a corpus of records that are shorter on average goes over `dedup.memory`."""
 _REFUSAL_BYTES = 8 << 10
+_UNREADABLE = "if it can't be read for good, put a sound copy there, or leave it out (corpus.sources[].exclude)"
 
 
 class Handle(NamedTuple):
@@ -154,7 +155,8 @@ class Job:
                 self._forget_attempts(folder, key)  # that is not the piece's doing
             else:
                 traceback.print_exc()  # for the log
-            self._refuse(f"error: {explain(error, self.draft.path, f'{stage} {key}') if isinstance(error, OSError) else error}")
+            told = explain(error, self.draft.path, f"{stage} {key}", _UNREADABLE) if isinstance(error, OSError) else error
+            self._refuse(f"error: {told}")
             raise
         except Exception:
             self._refuse(traceback.format_exc().strip())

@@ -190,4 +190,5 @@ def naming(name: str) -> Iterator[None]:
     except OSError as error:
         if error.filename is not None:
             raise
-        raise OSError(error.errno or errno.EIO, error.strerror or f"{type(error).__name__}: {error}", name) from error
+        number = error.errno or (errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EIO)  # it decides the type
+        raise OSError(number, error.strerror or f"{type(error).__name__}: {error}", name) from error

@@ -21,19 +21,18 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in _FULL
 
 
-def explain(error: OSError, folder: Path, doing: str) -> str:
-    """What a person should know of an error of the system that stopped work on the draft or store in `folder`."""
+def explain(error: OSError, folder: Path, doing: str, otherwise: str = "") -> str:
+    """What a person should know of an error of the system that stopped work on the draft in `folder`, on one line.
+
+    `otherwise` is what to do if a file that isn't the draft's can't be read for good.
+    """
     if is_full(error):
         limited = "this process may write no larger file (ulimit -f)" if error.errno == errno.EFBIG else _room(folder)
         return f"{doing}: {error.strerror}: {limited}. Make room there, then {GO_ON}"
     if error.filename is None:
         return f"{doing}: {type(error).__name__}: {error}. When that is mended, {GO_ON}"
-    if Path(os.fsdecode(error.filename)).is_relative_to(folder):
-        return f"{doing}: {error.filename}: {error.strerror}. When that is mended, {GO_ON}"
-    return (
-        f"{doing}: {error.filename}: can't be read: {error.strerror}. Then {GO_ON}; if it can't be read for good, put a sound copy "
-        "there, or leave it out (corpus.sources[].exclude)"
-    )
+    foreign = otherwise and not Path(os.fsdecode(error.filename)).is_relative_to(folder)
+    return f"{doing}: {error.filename}: {error.strerror}. When that is mended, {GO_ON}" + (f"; {otherwise}" if foreign else "")
 
 
 def _room(folder: Path) -> str:

@@ -17,6 +17,8 @@ import pytest
 from pipelines import places
 from pipelines.job import MAX_ATTEMPTS, Job
 from pipelines.places import Place
+from pipelines.runners import run_in_process
+from pipelines.sources import InputChanged
 from pipelines.splits import list_inputs
 from pipelines.workers import TRY_AGAIN
 from schemas.artifact import Damaged
@@ -155,13 +157,25 @@ def test_a_connection_that_breaks_in_the_middle_of_a_file(tmp_path: Path) -> Non
         ended = run(draft)
         assert ended.returncode == 1, ended.stderr
         told = ended.stderr.splitlines()[-1]
-        assert told.startswith("error: prepare 0000") and "/: b.txt: can't be read: " in told and GO_ON in told and "exclude" in told
+        assert told.startswith("error: prepare 0000") and "/: b.txt: " in told and GO_ON in told and "exclude" in told
         assert nothing_is_committed(draft)
         (folder / "broken").unlink()
         assert run(draft).returncode == 0
     places.remote_folder.cache_clear()
     fsspec.get_filesystem_class("http").clear_instance_cache()
     assert len(rows(draft, "documents")) == 3 and audit(draft.commit(["prepare", "finish"])) == []
+
+
+def test_a_remote_file_that_went_after_planning_is_a_changed_input(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("text\n")
+    with served(functools.partial(Breaks, folder=tmp_path / "in")) as url:
+        draft = start(tmp_path / "draft", recipe(), {"s": f"{url}/"})  # type: ignore[dict-item]
+        (tmp_path / "in" / "a.txt").unlink()
+        places.remote_folder.cache_clear()
+        with pytest.raises(InputChanged, match=r"a\.txt: is not the file"):
+            run_in_process(Job.open(draft.path))
+    fsspec.get_filesystem_class("http").clear_instance_cache()
 
 
 @pytest.mark.slow

@@ -19,9 +19,9 @@ def test_each_error_says_what_where_and_what_to_do(tmp_path: Path) -> None:
     full = explain(error(errno.ENOSPC), draft, "prepare 00001")
     assert full.startswith("prepare 00001: No space left on device: ") and f"free on the disk of {draft}. Make room" in full
     assert "ulimit -f" in explain(error(errno.EFBIG), draft, "x")
-    unreadable = explain(error(errno.EIO, "/data/a.txt"), draft, "x")
-    assert unreadable.startswith("x: /data/a.txt: can't be read: Input/output error") and "exclude" in unreadable
-    assert "exclude" not in explain(error(errno.EIO, str(draft / "work" / "a")), draft, "x")
+    unreadable = explain(error(errno.EIO, "/data/a.txt"), draft, "x", "leave it out")
+    assert unreadable.startswith("x: /data/a.txt: Input/output error. ") and unreadable.endswith("; leave it out")
+    assert "leave it out" not in explain(error(errno.EIO, str(draft / "work" / "a")), draft, "x", "leave it out")
     told = [full, unreadable, explain(OSError("odd"), draft, "x"), explain(error(errno.EDQUOT), draft, "x")]
     assert all(GO_ON in line and "\n" not in line for line in told)
     assert is_full(error(errno.EDQUOT)) and not is_full(error(errno.EIO)) and not is_full(ValueError())
