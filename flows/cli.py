@@ -7,20 +7,37 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import NoReturn
+from importlib.metadata import version
+from typing import Annotated, NoReturn
 
 import typer
 
 from flows.commands import accuracy, artifacts, making, pii, running, tagger, upkeep
 
 app = typer.Typer(
-    help="Raw text in; clean, segmented, tagged, tokenized Arrow shards and an evaluated language model out.",
     epilog="Example: gristmill demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"gristmill {version('gristmill')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Raw text in; clean, segmented, tagged, tokenized Arrow shards and an evaluated language model out."""
+
+
 for group in (running, artifacts, making, upkeep):
     app.add_typer(group.app)
 app.add_typer(tagger.app, name="tagger")

@@ -17,6 +17,7 @@ from typing import Any
 from flows.launch import run_child
 from flows.planning import Action, decide
 from flows.progress import Meter, of_file, of_parts
+from flows.stage_errors import refuse_stage_errors
 from flows.steps import Step
 from schemas.artifact import Artifact
 from schemas.child import RUN_FACTS
@@ -44,7 +45,7 @@ class Outcome:
 def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifact], say: Say) -> Outcome:
     """Have the artifact of `step`, whose inputs are all at hand by step name.
 
-    Raises `ChildFailed`, `LeaseLost` or `Damaged`; a draft then stays for the next run to finish.
+    Raises `ChildFailed`, `LeaseLost` or `Damaged` (too many stage errors, too); a draft then stays for the next run to finish.
     """
     ready = step.prepare(recipe, store, inputs)
     name = step.artifact_name(recipe)
@@ -66,6 +67,8 @@ def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifa
         lease.check()
         told = draft.scratch() / RUN_FACTS
         facts = read_json(told) if told.is_file() else {}
+        if step.name == "documents":
+            refuse_stage_errors(draft, recipe.corpus.max_errors)
         artifact = draft.commit(step.stages)
         _describe_run(artifact, recipe, started, seconds, tries, facts)
         return Outcome(step.name, decision.action, decision.why, artifact, seconds)

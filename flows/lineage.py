@@ -9,12 +9,17 @@ from schemas.store import Store
 
 
 def lineage(store: Store, artifact: Artifact) -> dict[str, Artifact]:
-    """By step name, in order of making, the artifact itself last. Inputs that are no longer in the store are left out."""
+    """By step name, in order of making, the artifact itself last. Inputs that are no longer in the store are left out.
+
+    So is one with the content of what was made from it, as a pinned tokenizer is: it was handed on, and stands in for itself.
+    """
     found: dict[str, Artifact] = {}
+    seen: set[str] = set()
 
     def visit(a: Artifact) -> None:
-        for role in a.manifest.identity.inputs:
-            made = made_from(store, a, role)
+        seen.add(a.manifest.content_digest)
+        for role, digest in a.manifest.identity.inputs.items():
+            made = made_from(store, a, role) if digest not in seen else None
             if made is not None:
                 visit(made)
         found.setdefault(a.manifest.identity.step, a)

@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging.handlers import APILogWorker
 
 from flows.ensure import Outcome, ensure
+from flows.labels import check_labels
 from flows.progress import duration
 from flows.report_file import report_path, write_run_report
 from flows.steps import STEPS, wanted_steps
@@ -45,9 +46,12 @@ def run_flow(name: str, recipe: Json, store: str, until: str | None) -> list[Jso
     """Ensure every step of a recipe in order, then write the report; returns a JSON object a step."""
     parsed = Recipe.model_validate(recipe)
     outcomes: list[Json] = []
-    for step in wanted_steps(parsed, until):
+    steps = wanted_steps(parsed, until)
+    for step in steps:
         inputs = {o["step"]: o["path"] for o in outcomes if o["step"] in step.needs}
         outcomes.append(step_task.with_options(task_run_name=step.name)(step.name, recipe, store, inputs))
+        if step.name == "documents" and parsed.finetune is not None and "finetune" in {step.name for step in steps}:
+            check_labels(Artifact.open(Path(outcomes[-1]["path"])), parsed.finetune)
     if outcomes:
         outcomes.append(report_task(store, outcomes[-1]["path"], name))
     return outcomes

@@ -10,6 +10,7 @@ from typing import Any
 
 from flows.progress import quantity
 from flows.rejects import visible
+from flows.sampling import sampled
 from schemas.artifact import Artifact
 from schemas.ledger import Ledger
 
@@ -43,6 +44,7 @@ def _figures(artifacts: Mapping[str, Artifact]) -> list[str]:
         for part in artifacts["tokens"].manifest.parts:
             count += sum(n for subsets in part.facts["tokens"].values() for n in subsets.values())
         lines.append(f"tokens     {count:,}")
+        lines += [f"an epoch   {line}" for line in sampling_lines(artifacts["tokens"])]
     if "evaluate" in artifacts:
         results = json.loads(artifacts["evaluate"].paths("results")[0].read_bytes())
         lines += evaluation_lines(results)
@@ -100,6 +102,14 @@ def encodings(documents: Artifact) -> list[str]:
     return [f"{source}: " + ", ".join(f"{n:,} {name}" for name, n in counts.most_common()) for source, counts in found.items()]
 
 
+def sampling_lines(tokens: Artifact) -> list[str]:
+    """For each source and language what an epoch of training reads of it, if some is read more or less than once."""
+    return [
+        f"{visible(source)}/{lang}: {read:,} tokens, {read / max(count, 1):.2f} times {count:,}"
+        for (source, lang), (count, read) in sampled(tokens).items()
+    ]
+
+
 def describe(artifact: Artifact) -> str:
     """Identity, ledger, files and facts of an artifact, for reading."""
     m = artifact.manifest
@@ -117,6 +127,8 @@ def describe(artifact: Artifact) -> str:
     if artifact.kind == "documents":
         lines += [f"  encodings    {line}" for line in encodings(artifact)]
         lines += [f"  unreadable   {line}" for line in unreadable_inputs(artifact)]
+    if artifact.kind == "tokens":
+        lines += [f"  an epoch     {line}" for line in sampling_lines(artifact)]
     for role in dict.fromkeys(f.role for f in m.files()):
         files = m.files(role)
         rows = sum(f.rows or 0 for f in files)

@@ -184,6 +184,7 @@ def lines_of(told: Json) -> Iterator[str]:
     elif "lang" in told:
         same = "as it stands in the file" if told["clean_is_identity"] else "decoded or cleaned"
         yield f"text       {told['lang']}, {told['subset']}, {len(told['text']):,} characters, {same}"
+        yield from _marks(told)
     if "tokens" in told:
         yield f"tokens     {told['tokens']:,} for {told['n_bytes']:,} bytes"
     token = told.get("token")
@@ -202,6 +203,16 @@ def lines_of(told: Json) -> Iterator[str]:
             yield f"{what:<10} {found['number']}: bytes {_range(found['bytes'])}{tag}: {visible(found['text'].strip())}"
     exact = "exactly" if token["file"]["exact"] else "the whole record"
     yield f"in file    {visible(token['file']['uri'])}, bytes {_range(token['file']['bytes'])}, {exact}"
+
+
+def _marks(told: Json) -> Iterator[str]:
+    """What was noted at a document, if anything was."""
+    if told.get("flags"):
+        yield f"flags      {', '.join(told['flags'])}"
+    if told.get("weight", 1) != 1:
+        yield f"weight     {told['weight']:g}"
+    if values := {kind: count for kind, count in (told.get("redacted") or {}).items() if count}:
+        yield f"redacted   {', '.join(f'{count} {kind}' for kind, count in values.items())}"
 
 
 def _range(pair: list[int | None]) -> str:

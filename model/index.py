@@ -2,6 +2,9 @@
 (or one a source and language, `source/lang`), stream after stream, in shard order within each: one long line of *positions*,
 on which a document takes its tokens with a bos before and an eos after.
 
+A document of the training subset stands there as often as its weight says (`schemas.sampling`). A stream is laid in *rounds*: first
+all that is read at all, then all that is read twice, and so on; so copies of a document lie apart.
+
 An index can be kept as a file, named by what decides it and mapped when opened: then nothing that grows with the number of
 documents is done at the start of a run.
 """
@@ -25,15 +28,17 @@ from model.token_space import TokenSpace
 from schemas.arrow import read_shard, write_shard
 from schemas.artifact import Damaged
 from schemas.fingerprint import digest_json
+from schemas.sampling import SAMPLED, times_read
 
 FORMAT = 1
 _SCHEMA = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in ("end", "place", "n_bytes")])
 _COLUMNS = ("source", "lang", "subset", "tokens", "n_bytes")
+_READ = tuple(dict.fromkeys(_COLUMNS + SAMPLED))
 
 
 @dataclass(frozen=True)
 class Index:
-    """Documents of a subset, in the order of their streams; all arrays int64 [documents]."""
+    """Documents of a subset, in the order of their streams and rounds; all arrays int64 [documents]."""
 
     end: NDArray[np.int64]
     """Position after each document's eos."""
@@ -58,7 +63,7 @@ class Index:
 
 def build_index(space: TokenSpace, subset: str, by_source: bool = False) -> Index:
     """Read the index of a subset off all shards; every shard is touched. Raises Damaged naming one that has no tokens."""
-    found: dict[str, list[NDArray[np.int64]]] = {}
+    found: dict[str, dict[int, list[NDArray[np.int64]]]] = {}  # by stream and round
     widths = set()
     for number, file in enumerate(space.files):
         with space.hold_shards(np.array([number])):
@@ -66,23 +71,27 @@ def build_index(space: TokenSpace, subset: str, by_source: bool = False) -> Inde
             missing = [name for name in _COLUMNS if name not in table.column_names]
             if missing:
                 raise Damaged(f"{file.path}: is not a token shard: it has no column {missing[0]!r}")
-            for batch in table.select(_COLUMNS).to_batches():
+            for batch in table.select([name for name in _READ if name in table.column_names]).to_batches():
                 ids = batch.column("tokens").values
                 widths.add(width := ids.type.bit_width // 8)
                 first = (ids.buffers()[1].address - address) // width + ids.offset if len(ids) else start // width + 1
-                offsets = batch.column("tokens").offsets.to_numpy()
+                offsets, times = batch.column("tokens").offsets.to_numpy(), times_read(batch)
                 for stream, rows in _streams(batch, subset, by_source).items():
                     lengths, n_bytes = offsets[rows + 1] - offsets[rows], batch.column("n_bytes").to_numpy()[rows]
-                    found.setdefault(stream, []).append(np.stack((lengths + 2, first + offsets[rows], n_bytes.astype(np.int64))))
+                    columns = np.stack((lengths + 2, first + offsets[rows], n_bytes.astype(np.int64)))
+                    for earlier in range(int(times[rows].max())):
+                        found.setdefault(stream, {}).setdefault(earlier, []).append(columns[:, times[rows] > earlier])
     if len(widths) > 1:
         raise Damaged(f"{space.files[0].path} and its neighbours: their ids have {sorted(widths)} bytes, so they are not of one artifact")
     streams, documents = {}, 0
+    parts = [np.zeros((3, 0), dtype=np.int64)]
     for stream in sorted(found):
-        size = sum(columns.shape[1] for columns in found[stream])
+        laid = [columns for _, each in sorted(found[stream].items()) for columns in each]
+        size = sum(columns.shape[1] for columns in laid)
         streams[stream] = (documents, documents + size)
         documents += size
-    columns = [columns for stream in sorted(found) for columns in found[stream]]
-    lengths, place, n_bytes = np.concatenate(columns, axis=1) if columns else np.zeros((3, 0), dtype=np.int64)
+        parts += laid
+    lengths, place, n_bytes = np.concatenate(parts, axis=1)
     return Index(np.cumsum(lengths), place, n_bytes, streams, max(widths, default=2))
 
 

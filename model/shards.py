@@ -5,7 +5,7 @@ read through a cache. Either holds a copy of a tokens artifact: its manifest, an
 from __future__ import annotations
 
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import fsspec
 import orjson
@@ -62,15 +62,21 @@ class RemoteShards:
 
     def manifest(self) -> Manifest:
         """Raises Damaged if there is no sound one."""
-        where = f"{self._url}/{MANIFEST}"
+        return Manifest.from_json(self._json(MANIFEST), f"{self._url}/{MANIFEST}", lambda version: self._json(f"../{version}/{MANIFEST}"))
+
+    def _json(self, path: str) -> dict[str, Any]:
         try:
-            value = self._files.cat_file(f"{self._root}/{MANIFEST}")
+            value: dict[str, Any] = orjson.loads(self._files.cat_file(self._place(path)))
         except FileNotFoundError as error:
-            raise Damaged(f"{self._url}: has no {MANIFEST}, so it is not an artifact") from error
-        try:
-            return Manifest.from_json(orjson.loads(value), where)
+            raise Damaged(f"{self._url}: has no {path}, so it is not an artifact") from error
         except orjson.JSONDecodeError as error:
-            raise Damaged(f"{where}: not valid JSON: {error}") from error
+            raise Damaged(f"{self._url}/{path}: not valid JSON: {error}") from error
+        return value
+
+    def _place(self, path: str) -> str:
+        """Where a file lies: the path of an inherited one leads out of the artifact's folder, into one beside it (`../VERSION/...`)."""
+        folder = self._root.rpartition("/")[0] if path.startswith("../") else self._root
+        return f"{folder}/{path.removeprefix('../')}"
 
     def fetch(self, file: File) -> BinaryIO:
         return self._cache.fetch(file, f"{self._url}/{file.path}", lambda: self._open(file))
@@ -81,7 +87,7 @@ class RemoteShards:
 
     def _open(self, file: File) -> Reader:
         try:
-            opened: Reader = self._files.open(f"{self._root}/{file.path}", "rb", block_size=0)
+            opened: Reader = self._files.open(self._place(file.path), "rb", block_size=0)
         except FileNotFoundError as error:
             raise Damaged(f"{self._url}/{file.path}: is missing") from error
         return opened

@@ -58,10 +58,11 @@ STEP_VERSION = 3
 def identity_settings(settings: Corpus) -> dict[str, Any]:
     """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists for their paths:
     where they lie doesn't decide what comes out."""
-    value = settings.model_dump(mode="json")
-    if settings.decontaminate is None:
-        del value["decontaminate"]  # what was made before there was such a section is made by the same recipe
-    else:
+    value = settings.model_dump(mode="json", exclude={"max_errors"})
+    for section in ("decontaminate", "sampling"):
+        if value[section] is None:
+            del value[section]  # what was made before there was such a section is made by the same recipe
+    if settings.decontaminate is not None:
         value["decontaminate"]["sets"] = [{k: v for k, v in one.items() if k != "path"} for one in value["decontaminate"]["sets"]]
     sources = [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]
     annotate = {lang: {k: v for k, v in annotator.items() if k != "weights"} for lang, annotator in value["annotate"].items()}

@@ -9,6 +9,7 @@ be compared with others:
     language       the source's, or identified
     rules          measure signals, judge by them
     harmful        drop, flag or weigh down what is full of listed terms
+    sampling       weigh by source and language
     subset         origin group, train or held out
 
 Evaluation items are looked for as soon as text is clean: redaction would change those that hold an address, and a document that goes
@@ -25,6 +26,7 @@ from functools import partial
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.clean.decode import Undecodable, decode
 from pipelines.clean.text import clean_text
@@ -59,6 +61,7 @@ def run_stages(batch: pa.RecordBatch, source: Source, settings: Corpus, index: I
         ("language", partial(_language, source=source)),
         ("rules", partial(_rules, settings=settings)),
         ("harmful", partial(_harmful, settings=settings)),
+        ("sampling", partial(_sampling, source=source, settings=settings)),
         ("subset", partial(_subset, source=source, settings=settings)),
     )
     for kept, rejects in _run(batch, stages, settings.rejects_hold_text):
@@ -152,9 +155,11 @@ def _harmful(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
     scores = batch.column("signals").field("harmful").to_numpy(zero_copy_only=False)
     above = scores > np.float32(harmful.max_score) if harmful is not None else np.zeros(rows, np.bool_)
     flag, weigh, drop = (above & (harmful is not None and harmful.action == action) for action in ("flag", "weight", "drop"))
+    before = batch.column("flags").to_pylist() if "flags" in batch.schema.names else [[]] * rows
+    flags = [[*others, "harmful"] if flagged else others for others, flagged in zip(before, flag.tolist(), strict=True)]
     marked = with_columns(
         batch,
-        flags=pa.array([["harmful"] if flagged else [] for flagged in flag.tolist()], PREPARED.field("flags").type),
+        flags=pa.array(flags, PREPARED.field("flags").type),
         weight=pa.array(np.where(weigh, np.float32(harmful.weight if harmful and harmful.weight is not None else 1), np.float32(1))),
     )
     limit = harmful.max_score if harmful else 1
@@ -162,6 +167,15 @@ def _harmful(batch: pa.RecordBatch, settings: Corpus) -> Sifted:
         ("harmful", f"harmful {score:.4g} > {limit:g}") if dropped else None for score, dropped in zip(scores, drop.tolist(), strict=True)
     ]
     return sift(marked, "harmful", verdicts, keep_text=settings.rejects_hold_text)
+
+
+def _sampling(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:
+    """Multiply weights by those of source and language; nothing goes, whatever its weight."""
+    if settings.sampling is None:
+        return Sifted(batch, no_rejects())
+    by_lang = {lang: settings.sampling.weight(source.name, lang) for lang in batch.column("lang").unique().to_pylist()}
+    weights = np.array([by_lang[lang] for lang in batch.column("lang").to_pylist()], np.float32)
+    return Sifted(with_columns(batch, weight=pc.multiply(batch.column("weight"), pa.array(weights))), no_rejects())
 
 
 def _subset(batch: pa.RecordBatch, source: Source, settings: Corpus) -> Sifted:

@@ -41,7 +41,7 @@ from schemas.fingerprint import digest_file
 from schemas.ledger import Ledger
 from schemas.recipe import Source, Tokens
 
-STEP_VERSION: int = 1
+STEP_VERSION: int = 2
 """Raised by hand when the output of this step changes."""
 
 STAGE = STEP = "tokenize"
@@ -162,6 +162,7 @@ class _Shards:
             "source": pa.array([name] * n, pa.string()),
             "lang": pa.array([self._lang] * n, pa.string()),
             "subset": pa.array(["train"] * n, pa.string()),
+            "weight": pa.array(np.ones(n, np.float32)),
             "text": _strings(raws),
         }
         try:

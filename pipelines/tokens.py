@@ -34,19 +34,23 @@ from schemas.draft import Draft
 from schemas.files import replace
 from schemas.fingerprint import canonical_json, read_json
 from schemas.recipe import Tokens
+from schemas.sampling import times_read
 
 T = TypeVar("T")
 
-STEP_VERSION: int = 2
+STEP_VERSION: int = 3
 """Raised by hand when the output of this step changes."""
 
 STAGE = "tokens"
 _CHECKS = "checks"
 
-_COLUMNS = ["doc_id", "source", "lang", "subset", "text", "word_starts", "sentence_ends"]
+_COLUMNS = ["doc_id", "source", "lang", "subset", "weight", "text", "word_starts", "sentence_ends"]
+
+_COUNTED = ("tokens", "bytes", "uncovered", "train", "epoch")
+"""What facts count: tokens, bytes, characters in no token; tokens of the training subset, once each and as an epoch reads them."""
 
 Counts = dict[str, dict[str, int]]
-"""A number by language and subset."""
+"""A number by language and subset, or by source and language."""
 
 
 def engines(settings: Tokens) -> dict[str, str]:
@@ -97,7 +101,7 @@ def _encode_shard(path: str, key: str) -> None:
     temporary = draft.scratch() / f"{STAGE}-{key}-{uuid.uuid4().hex}.arrow"
 
     def write(encoder: AnyEncoder) -> tuple[int, dict[str, Counts]]:
-        counts: dict[str, Counts] = {what: {} for what in (("tokens", "bytes") if encoder.lossless else ("tokens", "bytes", "uncovered"))}
+        counts: dict[str, Counts] = {what: {} for what in _COUNTED if what != "uncovered" or not encoder.lossless}
         try:
             return write_shard(temporary, schema, _batches(source, encoder, schema, counts), compress=False), counts
         except NotLossless as error:
@@ -112,10 +116,15 @@ def _encode_shard(path: str, key: str) -> None:
 def _batches(source: Path, encoder: AnyEncoder, schema: pa.Schema, counts: dict[str, Counts]) -> Iterator[pa.RecordBatch]:
     for batch in read_shard(source).select(_COLUMNS).to_batches():
         encoded, uncovered = encode_batch(batch, encoder, schema)
-        _add(counts["tokens"], encoded, np.diff(encoded.column("tokens").offsets.to_numpy()))
+        tokens = np.diff(encoded.column("tokens").offsets.to_numpy())
+        _add(counts["tokens"], encoded, tokens)
         _add(counts["bytes"], encoded, encoded.column("n_bytes").to_numpy())
         if "uncovered" in counts:
             _add(counts["uncovered"], encoded, uncovered)
+        train = pc.equal(encoded.column("subset"), "train").to_numpy(zero_copy_only=False)
+        places = encoded.select(["source", "lang"]).filter(pa.array(train))
+        _add(counts["train"], places, tokens[train], by=("source", "lang"))
+        _add(counts["epoch"], places, (tokens * times_read(encoded))[train], by=("source", "lang"))
         yield encoded
 
 
@@ -177,7 +186,7 @@ def encode_batch(batch: pa.RecordBatch, encoder: AnyEncoder, schema: pa.Schema) 
         tokens_before = np.searchsorted(starts, _from_batch_start(batch.column("sentence_ends"), bounds))
         sentence_ends = _lists(_offsets(sentences), (tokens_before - np.repeat(rows[:-1], sentences)).astype(np.uint32))
     columns = {
-        **{name: batch.column(name) for name in ("doc_id", "source", "lang", "subset")},
+        **{name: batch.column(name) for name in ("doc_id", "source", "lang", "subset", "weight")},
         "tokens": pa.LargeListArray.from_arrays(rows, encoded.ids.astype(f"uint{schema.field('tokens').type.value_type.bit_width}")),
         "token_starts": token_starts,
         "word_start": word_start,
@@ -239,10 +248,10 @@ def _from_batch_start(lists: pa.ListArray, text_starts: npt.NDArray[np.int64]) -
     return lists.flatten().to_numpy() + np.repeat(text_starts[:-1], _lengths(lists))
 
 
-def _add(counts: Counts, batch: pa.RecordBatch, amounts: npt.NDArray[np.integer]) -> None:
-    for lang, subset, amount in zip(*(batch.column(c).to_pylist() for c in ("lang", "subset")), amounts.tolist(), strict=True):
-        by_subset = counts.setdefault(lang, {})
-        by_subset[subset] = by_subset.get(subset, 0) + amount
+def _add(counts: Counts, batch: pa.RecordBatch, amounts: npt.NDArray[np.integer], by: tuple[str, str] = ("lang", "subset")) -> None:
+    for one, other, amount in zip(*(batch.column(name).to_pylist() for name in by), amounts.tolist(), strict=True):
+        found = counts.setdefault(one, {})
+        found[other] = found.get(other, 0) + amount
 
 
 def _work(draft: Draft) -> None:

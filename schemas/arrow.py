@@ -4,7 +4,7 @@ record that was not kept; a *token shard* has row i for row i of its document sh
 The three schemas are declared here and nowhere inferred. Names of enumerations (UPOS tags) and the versions of the
 engines that made a shard ride in the schema metadata. Offsets are byte offsets into the UTF-8 text. ``redacted`` counts the
 values that were replaced in a text, by kind, and is null where none was looked for. ``flags`` names what a document was kept
-in spite of; ``weight`` is what its tokens should count for beside others', 1 unless the recipe weighs it down.
+in spite of; ``weight`` is how often training reads it (`schemas.sampling`), 1 unless the recipe says otherwise.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ PLACES = pa.schema([REJECTS.field(name) for name in ("doc_id", "source", "uri", 
 def tokens_schema(vocab_size: int, metadata: Mapping[str, str] | None = None) -> pa.Schema:
     """The schema of token shards: ids are uint16 when the vocabulary fits, else uint32, without special tokens.
 
-    ``source``, ``lang`` and ``subset`` repeat the document's, so that a trainer needs no second file.
+    ``source``, ``lang``, ``subset`` and ``weight`` repeat the document's, so that a trainer needs no second file.
     ``token_starts`` (byte offsets) is null for byte-level tokenizers, where it is a cumulative sum of token lengths.
     ``word_start`` and ``sentence_ends`` are null where nobody looked for words: text that was tokenized without a documents step.
     """
@@ -97,6 +97,7 @@ def tokens_schema(vocab_size: int, metadata: Mapping[str, str] | None = None) ->
             pa.field("source", pa.string(), nullable=False),
             pa.field("lang", pa.string(), nullable=False),
             pa.field("subset", pa.string(), nullable=False),
+            pa.field("weight", pa.float32(), nullable=False),
             pa.field("tokens", pa.large_list(width), nullable=False),
             pa.field("token_starts", pa.list_(pa.uint32())),
             pa.field("word_start", pa.list_(pa.bool_())),

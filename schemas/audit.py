@@ -71,7 +71,7 @@ def _records(artifact: Artifact) -> Iterator[str]:
 
 def _strays(artifact: Artifact) -> Iterator[str]:
     """Data files that no part record lists: readers never see them, so they can only be a mistake."""
-    listed = {file.path for file in artifact.manifest.files()}
+    listed = {file.path for part in artifact.manifest.own_parts for file in part.files}
     for folder in sorted({Path(p).parts[0] for p in listed if "/" in p}):
         for path in sorted((artifact.path / folder).rglob("*")):
             if path.is_file() and path.relative_to(artifact.path).as_posix() not in listed:
@@ -167,5 +167,7 @@ def _alignment(tokens: Artifact, documents: Artifact) -> Iterator[str]:
         a, b = read_shard(token_shard), read_shard(document_shard)
         if a.column("doc_id") != b.column("doc_id"):
             yield f"{token_shard}: its rows are not aligned with {document_shard}"
+        elif "weight" in a.column_names and a.column("weight") != b.column("weight"):
+            yield f"{token_shard}: its weights are not those of {document_shard}"
         elif pc.sum(a.column("n_bytes")).as_py() != pc.sum(pc.binary_length(b.column("text"))).as_py():
             yield f"{token_shard}: n_bytes is not the length of the texts of {document_shard}"

@@ -5,6 +5,8 @@
     parts/{stage}/{key}.json     part records; the first to be created wins, another digest for the same key is an error
     work/                        scratch, removed after the commit
 
+A draft with an input `parent`, an earlier version of its name beside it, becomes a version that inherits that one's parts.
+
 A step runs as a process of its own on a draft and can be killed anywhere: what has a valid part record is not redone.
 Data files get content-addressed names, so a repeated attempt lands on the same name with the same bytes.
 """
@@ -12,16 +14,18 @@ Data files get content-addressed names, so a repeated attempt lands on the same 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from schemas.artifact import MANIFEST, Artifact, Damaged, File, Manifest, Part
+from schemas.artifact import MANIFEST, Artifact, Damaged, File, Manifest, Part, PartKey, key_order
 from schemas.files import create, remove_tree, replace, sync_file, sync_folder
 from schemas.fingerprint import Identity, canonical_json, digest_file, digest_json, read_json
 from schemas.ledger import Ledger
 
+PARENT = "parent"
+"""Role of the version that a draft extends."""
 PLAN = "plan.json"
 TASK = "task.json"
 WORK = "work"
@@ -140,21 +144,27 @@ class Draft:
 
     def parts(self, stage: str) -> list[Part]:
         """The valid part records of a stage, by key."""
-        keys = sorted(p.stem for p in (self.path / "parts" / stage).glob("*.json"))
+        keys = sorted((p.stem for p in (self.path / "parts" / stage).glob("*.json")), key=key_order)
         return [part for key in keys if (part := self.part(stage, key)) is not None]
 
-    def commit(self, stages: Sequence[str]) -> Artifact:
+    def commit(self, stages: Sequence[str], without: Collection[PartKey] = ()) -> Artifact:
         """Write the manifest from the part records of `stages`, then remove the scratch.
 
-        Raises `Damaged` if a ledger does not balance or a stage has no parts; nothing is committed then.
+        If there is a parent, its parts are inherited: all but those in `without`, and those whose stage and key a part of the draft
+        has. Raises `Damaged` if a ledger does not balance or a stage has no parts; nothing is committed then.
         """
-        kept = []
+        kept: list[Part] = []
+        parent = self.input(PARENT) if PARENT in self.identity.inputs else None
+        if parent is not None and parent.manifest.content_digest != self.identity.inputs[PARENT]:
+            raise Damaged(f"{parent.path}: is not the version that {self.path} was planned to extend; nothing is committed")
         for stage in stages:
             parts = self.parts(stage)
-            if not parts:
+            if not parts and parent is None:
                 raise Damaged(f"{self.path}: stage {stage!r} left no part record; nothing is committed")
             kept += [Part(p.stage, p.key, tuple(f for f in p.files if f.role != WORK), p.ledgers, p.facts) for p in parts]
-        manifest = Manifest(self.plan["kind"], self.plan["name"], self.identity, digest_json(self.plan), tuple(kept))
+        inherits, drops = parent.manifest.extended(parent.version, without, kept) if parent is not None else ((), ())
+        name, plan_digest = self.plan["name"], digest_json(self.plan)
+        manifest = Manifest(self.plan["kind"], name, self.identity, plan_digest, tuple(kept), tuple(stages), inherits, drops)
         problems = [f"source {source}: {p}" for source, ledger in manifest.ledgers.items() for p in ledger.imbalances()]
         if problems:
             raise Damaged(f"{self.path}: the ledger does not balance, nothing is committed: {'; '.join(problems)}")
@@ -165,7 +175,7 @@ class Draft:
 
     def clean(self) -> None:
         """Remove what only the making needed: the scratch, and part records and files of role `work`."""
-        kept = {p.record_path for p in Artifact.open(self.path).manifest.parts}
+        kept = {p.record_path for p in Artifact.open(self.path).manifest.own_parts}
         for record in (self.path / "parts").glob("*/*.json"):
             part = Part.from_json(read_json(record))
             for file in part.files:
@@ -178,7 +188,7 @@ class Draft:
 
     def _remove_strays(self) -> None:
         """Remove data files of attempts that were adopted and never recorded, because another one won."""
-        listed = {file.path for file in Artifact.open(self.path).manifest.files()}
+        listed = {file.path for part in Artifact.open(self.path).manifest.own_parts for file in part.files}
         for folder in {Path(path).parts[0] for path in listed if "/" in path}:
             for path in (self.path / folder).rglob("*"):
                 if path.is_file() and path.relative_to(self.path).as_posix() not in listed:

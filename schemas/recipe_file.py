@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from schemas.errors import RequestError
 from schemas.recipe import Recipe
+from schemas.recipe.section import AtKey, dotted
 
 Location = Sequence[int | str]
 
@@ -45,13 +46,16 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:
-        problems = [_describe(path, root, e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors()]
+        problems = [_describe(path, root, problem) for problem in error.errors()]
         raise RecipeError("\n".join(problems)) from error
 
 
-def _describe(path: Path, root: yaml.Node | None, location: Location, kind: str, message: str, given: Any) -> str:
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".") or "recipe"
-    if kind == "extra_forbidden":
+def _describe(path: Path, root: yaml.Node | None, problem: Mapping[str, Any]) -> str:
+    location, kind, message, given = problem["loc"], problem["type"], problem["msg"], problem["input"]
+    cause = problem.get("ctx", {}).get("error")
+    if isinstance(cause, AtKey):
+        location, message = (*location, *cause.at), cause.what
+    elif kind == "extra_forbidden":
         known = _known_keys(location[:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         message = f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(sorted(known))}"
@@ -59,7 +63,7 @@ def _describe(path: Path, root: yaml.Node | None, location: Location, kind: str,
         message = "is required"
     else:
         message = f"{message.removeprefix('Value error, ')}" + (f", not {given!r}" if isinstance(given, (str, int, float)) else "")
-    return f"{path}:{_line(root, location)}: {key}: {message}"
+    return f"{path}:{_line(root, location)}: {dotted(location) or 'recipe'}: {message}"
 
 
 def _line(node: yaml.Node | None, location: Location) -> int:

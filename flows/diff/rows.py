@@ -26,6 +26,7 @@ ASPECTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "annotation": ("sentence_ends", "word_starts", "word_ends", "pos"),
         "language": ("lang", "lang_score"),
         "subset": ("origin_group", "subset"),
+        "weight": ("weight",),
         "fields": (),
     },
     "tokens": {
@@ -33,6 +34,7 @@ ASPECTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "words": ("word_start", "sentence_ends"),
         "language": ("lang",),
         "subset": ("subset",),
+        "weight": ("weight",),
         "fields": (),
     },
 }

@@ -116,6 +116,16 @@ class TokenCount:
 
 
 @dataclass(frozen=True)
+class Sampled:
+    """Training tokens of one source and language, and how many of them an epoch reads."""
+
+    source: str
+    lang: str
+    tokens: int
+    epoch: int
+
+
+@dataclass(frozen=True)
 class Curve:
     """A measure over steps, averaged over equal ranges of steps so that long runs stay small. Equal lengths."""
 
@@ -217,6 +227,8 @@ class ReportFacts:
     examples: tuple[Example, ...] = ()
     tokenizer: TokenizerFacts | None = None
     tokens: tuple[TokenCount, ...] = ()
+    sampled: tuple[Sampled, ...] = ()
+    """Empty if an epoch reads each document once."""
     pretrain: Training | None = None
     finetune: Training | None = None
     evaluation: Evaluation | None = None

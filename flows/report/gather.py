@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flows.report.evaluation import read_evaluation
-from flows.report.facts import Node, ReportFacts, TokenCount, TokenizerFacts, Training
+from flows.report.facts import Node, ReportFacts, Sampled, TokenCount, TokenizerFacts, Training
 from flows.report.rejects import read_examples
 from flows.report.texts import read_texts
 from flows.report.training import read_training
+from flows.sampling import sampled
 from schemas.artifact import Artifact
 
 
@@ -46,6 +47,7 @@ def gather(
         examples=read_examples(documents.paths("rejects")),
         tokenizer=_tokenizer(tokenizer) if tokenizer else None,
         tokens=tuple(_token_counts(tokens)) if tokens else (),
+        sampled=tuple(Sampled(*place, *counts) for place, counts in sampled(tokens).items()) if tokens else (),
         pretrain=_training(pretrain, "pretrain") if pretrain else None,
         finetune=_training(finetune, "finetune") if finetune else None,
         evaluation=read_evaluation(evaluation, _labelled_source(finetune)) if evaluation else None,

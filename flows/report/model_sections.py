@@ -37,7 +37,21 @@ def tokens(facts: ReportFacts) -> Section | None:
     if facts.tokens:
         everything, n_bytes = sum(t.tokens for t in facts.tokens), sum(t.bytes for t in facts.tokens)
         said.append(f"The text is {count(everything)} tokens, {decimals(n_bytes / max(everything, 1), 2)} bytes a token.")
-    return Section("tokens", "Tokenizer and tokens", " ".join(said), [_token_table(facts)])
+    tables = [_token_table(facts)] + ([_sampling_table(facts)] if facts.sampled else [])
+    return Section("tokens", "Tokenizer and tokens", " ".join(said), tables)
+
+
+def _sampling_table(facts: ReportFacts) -> Table:
+    everything = sum(s.epoch for s in facts.sampled)
+    rows = [
+        Row(
+            f"{s.source}, {label(s.lang)}",
+            [count(s.tokens), count(s.epoch), decimals(s.epoch / max(s.tokens, 1), 2), percent(s.epoch / max(everything, 1))],
+        )
+        for s in facts.sampled
+    ]
+    note = "Documents are read as often as their weight says: by source, by language, and less if the recipe weighs down what is harmful."
+    return Table("What an epoch of training reads", ["", "Training tokens", "Read in an epoch", "Times", "Share"], rows, note)
 
 
 def _token_table(facts: ReportFacts) -> Table:

@@ -14,6 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.arrow import read_shard
+from schemas.sampling import times_read
+
+_READ = ("doc_id", "source", "lang", "subset", "weight", "n_bytes", "tokens")
 
 
 @dataclass(frozen=True)
@@ -34,17 +37,18 @@ class Text:
 
 
 def read_texts(shards: Iterable[Path], subset: str) -> list[Text]:
-    """The texts of a subset, in the order of the shards."""
+    """The texts of a subset, in the order of the shards; of the training subset those that training reads, each once."""
     texts: list[Text] = []
     for path in shards:
-        table = read_shard(path).select(["doc_id", "source", "lang", "subset", "n_bytes", "tokens"])
-        for batch in table.to_batches():
+        table = read_shard(path)
+        for batch in table.select([name for name in _READ if name in table.column_names]).to_batches():
             tokens = batch.column("tokens")
             offsets, ids = tokens.offsets.to_numpy(), tokens.values.to_numpy()
             names = ("doc_id", "source", "lang", "n_bytes", "subset")
             columns = (batch.column(name).to_pylist() for name in names)
+            read = times_read(batch).astype(bool).tolist()
             for row, (doc_id, source, lang, n_bytes, found) in enumerate(zip(*columns, strict=True)):
-                if found == subset:
+                if found == subset and read[row]:
                     texts.append(Text(doc_id, source, lang, n_bytes, ids[offsets[row] : offsets[row + 1]]))
     return texts
 

@@ -77,7 +77,7 @@ def open_annotator(settings: Annotator, lang: str) -> AnnotatorEngine:
     if settings.engine == "fast":
         from pipelines.annotate.fast.engine import FastEngine
 
-        return FastEngine(lang, settings.standard, _file(settings.weights))
+        return FastEngine(lang, settings.standard, _file(settings.weights), pos=settings.pos)
     from pipelines.annotate.plain_engine import PlainEngine
 
     return PlainEngine()
@@ -96,7 +96,7 @@ def engine_version(settings: Annotator, lang: str) -> str:
     if settings.engine == "fast":
         from pipelines.annotate.fast import engine
 
-        return engine.version_of(lang, settings.standard, _file(settings.weights))
+        return engine.version_of(lang, settings.standard, _file(settings.weights), pos=settings.pos)
     from pipelines.annotate import plain_engine
 
     return plain_engine.VERSION

@@ -16,13 +16,13 @@ from pipelines.contamination.hits import NAMED, Hit, hits, of_hits, told
 from pipelines.contamination.index import Index
 from pipelines.contamination.search import Matches, find_matches
 from pipelines.span_hashes import Ints
-from pipelines.stages import Sifted, Verdict, sift, with_columns
+from pipelines.stages import PREPARED, Sifted, Verdict, sift, with_columns
 from schemas.recipe import Decontaminate
 
 STAGE = "decontaminate"
 
 CONTAMINATED = "contaminated"
-"""Reason of rejects; kind of cleaning, of bytes that are cut; key of `extra` that names a flagged document's items."""
+"""Reason of rejects; kind of cleaning, of bytes that are cut; flag, and the key of `extra` that names a flagged document's items."""
 
 
 def decontaminate(batch: pa.RecordBatch, index: Index, settings: Decontaminate, *, keep_text: bool) -> Sifted:
@@ -61,7 +61,8 @@ def _flagged(batch: pa.RecordBatch, held: dict[int, list[Hit]], index: Index) ->
     for row, hit in held.items():
         named = [{"item": index.labels[one.item].as_py(), "share": round(one.share, 4)} for one in hit[:NAMED]]
         extras[row] = _json({**(orjson.loads(extras[row]) if extras[row] else {}), CONTAMINATED: named})
-    return with_columns(batch, extra=pa.array(extras, pa.string())) if held else batch
+    flags = [[CONTAMINATED] if row in held else [] for row in range(batch.num_rows)]
+    return with_columns(batch, extra=pa.array(extras, pa.string()), flags=pa.array(flags, PREPARED.field("flags").type))
 
 
 def _cut(text: str, matches: Matches, hit: Sequence[Hit], index: Index, min_share: float) -> str:

@@ -14,10 +14,9 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from pipelines.sources.compression import BadStream
 from pipelines.sources.entries import damage
 from pipelines.sources.records import Record
-from pipelines.sources.rows import row_records, wanted_columns
+from pipelines.sources.rows import owned, row_records, told, wanted_columns
 from pipelines.sources.streams import Stream
 from schemas.recipe import Source
 
@@ -26,13 +25,7 @@ _MAGIC = b"ARROW1"
 
 def read(file: Stream, source: Source, limit: int) -> Iterator[Record]:
     """The rows of the batches that the range owns."""
-    try:
-        with file.seekable() as handle:
-            for record in _records(file, handle, source, limit):
-                file.owned += record.size
-                yield record
-    except BadStream as bad:
-        yield damage(0, 0, *bad.fault)
+    return owned(file, lambda handle: _records(file, handle, source, limit))
 
 
 def _records(file: Stream, handle: BinaryIO, source: Source, limit: int) -> Iterator[Record]:
@@ -47,7 +40,7 @@ def _records(file: Stream, handle: BinaryIO, source: Source, limit: int) -> Iter
             yield from _of_stream(handle, source, limit)
     except (pa.ArrowException, OSError) as error:
         if not file.cut_before:
-            yield damage(0, size, "corrupt_input", f"arrow: {_told(error)}")
+            yield damage(0, size, "corrupt_input", f"arrow: {told(error)}")
 
 
 def _of_file(file: Stream, handle: BinaryIO, source: Source, limit: int) -> Iterator[Record]:
@@ -66,7 +59,7 @@ def _of_file(file: Stream, handle: BinaryIO, source: Source, limit: int) -> Iter
             try:
                 batch = reader.get_batch(number)
             except (pa.ArrowException, OSError) as error:
-                yield damage(first, 0, "corrupt_input", f"arrow: batch {number} of {count}, from row {first:,} on: {_told(error)}")
+                yield damage(first, 0, "corrupt_input", f"arrow: batch {number} of {count}, from row {first:,} on: {told(error)}")
             else:
                 rows = batch.num_rows
                 yield from _sound(batch, first, number, source, limit)
@@ -85,7 +78,7 @@ def _of_stream(handle: BinaryIO, source: Source, limit: int) -> Iterator[Record]
         except StopIteration:
             return
         except (pa.ArrowException, OSError) as error:
-            yield damage(first, 0, "corrupt_input", f"arrow: the stream ends at batch {number}, row {first:,}: {_told(error)}")
+            yield damage(first, 0, "corrupt_input", f"arrow: the stream ends at batch {number}, row {first:,}: {told(error)}")
             return
         yield from _sound(batch.select(columns), first, number, source, limit)
         first, number = first + batch.num_rows, number + 1
@@ -114,10 +107,3 @@ def _mapped(handle: BinaryIO) -> pa.NativeFile:
         return pa.BufferReader(pa.py_buffer(mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)))
     except (OSError, AttributeError, ValueError):
         return pa.PythonFile(handle, mode="r")
-
-
-def _told(error: Exception) -> str:
-    """What is wrong with the file. Raises the error if it is the disk's or the network's."""
-    if isinstance(error, OSError) and error.errno is not None:
-        raise error
-    return f"{type(error).__name__}: {error}"

@@ -12,10 +12,10 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.sources.compression import BadStream, Inflation
+from pipelines.sources.compression import Inflation
 from pipelines.sources.entries import damage
 from pipelines.sources.records import Record
-from pipelines.sources.rows import row_records, wanted_columns
+from pipelines.sources.rows import owned, row_records, told, wanted_columns
 from pipelines.sources.streams import Stream
 from schemas.recipe import Source
 
@@ -32,13 +32,7 @@ _BUFFER = 1 << 20
 
 def read(file: Stream, source: Source, limit: int) -> Iterator[Record]:
     """The rows of the row groups that the range owns."""
-    try:
-        with file.seekable() as handle:
-            for record in _records(file, handle, source, limit):
-                file.owned += record.size
-                yield record
-    except BadStream as bad:
-        yield damage(0, 0, *bad.fault)
+    return owned(file, lambda handle: _records(file, handle, source, limit))
 
 
 def _records(file: Stream, handle: BinaryIO, source: Source, limit: int) -> Iterator[Record]:
@@ -47,7 +41,7 @@ def _records(file: Stream, handle: BinaryIO, source: Source, limit: int) -> Iter
         metadata = pq.read_metadata(handle)
         names = metadata.schema.to_arrow_schema().names
     except (pa.ArrowException, OSError) as error:
-        if (bad := _told(error)) and not file.cut_before:
+        if (bad := told(error)) and not file.cut_before:
             yield damage(0, size, "corrupt_input", f"parquet: {bad}")
         return
     first = 0
@@ -87,15 +81,8 @@ def _group_records(
         if row != end:
             yield damage(row, stored, "corrupt_input", f"parquet: {_rows(row, end)} are missing")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        yield damage(row, stored, "corrupt_input", f"parquet: {_rows(row, end)}: {_told(error)}")
+        yield damage(row, stored, "corrupt_input", f"parquet: {_rows(row, end)}: {told(error)}")
 
 
 def _rows(first: int, end: int) -> str:
     return f"rows {first:,} to {end - 1:,}"
-
-
-def _told(error: Exception) -> str:
-    """What is wrong with the file. Raises the error if it is the disk's or the network's."""
-    if isinstance(error, OSError) and error.errno is not None:
-        raise error
-    return f"{type(error).__name__}: {error}"

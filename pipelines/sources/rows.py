@@ -7,21 +7,42 @@ size is that of what it carries: the bytes of its text and of its extra.
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 import pyarrow as pa
 import pyarrow.types as types
 import xxhash
 
+from pipelines.sources.compression import BadStream
+from pipelines.sources.entries import damage
 from pipelines.sources.records import Record, too_long
+from pipelines.sources.streams import Stream
 from schemas.recipe import Source
 
 _ROWS = 1024
 """Rows whose extras are made at a time."""
 _TEXT = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary, types.is_large_binary, types.is_binary_view)
+
+
+def owned(file: Stream, records: Callable[[BinaryIO], Iterator[Record]]) -> Iterator[Record]:
+    """The records that a reader finds in a file by seeking in it; the file's range owns their sizes."""
+    try:
+        with file.seekable() as handle:
+            for record in records(handle):
+                file.owned += record.size
+                yield record
+    except BadStream as bad:
+        yield damage(0, 0, *bad.fault)
+
+
+def told(error: Exception) -> str:
+    """What is wrong with a file. Raises the error if it is the disk's or the network's."""
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
+    return f"{type(error).__name__}: {error}"
 
 
 def wanted_columns(names: Sequence[str], source: Source) -> list[str]:

@@ -3,7 +3,8 @@ one language and source.
 
 A document's place is drawn by its `doc_id`, which is a hash: documents with the smallest ids are taken, in each weighted
 language, source or group, until its share of the wanted bytes is reached. So the sample depends neither on the order of
-shards nor on their number, and a larger one holds the smaller.
+shards nor on their number, and a larger one holds the smaller. What training never reads (`schemas.sampling`) is not drawn, and how
+often it reads the rest doesn't matter: shares are the recipe's, by language and source.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 
 from schemas.arrow import read_shard
 from schemas.errors import RequestError
+from schemas.sampling import SAMPLED, times_read
 
 Group = tuple[str, str]
 """Language and source."""
@@ -119,7 +121,7 @@ def _normal(weights: Mapping[str, float]) -> dict[str | None, float]:
 
 
 class _Listing:
-    """The documents of a subset that hold text, in the order of the shards; all arrays have shape (documents,)."""
+    """The documents of a subset that hold text and are read, in the order of the shards; all arrays have shape (documents,)."""
 
     def __init__(self, shards: list[Path], subset: str) -> None:
         numbers: dict[Group, int] = {}
@@ -135,9 +137,10 @@ class _Listing:
 
     @staticmethod
     def _columns(path: Path, subset: str, numbers: dict[Group, int]) -> tuple[npt.NDArray[Any], ...]:
-        table = read_shard(path).select(["doc_id", "text", "lang", "source", "subset"])
+        table = read_shard(path).select(["doc_id", "text", "lang", "source", "subset", "weight"])
         sizes = pc.binary_length(table.column("text")).to_numpy().astype(np.int64)
-        row = np.flatnonzero(pc.equal(table.column("subset"), subset).to_numpy() & (sizes > 0))
+        times = _joined([times_read(batch) for batch in table.select(SAMPLED).to_batches()], np.int64)
+        row = np.flatnonzero(pc.equal(table.column("subset"), subset).to_numpy() & (sizes > 0) & (times > 0))
         table = table.select(["doc_id", "lang", "source"]).take(row)
         ids = np.frombuffer(b"".join(table.column("doc_id").to_pylist()), ">u8").reshape(-1, 2)[:, 0]
         names = zip(table.column("lang").to_pylist(), table.column("source").to_pylist(), strict=True)

@@ -10,15 +10,28 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from schemas.recipe.corpus import Annotator, Clean, Corpus, Decontaminate, Dedup, EvaluationSet, Harmful, HeldOut, Near, Redact, Rules
-from schemas.recipe.section import Name, Positive, Section
+from schemas.recipe.corpus import (
+    Annotator,
+    Clean,
+    Corpus,
+    Decontaminate,
+    Dedup,
+    EvaluationSet,
+    Harmful,
+    HeldOut,
+    Near,
+    Redact,
+    Rules,
+    Sampling,
+)
+from schemas.recipe.section import AtKey, Name, Positive, Section
 from schemas.recipe.source import Source
 from schemas.recipe.tokenizer import Tokenizer, Tokens
 from schemas.recipe.training import Decoder, Evaluate, Finetune, Optimizer, Phase, Pretrain, Schedule
 
 __all__ = [
     "Annotator", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate", "EvaluationSet", "Finetune", "Harmful",
-    "HeldOut", "Near", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Rules", "Run", "Schedule", "Section", "Source",
+    "HeldOut", "Near", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Rules", "Run", "Sampling", "Schedule", "Section", "Source",
     "Tokenizer", "Tokens", "json_schema",
 ]  # fmt: skip
 
@@ -53,18 +66,20 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _steps_have_what_they_need(self) -> Recipe:
         if self.finetune and not self.pretrain:
-            raise ValueError("finetune starts from the model that pretrain makes: add a pretrain section")
+            raise AtKey(("finetune",), "starts from the model that pretrain makes: add a pretrain section")
         if self.evaluate and not self.pretrain:
-            raise ValueError("evaluate measures the model that pretrain makes: add a pretrain section")
-        if self.finetune and self.finetune.source not in {s.name for s in self.corpus.sources}:
-            raise ValueError(f"finetune.source {self.finetune.source!r} is not a source of the corpus")
+            raise AtKey(("evaluate",), "measures the model that pretrain makes: add a pretrain section")
+        names = [source.name for source in self.corpus.sources]
+        if self.finetune and self.finetune.source not in names:
+            raise AtKey(("finetune", "source"), f"{self.finetune.source!r} is not a source of the corpus; they are {', '.join(names)}")
         if self.pretrain and self.finetune and self.finetune.max_tokens > self.pretrain.model.context:
-            raise ValueError(
-                f"finetune.max_tokens {self.finetune.max_tokens} is more than pretrain.model.context {self.pretrain.model.context}"
-            )
-        for batch in (self.pretrain.batch, *(phase.batch for phase in self.pretrain.phases)) if self.pretrain else ():
-            if batch and batch % self.run.ranks:
-                raise ValueError(f"pretrain.batch {batch} does not divide over run.ranks {self.run.ranks}")
+            what = f"{self.finetune.max_tokens} is more than pretrain.model.context, which is {self.pretrain.model.context}"
+            raise AtKey(("finetune", "max_tokens"), what)
+        if self.pretrain:
+            phases = [(("phases", number, "batch"), phase.batch) for number, phase in enumerate(self.pretrain.phases)]
+            for key, batch in ((("batch",), self.pretrain.batch), *phases):
+                if batch and batch % self.run.ranks:
+                    raise AtKey(("pretrain", *key), f"{batch} does not divide over run.ranks, which is {self.run.ranks}")
         return self
 
 

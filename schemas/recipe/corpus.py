@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.languages import is_language
-from schemas.recipe.section import Count, Fraction, Name, Positive, Section, refuse_twins
+from schemas.recipe.section import AtKey, Count, Fraction, Name, Positive, Section, refuse_twins
 from schemas.recipe.source import Source
 
 
@@ -100,6 +100,23 @@ class Harmful(Section):
         return self
 
 
+Weight = Annotated[float, Field(ge=0, le=100)]
+
+
+class Sampling(Section):
+    """How often an epoch of training reads a document: 2 is twice, 0.5 every other one, drawn by its id; 0 is never. A document's weight is
+    that of its source times that of its language, times what `harmful` weighs it down by; held-out documents are not weighed."""
+
+    sources: dict[str, Weight] = {}
+    """By source; one that isn't listed has 1."""
+    languages: dict[str, Weight] = {}
+    """By language; `default` serves the others, which have 1 without it."""
+
+    def weight(self, source: str, lang: str) -> float:
+        """Of the documents of a source in a language."""
+        return self.sources.get(source, 1.0) * self.languages.get(lang, self.languages.get("default", 1.0))
+
+
 class Near(Section):
     """When a document counts as a near duplicate of an earlier one, by MinHash over words (over characters where no spaces are written)."""
 
@@ -154,6 +171,8 @@ class Annotator(Section):
     """Installed spaCy pipeline, for the spacy engine."""
     standard: Literal["ud", "dictionary"] = "ud"
     """Where the fast engine cuts Chinese words: as Universal Dependencies does, or as jieba's dictionary does."""
+    pos: bool = True
+    """Whether the fast engine tells parts of speech; false: they are null, which is quicker."""
     weights: str | None = None
     """File of weights for the fast engine, made by `gristmill tagger train`; null: those that ship. Its content counts, not its place."""
 
@@ -163,6 +182,8 @@ class Annotator(Section):
             raise ValueError("the spacy engine needs a model, the name of an installed pipeline; the other engines take none")
         if self.standard != "ud" and self.engine != "fast":
             raise ValueError(f"a standard is chosen for the fast engine; {self.engine} has one of its own")
+        if not self.pos and self.engine != "fast":
+            raise ValueError(f"pos: false is for the fast engine; {self.engine} tells what it tells")
         if self.weights is not None and self.engine != "fast":
             raise ValueError(f"weights are for the fast engine; {self.engine} reads none")
         return self
@@ -202,13 +223,14 @@ class Decontaminate(Section):
     min_share: Fraction = 0.0
     """Share of an item's n-grams that a document must hold; 0: any one of them is a hit, as in GPT-3."""
     action: Literal["drop", "cut", "flag"] = "drop"
-    """drop: reject the document as `contaminated`; cut: remove the n-grams from it; flag: keep it, items named in `extra.contaminated`."""
+    """drop: reject the document as `contaminated`; cut: remove the n-grams from it; flag: keep it, with `contaminated`
+    in the column `flags` and the items in `extra.contaminated`."""
     memory: Positive = 256 << 20
     """Bytes that building the index of n-grams may take."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Decontaminate:
-        refuse_twins("evaluation sets", [one.name for one in self.sets])
+        refuse_twins("sets", "evaluation sets", [one.name for one in self.sets])
         return self
 
 
@@ -225,6 +247,8 @@ class Corpus(Section):
     """By language; `default` serves the others."""
     harmful: Harmful | None = None
     """Score documents by lists of harmful terms (`harmful: {}` takes the defaults); null: they are not scored."""
+    sampling: Sampling | None = None
+    """Weigh documents by source and language; null: all alike. No document goes: weights are a column, and training heeds it."""
     decontaminate: Decontaminate | None = None
     """Keep evaluation items out of the documents; null: nothing is looked for."""
     dedup: Dedup = Dedup()
@@ -237,6 +261,9 @@ class Corpus(Section):
     """Keep the raw text of rejects in the reject shards, redacted or not. Else they hold their text only if it is redacted."""
     allow_failed_splits: bool = False
     """Commit even if a split failed three times and was counted `failed`."""
+    max_errors: Fraction = 0.05
+    """Share of a source's records that may make a stage raise (rejects `error_...`); with more than that, and more than five, nothing is
+    committed. It decides no output, so it isn't part of the identity."""
 
     @property
     def rejects_hold_text(self) -> bool:
@@ -245,16 +272,26 @@ class Corpus(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Corpus:
-        refuse_twins("sources", [source.name for source in self.sources])
+        refuse_twins("sources", "sources", [source.name for source in self.sources])
+        return self
+
+    @model_validator(mode="after")
+    def _weighted_sources_are_there(self) -> Corpus:
+        names = [source.name for source in self.sources]
+        for name in self.sampling.sources if self.sampling else ():
+            if name not in names:
+                raise AtKey(("sampling", "sources", name), f"is not a source of the corpus; they are {', '.join(names)}")
         return self
 
     @model_validator(mode="after")
     def _languages_are_known(self) -> Corpus:
         listed = self.harmful.lists if self.harmful else {}
-        for section, languages in (("rules", self.rules), ("annotate", self.annotate), ("harmful.lists", listed)):
+        weighed = self.sampling.languages if self.sampling else {}
+        sections = (("rules", self.rules), ("annotate", self.annotate), ("harmful.lists", listed), ("sampling.languages", weighed))
+        for section, languages in sections:
             for language in sorted({*languages} - {"default"}):
                 try:
                     is_language(language)
                 except ValueError as error:
-                    raise ValueError(f"{section}.{language}: {error}") from None
+                    raise AtKey((*section.split("."), language), str(error)) from None
         return self

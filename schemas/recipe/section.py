@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -17,10 +18,24 @@ def _is_name(value: str) -> str:
     return value
 
 
-def refuse_twins(what: str, names: list[str]) -> None:
-    """Raises ValueError if two things have one name."""
-    if len(set(names)) != len(names):
-        raise ValueError(f"two {what} have one name: {sorted(n for n in set(names) if names.count(n) > 1)}")
+class AtKey(ValueError):
+    """What is wrong with a value that only a section above it can tell: `at` is the value's key, from that section on."""
+
+    def __init__(self, at: tuple[str | int, ...], what: str) -> None:
+        super().__init__(f"{dotted(at)}: {what}")
+        self.at, self.what = at, what
+
+
+def dotted(location: Sequence[str | int]) -> str:
+    """A key as people write it: `corpus.sources[0].name`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+
+
+def refuse_twins(key: str, what: str, names: list[str]) -> None:
+    """Raises `AtKey` if two things in the list at `key` have one name."""
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise AtKey((key, number, "name"), f"two {what} have one name, {name!r}")
 
 
 Name = Annotated[str, AfterValidator(_is_name)]

@@ -73,7 +73,7 @@ class Pretrain(Section):
     batch: Positive = 16
     """Sequences of `model.context` tokens a step, over all ranks."""
     mix: dict[str, float] = {}
-    """Share of the samples by language (`zh`), source (`books/*`) or both (`books/zh`); empty: as the corpus is."""
+    """Share of the samples by language (`zh`), source (`books/*`) or both (`books/zh`); empty: as the corpus is, by its weights."""
     phases: tuple[Phase, ...] = ()
     """Changes of mix, context or batch at later steps."""
     packing: Literal["concat", "best_fit"] = "concat"

@@ -1,7 +1,7 @@
 """The documents job on Beam beside a bare loop with the same stages, barriers and processes; and beside datatrove.
 
     python -m tests.bench.bench_corpus [--megabytes 200] [--workers 2] [--rounds 2]
-    python -m tests.bench.bench_corpus --datatrove PEERS/bin/python [--megabytes 40] [--workers 2]
+    python -m tests.bench.bench_corpus --datatrove PEERS/bin/python [--megabytes 40] [--workers 2] [--documents]
 
 Input of the first is made from the standard library's sources and pydoc's topics, lines shuffled and words swapped so that nothing is
 a duplicate; *even* has files of usual sizes, *skewed* has a quarter of the text in one compressed file, which nobody can
@@ -10,9 +10,11 @@ byte. CPU seconds (of all processes) tell overhead from the noise of a busy mach
 slow engines don't hide Beam's cost.
 
 datatrove: English and Chinese, half each, from JSON lines to tokens (tests/bench/mixed_text.py). Our documents and tokens
-steps identify languages, clean, measure and judge by rules, drop duplicates, exact and near, and find sentences, words and
-parts of speech; datatrove does what tests/bench/datatrove_peer.py says: no parts of speech, no sentences, no languages. Both
-use our tokenizer, whose training isn't counted. Total times are by the wall, from the start of a step to its commit.
+steps identify languages, clean, measure and judge by rules, redact, drop duplicates, exact and near, and find sentences, words
+and parts of speech; datatrove does what tests/bench/datatrove_peer.py says: no parts of speech, no sentences, no languages. Both
+use our tokenizer, whose training isn't counted. With `--documents` it is documents without tokens, and ours are without parts
+of speech, their Chinese words by jieba's dictionary, which datatrove uses, too. Total times are by the wall, from the start of a
+step to its commit.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from pipelines.job import Job
 from pipelines.runners import run_bare
 from schemas.artifact import Artifact
 from schemas.draft import Draft
-from schemas.recipe import Annotator, Corpus, Dedup, HeldOut, Near, Recipe, Rules, Run, Tokenizer
+from schemas.recipe import Annotator, Corpus, Dedup, HeldOut, Near, Recipe, Redact, Rules, Run, Tokenizer
 from schemas.store import Store
 from tests.bench.mixed_text import write_mixed
 from tests.pipelines.drafts import ROOT, digests, source, start
@@ -115,13 +117,14 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2, help="the best of them counts")
     parser.add_argument("--datatrove", help="Python of an environment that has datatrove: see tests/bench/datatrove_peer.py")
+    parser.add_argument("--documents", action="store_true", help="beside datatrove: without parts of speech and tokens")
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.bare:
         run_bare(Job.open(options.bare))
         return 0
     if options.datatrove:
-        return beside_datatrove(options.datatrove, options.megabytes or 40, options.workers)
+        return beside_datatrove(options.datatrove, options.megabytes or 40, options.workers, tokens=not options.documents)
     options.megabytes = options.megabytes or 200
     print(
         "without datatrove: give --datatrove PYTHON to see the whole job beside it (tests/bench/datatrove_peer.py says how to install it)"
@@ -166,12 +169,15 @@ WIDE = Rules(min_words=2, max_digits=0.9, max_symbols=0.9, max_duplicate_lines=0
 """Rules that as good as nothing fails, so that both sides tokenize the same text."""
 
 
-def whole_recipe(roots: dict[str, Path], workers: int) -> Recipe:
+def whole_recipe(roots: dict[str, Path], workers: int, *, tokens: bool) -> Recipe:
+    without_pos = {"zh": Annotator(standard="dictionary", pos=False), "default": Annotator(pos=False)}
     return Recipe(
         name="mixed",
         corpus=Corpus(
             sources=tuple(source(name, path=str(path), format="jsonl", lang=None) for name, path in roots.items()),
             rules={"default": WIDE},
+            redact=Redact(),
+            annotate={} if tokens else without_pos,
             dedup=Dedup(near=Near()),
             split_bytes=1 << 20,
         ),
@@ -198,18 +204,18 @@ def now() -> Spent:
     return Spent(time.monotonic(), times.children_user + times.children_system)
 
 
-def ours(folder: Path, roots: dict[str, Path], workers: int) -> tuple[dict[str, Spent], dict[str, Artifact]]:
-    """What our steps up to the tokens took, and what they made."""
-    recipe, store = whole_recipe(roots, workers), Store(folder)
+def ours(folder: Path, roots: dict[str, Path], workers: int, *, tokens: bool) -> tuple[dict[str, Spent], dict[str, Artifact]]:
+    """What our steps up to the tokens, or to the documents, took, and what they made."""
+    recipe, store = whole_recipe(roots, workers, tokens=tokens), Store(folder)
     spent, made = dict[str, Spent](), dict[str, Artifact]()
-    for step in wanted_steps(recipe, "tokens"):
+    for step in wanted_steps(recipe, "tokens" if tokens else "documents"):
         before = now()
         made[step.name] = ensure(step, recipe, store, {need: made[need] for need in step.needs}, lambda _: None).artifact
         spent[step.name] = now() - before
     return spent, made
 
 
-def datatrove(python: str, inputs: Path, folder: Path, tokenizer: Path, workers: int) -> Spent:
+def datatrove(python: str, inputs: Path, folder: Path, tokenizer: Path | str, workers: int) -> Spent:
     """What datatrove took; raises `CalledProcessError` after showing the end of its log."""
     command = [python, str(Path(__file__).with_name("datatrove_peer.py")), str(inputs), str(folder), str(tokenizer), str(workers)]
     folder.mkdir()
@@ -222,14 +228,14 @@ def datatrove(python: str, inputs: Path, folder: Path, tokenizer: Path, workers:
     return now() - before
 
 
-def beside_datatrove(python: str, megabytes: int, workers: int) -> int:
+def beside_datatrove(python: str, megabytes: int, workers: int, *, tokens: bool) -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         few, roots = write_mixed(folder / "few", 200_000), write_mixed(folder / "in", megabytes * 1_000_000)
         size = sum(path.stat().st_size for root in roots.values() for path in root.iterdir()) / 1e6
-        startup, made = ours(folder / "few-store", few, workers)
-        spent, made = ours(folder / "store", roots, workers)
-        tokenizer = made["tokenizer"].path / "tokenizer.json"
+        startup, made = ours(folder / "few-store", few, workers, tokens=tokens)
+        spent, made = ours(folder / "store", roots, workers, tokens=tokens)
+        tokenizer = made["tokenizer"].path / "tokenizer.json" if tokens else "-"
         their_startup = datatrove(python, folder / "few", folder / "few-theirs", tokenizer, workers)
         theirs = datatrove(python, folder / "in", folder / "theirs", tokenizer, workers)
     ledgers = made["documents"].manifest.ledgers.values()
@@ -238,20 +244,22 @@ def beside_datatrove(python: str, megabytes: int, workers: int) -> int:
         f"{size:.0f} MB, {workers} workers; {sum(ledger.records_kept for ledger in ledgers):,} documents, {near:,} near duplicates dropped"
     )
     print(f"annotated by {sorted(v for k, v in made['documents'].manifest.identity.engines.items() if k.startswith('annotator'))}")
-    rows = {step: (spent[step], startup[step]) for step in ("documents", "tokens")}
-    rows["documents + tokens"] = spent["documents"] + spent["tokens"], startup["documents"] + startup["tokens"]
+    rows = {step: (spent[step], startup[step]) for step in ("documents", "tokens") if step in spent}
+    if tokens:
+        rows["documents + tokens"] = spent["documents"] + spent["tokens"], startup["documents"] + startup["tokens"]
+    total, start_up = rows["documents + tokens" if tokens else "documents"]
     rows["datatrove"] = theirs, their_startup
     print(f"{'':20} {'total s':>8} {'MB/s':>6} {'CPU s':>7} {'start-up s':>11} {'CPU s':>6} {'steady MB/s':>12} {'steady MB/CPU s':>16}")
-    for label, (total, start_up) in rows.items():
-        steady = total - start_up
+    for label, (whole, first) in rows.items():
+        steady = whole - first
         print(
-            f"{label:20} {total.wall:8.1f} {size / total.wall:6.2f} {total.cpu:7.1f} {start_up.wall:11.1f} {start_up.cpu:6.1f} "
+            f"{label:20} {whole.wall:8.1f} {size / whole.wall:6.2f} {whole.cpu:7.1f} {first.wall:11.1f} {first.cpu:6.1f} "
             f"{size / steady.wall:12.2f} {size / steady.cpu:16.2f}"
         )
-    total, start_up = rows["documents + tokens"]
     ratio, steady_ratio = theirs.wall / total.wall, (theirs - their_startup).wall / (total - start_up).wall
     cpu_ratio = (theirs - their_startup).cpu / (total - start_up).cpu
-    print(f"ratio of total times {ratio:.1f}, steady {steady_ratio:.1f}, steady CPU {cpu_ratio:.1f}; targets: 10 times, 5 MB/s")
+    targets = "10 times, 5 MB/s" if tokens else "10 times"
+    print(f"ratio of total times {ratio:.1f}, steady {steady_ratio:.1f}, steady CPU {cpu_ratio:.1f}; targets: {targets}")
     return 0 if steady_ratio >= 10 else 1
 
 

@@ -65,7 +65,8 @@ def make_tokens(folder: Path, tokens: int) -> tuple[Path, Path]:
         names = [pa.array([name] * len(part)) for name in ("web", "en", "train")]
         none = pa.ListArray.from_arrays(pa.array(np.zeros(len(part) + 1, np.int32)), pa.array([], pa.bool_()))
         columns = [
-            pa.array([b"\0" * 16] * len(part), pa.binary(16)), *names, pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids)),
+            pa.array([b"\0" * 16] * len(part), pa.binary(16)), *names, pa.array(np.ones(len(part), np.float32)),
+            pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(ids)),
             pa.nulls(len(part), pa.list_(pa.uint32())), none, none.cast(pa.list_(pa.uint32())), pa.array(part * 4, pa.uint64()),
         ]  # fmt: skip
         path = draft.scratch() / f"{shard}.arrow"

@@ -1,9 +1,10 @@
 """datatrove's side of bench_corpus: JSON lines to token files, as its own examples (FineWeb) put the steps together.
 
-    PEERS/bin/python datatrove_peer.py INPUT OUTPUT TOKENIZER.json WORKERS
+    PEERS/bin/python datatrove_peer.py INPUT OUTPUT TOKENIZER.json|- WORKERS
 
 INPUT has a folder of .jsonl files for each language, `en` and `zh`. First: ftfy, Gopher's filters, personal data, a file of
-what is left. Then MinHash in its four stages, the last of which drops duplicates and hands the rest to the tokenizer.
+what is left. Then MinHash in its four stages, the last of which drops duplicates and hands the rest to the tokenizer, or to a file if
+that is `-`.
 Runs with the Python of another environment: python -m venv PEERS && PEERS/bin/pip install datatrove==0.10.1 ftfy
 spacy jieba tokenizers orjson regex "xxhash<4" (4 hashes bytes alone, and datatrove 0.10.1 gives it strings).
 """
@@ -63,10 +64,12 @@ def language(name: str, source: Path, folder: Path, tokenizer: str, workers: int
     run(folder, "signatures", workers, files, reader, MinhashDedupSignature(signatures, config=MINHASH, language=spoken))
     run(folder, "buckets", workers, MINHASH.num_buckets, MinhashDedupBuckets(signatures, buckets, config=MINHASH))
     run(folder, "cluster", 1, 1, MinhashDedupCluster(buckets, removed, config=MINHASH))
-    run(
-        folder, "tokens", workers, files,
-        reader, MinhashDedupFilter(removed), DocumentTokenizer(tokens, tokenizer, eos_token=None, shuffle_documents=False),
-    )  # fmt: skip
+    written = (
+        JsonlWriter(tokens, compression=None)
+        if tokenizer == "-"
+        else DocumentTokenizer(tokens, tokenizer, eos_token=None, shuffle_documents=False)
+    )
+    run(folder, "tokens", workers, files, reader, MinhashDedupFilter(removed), written)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from flows.report.facts import (
     Node,
     Profile,
     Sample,
+    Sampled,
     System,
     TokenCount,
     TokenizerFacts,
@@ -70,6 +71,7 @@ def example_facts(text: str = "plain text", reason: str = "min_words") -> Report
         ),
         tokenizer=TokenizerFacts(8192, {"bos": 0, "eos": 1}, {"en": 4.0}),
         tokens=(TokenCount("en", "train", 10_000, 40_000), TokenCount(text, "test", 2_500, 8_000)),
+        sampled=(Sampled("notes", "en", 10_000, 15_000), Sampled(text, text, 2_000, 0)),
         pretrain=training,
         finetune=replace(training, validation={}, validation_accuracy=Curve((3.0,), (0.8125,), (0.8125,), (0.8125,))),
         evaluation=Evaluation(

@@ -97,10 +97,23 @@ def test_a_megabyte_without_a_space(engine: AnnotatorEngine, unit: str) -> None:
     assert stops[-1] == len(text.encode())
 
 
-@pytest.mark.parametrize("settings", [Annotator(), Annotator(standard="dictionary"), Annotator(engine="rjieba"), Annotator(engine="plain")])
+@pytest.mark.parametrize(
+    "settings",
+    [Annotator(), Annotator(standard="dictionary"), Annotator(pos=False), Annotator(engine="rjieba"), Annotator(engine="plain")],
+)
 def test_the_version_is_known_before_the_engine_is_opened(settings: Annotator) -> None:
     assert open_annotator(settings, "zh").version == engine_version(settings, "zh")
     assert settings.engine in engine_version(settings, "zh")
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_words_and_sentences_are_the_same_without_parts_of_speech(lang: str) -> None:
+    text = pa.array(["She can't come. 他明天来北京大学。"], pa.string())
+    bare = open_annotator(Annotator(pos=False), lang)
+    assert bare.annotate(text) == FAST[lang].annotate(text)._replace(pos=pa.nulls(1, FAST[lang].annotate(text).pos.type))
+    assert bare.version != FAST[lang].version
+    with pytest.raises(ValueError, match="pos: false is for the fast engine"):
+        Annotator(engine="rjieba", pos=False)
 
 
 def test_languages_that_a_recipe_does_not_name_get_the_fast_engine_and_code_the_plain_one() -> None:

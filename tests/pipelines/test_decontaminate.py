@@ -10,7 +10,7 @@ from pipelines.job import Job
 from pipelines.runners import run_in_process
 from pipelines.sources import InputChanged
 from schemas.errors import RequestError
-from schemas.recipe import Corpus, Decontaminate, EvaluationSet
+from schemas.recipe import Corpus, Decontaminate, EvaluationSet, Harmful
 from tests.pipelines.drafts import digests, ledgers, make, rows, run_command, source, start, texts
 
 QUESTIONS = [
@@ -90,6 +90,17 @@ def test_flagged_documents_are_kept_with_the_items_in_extra(tmp_path: Path) -> N
     assert flagged == [
         {"n": n, "contaminated": [{"item": f"quiz {q} q", "share": 1.0}]} for n, q in ((101, "q1"), (105, "q2"), (109, "q3"))
     ]
+    assert [row["flags"] for row in rows(draft, "documents") if "Seen" in row["text"]] == [["contaminated"]] * 3
+    assert sum(map(len, (row["flags"] for row in rows(draft, "documents")))) == 3
+
+
+def test_one_column_has_all_flags_of_a_document(tmp_path: Path) -> None:
+    roots, questions = write(tmp_path / "in")
+    (tmp_path / "words.txt").write_text("seen\nnotes\n")
+    harmful = Harmful(own_lists=False, lists={"default": (str(tmp_path / "words.txt"),)}, max_score=0.001)
+    settings = recipe(questions, action="flag").model_copy(update={"harmful": harmful})
+    found = [row["flags"] for row in rows(make(tmp_path / "draft", settings, roots), "documents") if "Seen" in row["text"]]
+    assert found == [["contaminated", "harmful"]] * 3
 
 
 def test_a_share_that_is_asked_for_decides(tmp_path: Path) -> None:

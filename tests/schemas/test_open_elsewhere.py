@@ -15,14 +15,14 @@ TEXTS = ["Rain fell.", "下雨了。", ""]
 def shard(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A shard of three rows: compressed documents, or memory-mapped tokens."""
     path = tmp_path / f"{request.param}.arrow"
-    common = [{"doc_id": bytes([n] * 16), "source": "web", "lang": "en", "subset": "train"} for n in range(3)]
+    common = [{"doc_id": bytes([n] * 16), "source": "web", "lang": "en", "subset": "train", "weight": 1.0} for n in range(3)]
     if request.param == "documents":
         schema = DOCUMENTS
         rows = [
             {
                 **row, "uri": "a.txt", "record": n, "record_bytes": len(text.encode()), "clean_is_identity": True, "text": text,
                 "lang_score": 1.0, "origin_group": 2**64 - 1 - n, "sentence_ends": [], "word_starts": [], "word_ends": [],
-                "pos": None if n else [7, 15], "signals": dict.fromkeys(SIGNALS, 0.5), "flags": [], "weight": 1.0, "extra": None,
+                "pos": None if n else [7, 15], "signals": dict.fromkeys(SIGNALS, 0.5), "flags": [], "extra": None,
             }
             for n, (row, text) in enumerate(zip(common, TEXTS, strict=True))
         ]  # fmt: skip

@@ -60,9 +60,27 @@ def test_a_good_recipe(tmp_path: Path) -> None:
         (
             "    en:",
             "    english:",
-            "r.yaml:2: corpus: rules.english: not a language code of ISO 639 that is known here; did you mean 'en'",
+            "r.yaml:8: corpus.rules.english: not a language code of ISO 639 that is known here; did you mean 'en'",
         ),
-        ("pretrain:\n  model:\n    layers: 2\n", "evaluate: {}\n", "r.yaml:1: recipe: evaluate measures the model that pretrain makes"),
+        ("pretrain:\n  model:\n    layers: 2\n", "evaluate: {}\n", "r.yaml:10: evaluate: measures the model that pretrain makes"),
+        (
+            "pretrain:",
+            "finetune:\n  epochs: 1\n  source: wbe\npretrain:",
+            "r.yaml:12: finetune.source: 'wbe' is not a source of the corpus",
+        ),
+        ("pretrain:", "finetune: {source: web, max_tokens: 500}\npretrain:", "r.yaml:10: finetune.max_tokens: 500 is more than"),
+        ("pretrain:", "pretrain:\n  batch: 7", "r.yaml:11: pretrain.batch: 7 does not divide over run.ranks, which is 2"),
+        ("pretrain:", "pretrain:\n  phases:\n  - step: 9\n    batch: 3", "r.yaml:13: pretrain.phases[0].batch: 3 does not divide"),
+        (
+            "  rules:",
+            "    - {name: web, path: x, format: txt}\n  rules:",
+            "r.yaml:7: corpus.sources[1].name: two sources have one name, 'web'",
+        ),
+        (
+            "  rules:",
+            "  sampling:\n    sources: {wbe: 2}\n  rules:",
+            "r.yaml:8: corpus.sampling.sources.wbe: is not a source of the corpus",
+        ),
     ],
 )
 def test_problems_are_located(tmp_path: Path, old: str, new: str, problem: str) -> None:

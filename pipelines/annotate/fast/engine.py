@@ -30,8 +30,10 @@ RULES = 1
 _CHINESE = "zh"
 
 
-def version_of(lang: str, standard: str, weights: Path | None = None) -> str:
+def version_of(lang: str, standard: str, weights: Path | None = None, *, pos: bool = True) -> str:
     """Versions of rules, Unicode, and of what else cuts and tags this language; for `DEFAULT` of all languages."""
+    if not pos:
+        return f"{version_of(lang, standard, weights)} without pos"
     parts = [f"fast {RULES} (unicode {unicodedata.unidata_version})"]
     if lang in (_CHINESE, DEFAULT):
         parts.append(f"{standard} words, {dictionary.VERSION}")
@@ -46,15 +48,15 @@ def version_of(lang: str, standard: str, weights: Path | None = None) -> str:
 class FastEngine:
     """Words, sentences and parts of speech of one language; see the module."""
 
-    def __init__(self, lang: str, standard: str, path: Path | None = None) -> None:
+    def __init__(self, lang: str, standard: str, path: Path | None = None, *, pos: bool = True) -> None:
         """`path` is a file of weights to use instead of those that ship. Raises `RequestError` if it holds none for this language."""
-        self.version = version_of(lang, standard, path)
+        self.version = version_of(lang, standard, path, pos=pos)
         self._lang = lang
         path = path or packaged(lang)
         weights = read_weights(path) if path else None
         if weights and weights.lang != lang:
             raise RequestError(f"{path}: holds weights of {weights.lang!r}, and is asked to annotate {lang!r}")
-        self._tagger = Tagger(weights) if weights and TAGGER in weights.nets else None
+        self._tagger = Tagger(weights) if pos and weights and TAGGER in weights.nets else None
         self._segmenter: HanSegmenter | dictionary.DictionarySegmenter | None = None
         if weights and SEGMENTER in weights.nets and standard == "ud":
             self._segmenter = HanSegmenter(weights)
