@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from pipelines.job import Job
@@ -32,6 +32,9 @@ from schemas.draft import Draft
 from schemas.ledger import Ledger
 from schemas.recipe import Annotator, Clean, Corpus, Dedup, HeldOut, Rules
 from tests.pipelines.drafts import digests, ledgers, reasons, rows, source, start, texts
+
+UNSHRUNK = (Phase.explicit, Phase.reuse, Phase.generate)
+"""An example takes a second or two, and small ones come first: to shrink one would take minutes."""
 
 LIMIT = 2000
 """Bytes of the longest document."""
@@ -175,7 +178,7 @@ STOPS = st.tuples(st.integers(0, 600), st.booleans())
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12, deadline=None, phases=UNSHRUNK, suppress_health_check=[HealthCheck.too_slow])
 @given(
     chosen=sources_of_records(),
     split_bytes=st.integers(100, 3000),
@@ -237,7 +240,7 @@ def damaged(draw: st.DrawFn) -> tuple[str, str, bytes]:
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, phases=UNSHRUNK, suppress_health_check=[HealthCheck.too_slow])
 @given(file=damaged(), split_bytes=st.integers(200, 5000), min_chars=st.integers(0, 60), max_digits=st.floats(0, 0.3), near=st.booleans())
 def test_whatever_was_done_to_a_file_the_ledger_balances_and_its_neighbours_are_whole(
     tmp_path_factory: pytest.TempPathFactory,
