@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 
 from schemas.errors import RequestError
+from schemas.languages import is_language
 
 PASSED_OVER = "-"
 
@@ -31,9 +32,12 @@ def labelled_texts(paths: Sequence[Path], columns: Sequence[str]) -> list[tuple[
         of_json = ".jsonl" in path.suffixes
         for number, line in _lines(path):
             try:
-                found += [_of_json(line)] if of_json else _of_columns(line, columns)
+                of_line = [_of_json(line)] if of_json else _of_columns(line, columns)
+                found += [(is_language(lang), text) for lang, text in of_line]
             except (ValueError, KeyError, TypeError) as error:
-                wanted = "a JSON object with text and lang" if of_json else f"the columns {', '.join(columns)} with tabs between"
+                wanted = (
+                    "a JSON object with text and lang" if of_json else f"the columns {', '.join(columns)} with tabs between (--columns)"
+                )
                 raise RequestError(f"{path}, line {number}: {error}; want {wanted}") from error
     if not found:
         raise RequestError(f"{', '.join(map(str, paths))}: there is no labelled text in it")
