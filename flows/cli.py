@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.commands import artifacts, forgetting, making, pii, running, tagger, upkeep
+from flows.commands import accuracy, artifacts, forgetting, making, pii, running, tagger, upkeep
 
 app = typer.Typer(
     epilog="Example: gristmill demo",
@@ -42,6 +42,9 @@ for group in (running, artifacts, making, upkeep, forgetting):
     app.add_typer(group.app)
 app.add_typer(tagger.app, name="tagger")
 app.add_typer(pii.app, name="pii")
+app.add_typer(accuracy.language, name="language")
+app.add_typer(accuracy.encoding, name="encoding")
+app.add_typer(accuracy.mojibake, name="mojibake")
 
 
 def _terminated(number: int, frame: object) -> NoReturn:
@@ -55,6 +58,7 @@ def main() -> NoReturn:
     from flows.server import ServerFailed
     from schemas.artifact import Damaged
     from schemas.errors import RequestError
+    from schemas.faults import GO_ON, is_full
     from schemas.lease import LeaseLost
 
     signal.signal(signal.SIGTERM, _terminated)
@@ -64,7 +68,8 @@ def main() -> NoReturn:
         print(f"gristmill: {error}", file=sys.stderr)
         sys.exit(2)
     except (ChildFailed, ServerFailed, Damaged, LeaseLost, OSError) as error:
-        print(f"gristmill: {error}", file=sys.stderr)
+        hint = f". The disk is full: make room, then {GO_ON}" if is_full(error) else ""
+        print(f"gristmill: {error}{hint}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)
 

@@ -1,5 +1,6 @@
 """The model: a *child* is the process that works on a draft. It runs in a process group of its own, dies with us, and
-takes its group with it; exit code 75 asks for another try, with backoff. What it prints goes to `work/log.txt`.
+takes its group with it; exit code 75 asks for another try, with backoff. What it prints goes to `work/log.txt`, and the
+last of it stays in memory: a full disk must not silence what says so.
 
 Nothing outlives a cancelled run: the group gets SIGTERM, a grace period for a checkpoint, then SIGKILL.
 """
@@ -11,9 +12,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
+from io import RawIOBase
 from pathlib import Path
+from typing import IO
 
 TRY_AGAIN = 75
 """Exit code of a child that lost a process and can go on from its part records (EX_TEMPFAIL of sysexits.h)."""
@@ -21,6 +26,10 @@ TRIES = 5
 GRACE = 30.0
 """Seconds between SIGTERM and SIGKILL."""
 
+_KEPT = 1000
+"""Lines that are kept in memory."""
+_CLOSING = 10.0
+"""Seconds in which a log ends once its group is gone; somebody else may hold it open."""
 _WATCHED = 0.2
 """Seconds from one look to the next."""
 
@@ -34,39 +43,51 @@ def run_child(command: list[str], log: Path, watch: Callable[[], None], env: Map
 
     Raises `ChildFailed` after the last try, or at once on any exit code but 75.
     """
+    log.parent.mkdir(parents=True, exist_ok=True)
     for attempt in range(1, TRIES + 1):
-        code = _run_once(command, log, watch, env)
+        printed = deque[str](maxlen=_KEPT)
+        code = _run_once(command, log, printed, watch, env)
         if code == 0:
             return attempt
         if code != TRY_AGAIN or attempt == TRIES:
-            raise ChildFailed(f"{' '.join(command)}\nended with exit code {code} (try {attempt}). From {log}:\n{_tail(log)}")
+            raise ChildFailed(f"{' '.join(command)}\nended with exit code {code} (try {attempt}). From {log}:\n{_last_words(printed)}")
         time.sleep(min(2.0**attempt, 30.0))
     raise AssertionError("unreachable")
 
 
-def _run_once(command: list[str], log: Path, watch: Callable[[], None], env: Mapping[str, str] | None) -> int:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    bound = [sys.executable, "-m", "schemas.process", str(os.getpid()), *command]
-    with open(log, "ab") as output:
-        child = subprocess.Popen(
-            bound,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, **(env or {})},
-        )
-        try:
-            while True:
-                watch()
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    child.wait(_WATCHED)
-                    break
-        except BaseException:
-            _stop_group(child)
-            raise
+def _run_once(command: list[str], log: Path, printed: deque[str], watch: Callable[[], None], env: Mapping[str, str] | None) -> int:
+    file = open(log, "ab", buffering=0)  # noqa: SIM115  (the reader closes it)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "schemas.process", str(os.getpid()), *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, **(env or {})},
+    )
+    assert child.stdout is not None
+    reader = threading.Thread(target=_keep, args=(child.stdout, file, printed), name="log", daemon=True)
+    reader.start()
+    try:
+        while True:
+            watch()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_WATCHED)
+                break
+    except BaseException:
+        _stop_group(child)
+        raise
     _signal_group(child.pid, signal.SIGKILL)
+    reader.join(_CLOSING)
     return child.returncode
+
+
+def _keep(output: IO[bytes], log: RawIOBase, printed: deque[str]) -> None:
+    with output, log:
+        for line in output:
+            printed.append(line.decode(errors="replace").rstrip("\n"))
+            with contextlib.suppress(OSError):  # a full disk: what matters of it is in `printed`
+                log.write(line)
 
 
 def _stop_group(child: subprocess.Popen[bytes]) -> None:
@@ -84,8 +105,7 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         return
 
 
-def _tail(log: Path, lines: int = 15) -> str:
+def _last_words(printed: deque[str], lines: int = 15) -> str:
     """The lines in which the child itself says what is wrong, else the last ones."""
-    printed = log.read_text(errors="replace").splitlines()
     said = [line for line in printed if line.startswith("error: ")]
-    return "\n".join(dict.fromkeys(said) if said else printed[-lines:])
+    return "\n".join(dict.fromkeys(said) if said else list(printed)[-lines:])

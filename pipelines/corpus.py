@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -38,7 +39,9 @@ from pipelines.rules.quality import engines as quality_engines
 from pipelines.settings import MODEL, WEIGHTS, WORD_LIST
 from pipelines.spared import spare
 from pipelines.splits import InputError, Listing, list_inputs, plan_splits
+from pipelines.workers import TRY_AGAIN
 from schemas.errors import RequestError
+from schemas.faults import explain
 from schemas.fingerprint import digest_file
 from schemas.recipe import Corpus, Section
 from schemas.recipe.rules import settled
@@ -161,6 +164,14 @@ class SplitsFailed(Exception):
     """Splits that kill whatever process works on them; the message names their files."""
 
 
+_ENDS = {
+    -signal.SIGKILL: "was killed (as the system does when memory runs out)",
+    -signal.SIGBUS: "lost its input while reading it (signal 7: a mapped file that shrank or can't be read)",
+    TRY_AGAIN: "ran out of memory",
+}
+"""How a process that worked on a split alone ended, by its exit code."""
+
+
 def _try_alone(job: Job, stage: str) -> None:
     """Work on each split that was started three times and never finished in a process of its own; count it failed if that dies."""
     from pipelines import finish, prepare
@@ -175,10 +186,16 @@ def _try_alone(job: Job, stage: str) -> None:
         code = subprocess.run([sys.executable, "-m", "schemas.process", str(os.getpid()), *command], check=False).returncode
         if code == 0:
             continue
+        if key not in job.attempts(stage):  # what it met is not the split's doing: a full disk, a changed input
+            raise SplitsFailed(job.refusal())
         ordinal = int(key)
-        names = ", ".join(f"{piece['source']}/{piece['uri']}" for piece in job.split[ordinal]["pieces"][:3])
-        why = f"{stage} ended with exit code {code} when it was tried alone, after {attempts} starts without an end"
-        failed.append(f"split {ordinal} ({names}, ...): {why}")
+        pieces = job.split[ordinal]["pieces"]
+        names = ", ".join(f"{piece['source']}/{piece['uri']}" for piece in pieces[:3]) + (", ..." if len(pieces) > 3 else "")
+        ended = _ENDS.get(code, f"ended with exit code {code}")
+        if (told := job.refusal()) is not None:
+            ended += f" ({told.splitlines()[-1]})"
+            job.forget_refusal()
+        failed.append(f"split {ordinal} ({names}): {stage} {ended} when it was tried alone, after {attempts} starts without an end")
         if job.settings.allow_failed_splits:
             if stage == "prepare":
                 prepare.record_failed(job, ordinal, f"{stage}: exit code {code}")
@@ -186,8 +203,9 @@ def _try_alone(job: Job, stage: str) -> None:
                 finish.record_failed(job, ordinal, finish_handles(job)[ordinal], f"{stage}: exit code {code}")
     if failed and not job.settings.allow_failed_splits:
         raise SplitsFailed(
-            "\n".join(failed)
-            + "\nLeave the files out (corpus.sources[].exclude), or count their records as failed (corpus.allow_failed_splits)"
+            "".join(f"error: {one}\n" for one in failed)
+            + "error: give it more memory, leave the files out (corpus.sources[].exclude), or count their records as failed "
+            "(corpus.allow_failed_splits)"
         )
 
 
@@ -209,12 +227,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--alone", nargs=2, metavar=("STAGE", "KEY"), help="work on one split in this process (the job calls itself so)")
     options = parser.parse_args(arguments)
     from pipelines.job import Job
-    from pipelines.runners import TRY_AGAIN, RunnerFailed
+    from pipelines.runners import RunnerFailed
 
     logging.disable(logging.ERROR)  # Beam talks at length; errors come back as exceptions all the same
     job = Job.open(options.draft)
-    job.forget_refusal()
     try:
+        job.forget_refusal()
         if options.alone:
             _work_alone(job, options.alone[0], int(options.alone[1]))
         else:
@@ -228,9 +246,14 @@ def main(arguments: list[str] | None = None) -> int:
     except RunnerFailed:
         traceback.print_exc()
         return TRY_AGAIN
-    except Exception:
+    except MemoryError:
+        traceback.print_exc()
+        return TRY_AGAIN
+    except Exception as error:
         if (refusal := job.refusal()) is None:
-            raise
+            if not isinstance(error, OSError):
+                raise
+            refusal = f"error: {explain(error, job.draft.path, 'the documents step')}"
         print(refusal, file=sys.stderr)
         return 1
     return 0

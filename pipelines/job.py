@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 import traceback
 import uuid
@@ -30,6 +31,7 @@ from pipelines.tombstones import ROLE, ROOT, Tombstones, record_tombstones
 from schemas.arrow import read_shard
 from schemas.artifact import Artifact
 from schemas.draft import PARENT, Draft
+from schemas.faults import explain, is_full
 from schemas.files import replace
 from schemas.fingerprint import canonical_json, digest_file
 from schemas.recipe import Corpus, Repeats, Source
@@ -48,6 +50,8 @@ _MERGED_PART = 96
 """The same of one line or paragraph."""
 _SHORTEST_RECORD = 64
 """Bytes; a corpus of records that are shorter on average goes over `dedup.memory`."""
+_REFUSAL_BYTES = 8 << 10
+_UNREADABLE = "if it can't be read for good, put a sound copy there, or leave it out (corpus.sources[].exclude)"
 
 
 class Handle(NamedTuple):
@@ -206,27 +210,51 @@ class Job:
         An exception is told to whoever runs the job (see `refusal`): a runner would bury it in its own traceback.
         """
         folder = self.draft.scratch() / "attempts" / stage
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{key}-{uuid.uuid4().hex}").touch(exist_ok=False)
         started = time.monotonic()
         try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{key}-{uuid.uuid4().hex}").touch(exist_ok=False)
             yield
-        except Exception as error:
-            told = str(error) if isinstance(error, InputChanged) else traceback.format_exc().strip()
-            replace(self._refusal, told.encode("utf-8", "backslashreplace"))
+            self._forget_attempts(folder, key)
+            line = {"stage": stage, "key": key, "seconds": round(time.monotonic() - started, 3), "process": os.getpid()}
+            with open(self.draft.scratch() / "speed.jsonl", "ab") as speed:
+                speed.write(canonical_json(line) + b"\n")
+        except MemoryError as error:  # as good as killed: the piece is tried again, then alone
+            less = "fewer workers, a smaller corpus.split_bytes or corpus.clean.max_document_bytes need less"
+            print(f"error: {stage} {key}: out of memory ({error}); {less}", file=sys.stderr, flush=True)
             raise
+        except (OSError, InputChanged) as error:
+            if isinstance(error, InputChanged) or is_full(error):
+                self._forget_attempts(folder, key)  # that is not the piece's doing
+            else:
+                traceback.print_exc()  # for the log
+            told = explain(error, self.draft.path, f"{stage} {key}", _UNREADABLE) if isinstance(error, OSError) else error
+            self._refuse(f"error: {told}")
+            raise
+        except Exception:
+            self._refuse(traceback.format_exc().strip())
+            raise
+
+    @staticmethod
+    def _forget_attempts(folder: Path, key: str) -> None:
         for note in folder.glob(f"{key}-*"):
             note.unlink(missing_ok=True)
-        line = {"stage": stage, "key": key, "seconds": round(time.monotonic() - started, 3), "process": os.getpid()}
-        with open(self.draft.scratch() / "speed.jsonl", "ab") as speed:
-            speed.write(canonical_json(line) + b"\n")
 
     def refusal(self) -> str | None:
         """Why a piece of work could not be done, if one of this run could not: what it raised."""
-        return self._refusal.read_text() if self._refusal.exists() else None
+        return self._refusal.read_text(errors="replace").strip() or None if self._refusal.exists() else None
 
     def forget_refusal(self) -> None:
-        self._refusal.unlink(missing_ok=True)
+        """Call this before the work; it also takes the room for a refusal, so that a full disk can't silence what says so."""
+        replace(self._refusal, b" " * _REFUSAL_BYTES)
+
+    def _refuse(self, told: str) -> None:
+        told_bytes = told.encode("utf-8", "backslashreplace")[-_REFUSAL_BYTES:].ljust(_REFUSAL_BYTES)
+        descriptor = os.open(self._refusal, os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.pwrite(descriptor, told_bytes, 0)  # in place: that needs no room
+        finally:
+            os.close(descriptor)
 
     @property
     def _refusal(self) -> Path:

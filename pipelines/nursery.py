@@ -27,8 +27,8 @@ from pipelines.spared import spare
 from pipelines.workers import become_worker
 from schemas.process import die_with_parent
 
-_SIGNALLED = 128
-"""Exit code of what a signal ended, less the signal's number, as shells have it."""
+SIGNALLED = 128
+"""Exit code of a nursery whose worker a signal ended, less the signal's number, as shells have it."""
 _STOPPING = 2.0
 """Seconds that workers get to end when the input has; one that has never connected is never told to."""
 
@@ -114,7 +114,7 @@ def _reap() -> bool:
     try:
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             if code := os.waitstatus_to_exitcode(ended[1]):
-                os._exit(code if code > 0 else _SIGNALLED - code)
+                os._exit(code if code > 0 else SIGNALLED - code)
     except ChildProcessError:
         return False
     return True

@@ -176,10 +176,23 @@ def allows_seeking(file: BinaryIO) -> bool:
 
 @contextmanager
 def as_os_error(name: str) -> Iterator[None]:
-    """Errors of remote file systems as `OSError`, whatever library they come from."""
+    """Errors of remote file systems as `OSError` that names the place, whatever library they come from."""
     try:
-        yield
+        with naming(name):
+            yield
     except (OSError, MemoryError):
         raise
     except Exception as error:
         raise OSError(errno.EIO, f"{type(error).__name__}: {error}", name) from error
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Give an `OSError` that names no file this name: what fails while it is read doesn't say where."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        number = error.errno or (errno.ENOENT if isinstance(error, FileNotFoundError) else errno.EIO)  # it decides the type
+        raise OSError(number, error.strerror or f"{type(error).__name__}: {error}", name) from error

@@ -19,6 +19,7 @@ from pipelines.dedup.parts import PartRun
 from pipelines.dedup.runs import DigestRun
 from pipelines.job import Handle, Job, key_of
 from pipelines.origin import doc_ids
+from pipelines.places import naming, place_of
 from pipelines.record_stages import run_stages
 from pipelines.replay import REPLAYED, only, replayed_ids
 from pipelines.sources import open_piece, read_records
@@ -163,14 +164,15 @@ def read_batches(
             rows, size = [], 0
         name = piece["source"]
         source = sources[name]
-        file = open_piece(piece, source, roots[name])
         records = owned = 0
-        for record in read_records(file, source, settings.clean.max_document_bytes):
-            rows.append((seq, record.uri(file.uri), record.encoding or file.raw_encoding, record))
-            seq, records, owned, size = seq + 1, records + 1, owned + record.size, size + len(record.raw)
-            if size >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
-                yield _raw_batch(rows, name)
-                rows, size = [], 0
+        with naming(place_of(roots[name], piece["uri"]).name):
+            file = open_piece(piece, source, roots[name])
+            for record in read_records(file, source, settings.clean.max_document_bytes):
+                rows.append((seq, record.uri(file.uri), record.encoding or file.raw_encoding, record))
+                seq, records, owned, size = seq + 1, records + 1, owned + record.size, size + len(record.raw)
+                if size >= BATCH_BYTES or len(rows) >= BATCH_ROWS:
+                    yield _raw_batch(rows, name)
+                    rows, size = [], 0
         if file.encodings and encodings is not None:
             encodings.setdefault(name, Counter()).update(file.encodings)
         if ledgers is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -23,14 +24,11 @@ from pipelines.dedup import find_losers
 from pipelines.dedup.parts import find_parts
 from pipelines.finish import finish_split
 from pipelines.job import Handle, Job, key_of
-from pipelines.nursery import Nursery
+from pipelines.nursery import SIGNALLED, Nursery
 from pipelines.opened import opened
 from pipelines.prepare import prepare_split
 from pipelines.sources import expected_bytes
-from pipelines.workers import become_worker
-
-TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h: a worker died, and the same command goes on from what is done."""
+from pipelines.workers import TRY_AGAIN, become_worker
 
 
 class RunnerFailed(Exception):
@@ -80,7 +78,10 @@ def _run_on_beam(job: Job, nursery: Nursery | None) -> None:
 
 def _end_with_worker(code: int) -> NoReturn:
     """Take everything down, now; exiting is enough: the other workers have died with the nursery."""
-    told = f"a worker process ended unexpectedly (exit code {code}); the same command goes on from what is done"
+    why = f"was killed by signal {code - SIGNALLED}" if code > SIGNALLED else f"exit code {code}"
+    if code - SIGNALLED == signal.SIGKILL:
+        why += ", as the system does when memory runs out: fewer workers or a smaller corpus.split_bytes need less"
+    told = f"a worker process ended unexpectedly ({why}); the same command goes on from what is done"
     print(told, file=sys.stderr, flush=True)
     os._exit(TRY_AGAIN)
 

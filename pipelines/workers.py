@@ -18,8 +18,8 @@ from schemas.process import die_with_parent
 
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "ARROW_IO_THREADS")
 
-_TRY_AGAIN = 75
-"""EX_TEMPFAIL of sysexits.h, which whoever launches a step knows."""
+TRY_AGAIN = 75
+"""EX_TEMPFAIL of sysexits.h, which whoever launches a step knows: a worker died, and the same command goes on from what is done."""
 
 
 def become_worker(parent: int) -> None:
@@ -53,4 +53,4 @@ def for_each(work: Callable[..., None], pieces: Sequence[tuple[Any, ...]], proce
                 done.result()
         except BrokenProcessPool as error:
             print(f"a worker process ended unexpectedly ({error}); the same command goes on from what is done", file=sys.stderr)
-            raise SystemExit(_TRY_AGAIN) from error
+            raise SystemExit(TRY_AGAIN) from error

@@ -6,11 +6,14 @@ Exit 0: the work is recorded. Exit 1: an error that names what to mend, in one l
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from schemas.artifact import Damaged
 from schemas.draft import Draft
 from schemas.errors import RequestError
+from schemas.faults import explain
 
 RUN_FACTS = "run-facts.json"
 """In the scratch folder: what a child wants told in `run.json`, since it is no content of the artifact."""
@@ -25,5 +28,9 @@ def run_child(module: str, arguments: list[str], work: Callable[[Draft], None]) 
         work(Draft.open(arguments[0]))
     except (RequestError, Damaged) as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
+        return 1
+    except OSError as error:
+        traceback.print_exc()
+        print(f"error: {explain(error, Path(arguments[0]), module)}", file=sys.stderr, flush=True)
         return 1
     return 0

@@ -59,7 +59,7 @@ class Lease:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
         self._thread.join()
-        with contextlib.suppress(FileNotFoundError):  # the holder has removed the folder, and with it the lease
+        with contextlib.suppress(OSError):  # its folder was removed, or the disk is full: it is free all the same when we end
             self._released(self.number).touch()
 
     def check(self) -> None:

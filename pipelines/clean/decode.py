@@ -2,7 +2,8 @@
 
 In order: what the recipe declares; a byte order mark; UTF-16 by where its zero bytes fall; UTF-8, when the head is
 valid or only a little of it is damaged (a damaged record is rejected later by name; one bad byte must not turn a whole
-file into mojibake); then detection among the legacy encodings that matter for Chinese, its neighbours and Europe.
+file into mojibake); then the legacy encoding of East Asia in which most characters are common ones, if one stands out; then
+detection by charset_normalizer among those that matter for Chinese, its neighbours and Europe.
 
 A head may end inside a character: a cut last character never counts against an encoding.
 """
@@ -10,6 +11,9 @@ A head may end inside a character: a cut last character never counts against an 
 from __future__ import annotations
 
 import codecs
+import re
+
+from pipelines.clean.common_characters import common_share, plausible_share
 
 HEAD_BYTES = 64 << 10
 """How much of a file `detect_encoding` wants to see; more is not read."""
@@ -20,14 +24,27 @@ _UTF32_BOMS = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32
 _LEGACY = (
     "gb18030", "big5", "cp950", "cp932", "euc_jp", "euc_kr", "cp949", "cp1252", "cp1250", "cp1251", "koi8_r", "utf_16_le", "utf_16_be",
 )  # fmt: skip
-"""Encodings that detection chooses from; on Chinese reviews it is right from 100 bytes on. GB18030 takes nearly everything: without
+"""Encodings that detection chooses from; docs/accuracy.md tells how often it is right. GB18030 takes nearly everything: without
 the supersets that Windows writes for Big5 and EUC-KR, one of their characters turns a whole file into it."""
+
+_EAST_ASIAN = ("gb18030", "cp932", "euc_jp", "cp949", "utf-16-le", "utf-16-be")
+_COMMON = 0.4
+"""Share of common characters from which text counts as East Asian: real text has 0.6 to 0.9, what was read wrongly 0 to 0.2."""
+_SCORED = 1 << 12
+"""Characters that are looked at."""
+_FEW = 0.01
+"""Share of such characters up to which a text is English with some foreign names, not one in a language that needs them."""
 
 _SUPERSETS = {"gb2312": "gb18030", "gbk": "gb18030", "utf-8-sig": "utf-8", "ascii": "utf-8", "euc_kr": "cp949"}
 """Text in the left encoding reads the same in the right one, and files called by the left name often need the right."""
 
 _QUOTES_OF_1252 = frozenset(b"\x85\x91\x92\x93\x94\x96\x97")
 """Ellipsis, curly quotes and dashes: all that most English cp1252 files have beyond ASCII."""
+
+_LONE = re.compile(rb"(?<![\x80-\xff])[\x80\x82-\x8c\x8e\x91-\x9c\x9e-\xff](?![\x80-\xff])")
+"""A character of one byte beyond ASCII among ASCII: a letter with a mark, a quote, a sign."""
+_ENOUGH = 3
+"""So many of them are no accident; fewer may be damage."""
 
 _MAX_DAMAGED_LINES = 0.25
 """A file with a larger share of lines that are not UTF-8 is taken to be in another encoding."""
@@ -80,15 +97,16 @@ def _declared(name: str, marked: str | None) -> str:
 
 
 def _utf16_by_zeros(head: bytes) -> str | None:
-    """UTF-16 without a mark: spaces and new lines put zero bytes at odd (little endian) or at even offsets, never both."""
+    """UTF-16 without a mark: ASCII puts zero bytes at odd offsets (little endian) or at even ones, and 一 puts them at the others."""
     even, odd = head[::2].count(0), head[1::2].count(0)
     if max(even, odd) * 50 < len(head) or min(even, odd) * 20 > max(even, odd):
         return None
-    encoding = "utf-16-le" if odd > even else "utf-16-be"
-    return encoding if _valid(head, encoding) else None
+    read = {name: text for name in ("utf-16-le", "utf-16-be") if (text := _read(head, name)) is not None}
+    return max(read, key=lambda name: plausible_share(read[name]), default=None)
 
 
 def _utf8(head: bytes) -> str | None:
+    """UTF-8, maybe damaged; or cp1252, if all that isn't ASCII is what English text in it has; else None."""
     if _valid(head, "utf-8"):
         return "utf-8"
     text = head.decode("utf-8", "surrogateescape")
@@ -101,27 +119,46 @@ def _utf8(head: bytes) -> str | None:
     high = {byte for byte in head if byte > 0x7F}
     if intact == 0 and high <= _QUOTES_OF_1252:
         return "cp1252"
+    if intact == 0 and len(_LONE.findall(head)) >= max(_ENOUGH, damage - damage // 4):
+        return "cp1252" if damage < _FEW * len(head) and _valid(head, "cp1252") else None
     return "utf-8" if damaged <= _MAX_DAMAGED_LINES * len(lines) else None
 
 
+def _east_asian(head: bytes) -> str | None:
+    """The encoding in which most characters are ones that East Asian text is full of, if one stands out."""
+    big5 = "big5" if _valid(head, "big5") else "cp950"  # two that differ in a few characters
+    shares = {name: common_share(text[:_SCORED]) for name in (*_EAST_ASIAN, big5) if (text := _read(head, name)) is not None}
+    ranked = sorted(shares, key=shares.__getitem__, reverse=True)
+    stands_out = bool(ranked) and shares[ranked[0]] >= max([_COMMON, *(2 * shares[name] for name in ranked[1:2])])
+    return ranked[0] if stands_out else None
+
+
 def _legacy(head: bytes) -> str:
+    if (found := _east_asian(head)) is not None:
+        return found
     from charset_normalizer import from_bytes  # 30 ms to import, and most files never need it
 
     whole = next((head[: len(head) - cut] for cut in range(4) if _strictly(head[: len(head) - cut], "gb18030")), head)
     best = from_bytes(whole, cp_isolation=list(_LEGACY), enable_fallback=False).best()
-    if best is not None:
-        found = codecs.lookup(best.encoding).name
-        return _SUPERSETS.get(found, found)
-    return next((name for name in _LEGACY if _valid(head, name)), "utf-8")
+    if best is None:
+        return next((name for name in _LEGACY if _valid(head, name)), "utf-8")
+    found = codecs.lookup(best.encoding).name
+    if found == "cp1250" and sum(byte > 0x7F for byte in head) < _FEW * len(head):
+        return "cp1252"
+    return _SUPERSETS.get(found, found)
+
+
+def _read(head: bytes, encoding: str) -> str | None:
+    """The head as text, but for a last character that may be cut; None if it isn't valid."""
+    try:
+        return codecs.getincrementaldecoder(encoding)().decode(head, final=False)
+    except UnicodeDecodeError:
+        return None
 
 
 def _valid(head: bytes, encoding: str) -> bool:
     """Whether `head` decodes, but for a last character that may be cut."""
-    try:
-        codecs.getincrementaldecoder(encoding)().decode(head, final=False)
-    except UnicodeDecodeError:
-        return False
-    return True
+    return _read(head, encoding) is not None
 
 
 def _strictly(head: bytes, encoding: str) -> bool:

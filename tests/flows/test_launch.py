@@ -61,6 +61,13 @@ def test_a_failing_child_tells_its_last_words(tmp_path: Path) -> None:
         run_child([sys.executable, "-c", "import sys; print('the disk is on fire'); sys.exit(3)"], tmp_path / "log.txt", lambda: None)
 
 
+def test_a_full_disk_does_not_silence_the_child() -> None:
+    """/dev/full takes nothing, as a log on a full disk."""
+    script = "import sys; print('error: the disk is full: make room'); sys.exit(1)"
+    with pytest.raises(ChildFailed, match="the disk is full: make room"):
+        run_child([sys.executable, "-c", script], Path("/dev/full"), lambda: None)
+
+
 def test_an_interrupted_run_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "GRACE", 5.0)
     pid_file = tmp_path / "pid"

@@ -55,6 +55,14 @@ def run_command(draft: Draft) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(draft), cwd=ROOT, capture_output=True, text=True, check=False)
 
 
+def attempted(draft: Draft, stage: str, key: str, times: int) -> None:
+    """Note starts without an end of a piece of work."""
+    folder = draft.scratch() / "attempts" / stage
+    folder.mkdir(parents=True, exist_ok=True)
+    for n in range(times):
+        (folder / f"{key}-{n}").touch()
+
+
 def rows(draft: Draft, role: str) -> list[dict[str, Any]]:
     """All rows of the shards of a role, in order."""
     files = [file for part in draft.parts("finish") for file in part.files if file.role == role]

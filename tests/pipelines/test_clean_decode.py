@@ -45,6 +45,21 @@ def test_what_was_written_is_found_and_reads_back(text: str, written: str, found
         assert decode(raw, found) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "written", "found"),
+    [
+        ("酒店的房间很大", "gb18030", "gb18030"),  # short enough to be Korean, too
+        ("這家酒店的房間很大", "big5", "big5"),
+        ("这是一个问题。\n", "utf-16-le", "utf-16-le"),  # 一 has a zero byte where ASCII has none
+        ("这是一个问题。\n", "utf-16-be", "utf-16-be"),
+        ("Zoë met Renée at the café in Málaga.\n" + ENGLISH, "cp1252", "cp1252"),
+        ("It was 30° outside, £5 for a crêpe, and no more than that.\n" + ENGLISH, "cp1252", "cp1252"),
+    ],
+)
+def test_little_text_is_enough(text: str, written: str, found: str) -> None:
+    assert detect_encoding(text.encode(written), None) == found
+
+
 @settings(deadline=None)
 @given(st.text(min_size=1), st.integers(0, 3))
 def test_valid_utf8_is_utf8_wherever_the_head_is_cut(text: str, cut: int) -> None:

@@ -15,16 +15,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from apache_beam import typehints
+from apache_beam.coders import registry
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines import corpus
-from pipelines.job import MAX_ATTEMPTS, Job
+from pipelines.dedup import find_losers
+from pipelines.dedup.lines import find_shared_lines
+from pipelines.job import MAX_ATTEMPTS, Handle, Job
 from pipelines.nursery import Nursery, request
-from pipelines.runners import TRY_AGAIN, place, placements, run_bare, run_in_process
+from pipelines.prepare import prepare_split
+from pipelines.runners import place, placements, run_bare, run_in_process
+from pipelines.transforms import Keyed
+from pipelines.workers import TRY_AGAIN
 from schemas.draft import Draft
 from schemas.recipe import Annotator, Corpus, Dedup, HeldOut, Near
-from tests.pipelines.drafts import ROOT, command, digests, ledgers, make, rows, run_command, source, start
+from tests.pipelines.drafts import ROOT, attempted, command, digests, ledgers, make, rows, run_command, source, start
 
 
 @settings(deadline=None)
@@ -89,11 +96,11 @@ def finished(draft: Draft) -> bool:
 
 
 @pytest.mark.slow
-def test_one_worker_two_workers_and_no_beam_give_the_same_bytes(tmp_path: Path) -> None:
+def test_one_worker_two_or_four_and_no_beam_give_the_same_bytes(tmp_path: Path) -> None:
     roots = write(tmp_path / "in")
     expected = digests(make(tmp_path / "plain", recipe(), roots))
     assert len(expected) > 40
-    for workers in (1, 2):
+    for workers in (1, 2, 4):
         draft = start(tmp_path / f"beam{workers}", recipe(), roots, workers)
         ended = run_command(draft)
         assert (ended.returncode, ended.stderr) == (0, "")
@@ -117,6 +124,50 @@ def test_files_listed_in_any_order_give_the_same_bytes(tmp_path: Path) -> None:
             (roots["notes"] / note).write_bytes(texts[note])
         made.append(make(tmp_path / f"draft-{name}", recipe(), roots))
     assert digests(made[0]) == digests(made[1]) and made[0].plan == made[1].plan
+
+
+@pytest.mark.slow
+def test_however_the_input_is_split_the_same_documents_are_kept_and_the_same_go(tmp_path: Path) -> None:
+    roots = write(tmp_path / "in")
+    found = []
+    for split_bytes in (1 << 30, 40_000, 7_001):
+        draft = make(tmp_path / f"draft{split_bytes}", recipe(split_bytes=split_bytes), roots)
+        assert (len(draft.plan["splits"]) == 1) == (split_bytes == 1 << 30)
+        found.append((rows(draft, "documents"), rows(draft, "rejects"), ledgers(draft)))
+    assert found[0] == found[1] == found[2]
+
+
+def encoded(kind: object, found: list[tuple[int, Handle]]) -> dict[int, int]:
+    """By key, bytes of handles as Beam's coder for the type hint of a stage writes them."""
+    coder = registry.get_coder(typehints.native_type_compatibility.convert_to_beam_type(kind))
+    assert "Pickle" not in repr(coder)
+    sizes: dict[int, int] = {}
+    for key, handle in found:
+        sizes[key] = sizes.get(key, 0) + len(coder.encode((key, tuple(handle))))
+    return sizes
+
+
+@pytest.mark.slow
+def test_what_crosses_a_shuffle_does_not_grow_with_the_documents(tmp_path: Path) -> None:
+    crossed = []
+    for scale in (1, 10):
+        roots = write(tmp_path / f"in{scale}", scale)
+        settings_ = recipe(split_bytes=50_000 * scale, dedup=Dedup(near=Near(), conflict_field="label", memory=1 << 30))
+        job = Job.open(make(tmp_path / f"draft{scale}", settings_, roots).path)
+        prepared = {split["ordinal"]: prepare_split(job, split["ordinal"]) for split in job.splits}  # what the part records say
+        runs = [handle for handles in prepared.values() for _, handle in handles]
+        lost = find_losers(job, 0, runs)
+        by_split: dict[int, list[Handle]] = {}
+        for split, handle in lost:
+            by_split.setdefault(split, []).append(handle)
+        lines = find_shared_lines(job, 0, [run for run in runs if run.kind == "lines"], by_split)
+        to_partitions = max(max(encoded(Keyed, handles).values()) for handles in prepared.values())
+        to_splits = max(encoded(Keyed, [*lost, *lines]).values())
+        assert job.partitions == 1 and {run.kind for run in runs} == {"digests", "lines", "bands", "signatures"} and lost
+        crossed.append((sum(ledger.records_read for ledger in ledgers(job.draft).values()), to_partitions, to_splits))
+    (few, *small), (many, *large) = crossed
+    assert many > 9 * few and max(large) <= 1024
+    assert all(b <= a + 64 for a, b in zip(small, large, strict=True)), crossed  # only numbers with more digits
 
 
 def children(pid: int) -> list[int]:
@@ -244,13 +295,6 @@ def test_an_engine_that_cannot_be_opened_fails_the_job_and_rejects_nothing(tmp_p
     ended = run_command(draft)
     assert ended.returncode == 1 and "no_such_pipeline" in ended.stderr.splitlines()[-1]
     assert draft.parts("finish") == []
-
-
-def attempted(draft: Draft, stage: str, key: str, times: int) -> None:
-    folder = draft.scratch() / "attempts" / stage
-    folder.mkdir(parents=True, exist_ok=True)
-    for n in range(times):
-        (folder / f"{key}-{n}").touch()
 
 
 @pytest.mark.slow
