@@ -66,7 +66,7 @@ FILES = st.dictionaries(
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(arrivals=st.lists(FILES, min_size=1, max_size=4))
 def test_whatever_arrives_in_whatever_order_nothing_is_lost_or_doubled(
     tmp_path_factory: pytest.TempPathFactory, arrivals: list[Batch]
@@ -294,7 +294,7 @@ def cut_by_hand(arrivals: list[dict[int, list[str]]], held_out: HeldOut) -> list
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 @given(arrivals=st.lists(st.dictionaries(st.integers(0, 9), FILE, min_size=1, max_size=4), min_size=2, max_size=3))
 def test_a_line_stays_on_the_side_where_its_first_version_left_it(
     tmp_path_factory: pytest.TempPathFactory, arrivals: list[dict[int, list[str]]]
