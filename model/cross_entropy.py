@@ -22,18 +22,20 @@ class _SumOverTokens(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         x, w = states.to(dtype), head.to(dtype)
         told, penalty = weights.new_zeros(()), weights.new_zeros(())
-        of_states, of_head = [], torch.zeros_like(head)
+        of_states, of_head = torch.empty_like(states), torch.zeros_like(head)
         for start in range(0, len(x), chunk):
-            part, target, weight = x[start : start + chunk], targets[start : start + chunk, None], weights[start : start + chunk]
+            rows = slice(start, start + chunk)
+            part, target, weight = x[rows], targets[rows, None], weights[rows]
             logits = (part @ w.T).to(weights.dtype)
             total = logits.logsumexp(-1)
             told = told + (weight * (total - logits.gather(1, target)[:, 0])).sum()
             penalty = penalty + z * (weight * total.square()).sum()
-            slope = (logits - total[:, None]).exp() * (weight * (1 + 2 * z * total))[:, None]
-            slope = slope.scatter_add(1, target, -weight[:, None]).to(dtype)
-            of_states.append((slope @ w).to(states.dtype))
-            of_head = of_head + slope.T @ part
-        ctx.save_for_backward(torch.cat(of_states), of_head)
+            # In place from here on: the logits' slope takes their memory.
+            slope = logits.sub_(total[:, None]).exp_().mul_((weight * (1 + 2 * z * total))[:, None])
+            slope = slope.scatter_add_(1, target, -weight[:, None]).to(dtype)
+            of_states[rows] = slope @ w
+            of_head += slope.T @ part
+        ctx.save_for_backward(of_states, of_head)
         ctx.mark_non_differentiable(told)
         return told + penalty, told
 
