@@ -82,7 +82,9 @@ class Record:
         """Leave for `run.json` how fast it was: medians over the seconds measured, and the most memory of rank 0."""
         if self._active:
             rows = _rows(self._speed) if self._speed.is_file() else []
-            told: dict[str, Any] = {"peak_bytes": _peak_bytes(), "matmul_operations_per_second": round(self._peak)}
+            told: dict[str, Any] = {"peak_bytes": _peak_bytes()}
+            if self._peak:  # not measured if a resumed run had no step to take
+                told["matmul_operations_per_second"] = round(self._peak)
             for name in ("tokens_per_second", "utilization"):
                 if values := [row[name] for row in rows if name in row]:
                     told[name] = round(median(values), 4)
