@@ -11,6 +11,7 @@ from importlib.metadata import version
 PRETRAIN_VERSION = 2
 FINETUNE_VERSION = 1
 EVALUATE_VERSION = 1
+IMPORT_VERSION = 1
 
 
 def engines() -> dict[str, str]:

@@ -9,23 +9,50 @@ from pydantic import Field, model_validator
 from schemas.recipe.section import Fraction, Name, Positive, Section
 
 
-class Decoder(Section):
-    """A Llama-shaped decoder: RMSNorm, half-split RoPE, SwiGLU, grouped-query attention."""
+LATER: dict[str, Any] = {"family": "llama", "head_width": None, "qk_norm": False}
+"""Keys of a decoder that came after models had been made, with what they are when off."""
 
+
+class Decoder(Section):
+    """A decoder: llama has RMSNorm, half-split RoPE, SwiGLU and grouped-query attention; gpt2 LayerNorm, learned positions, GELU, biases."""
+
+    family: Literal["llama", "gpt2"] = "llama"
     layers: Positive = 4
     width: Positive = 256
     heads: Positive = 4
     kv_heads: Positive = 4
+    """Of keys and values, which groups of heads share; gpt2 has as many as heads."""
+    head_width: Positive | None = None
+    """Null: width / heads."""
+    qk_norm: bool = False
+    """Norm queries and keys, head by head, before they turn (llama only; such a model is a Qwen3 to Hugging Face)."""
     ffn: Positive = 688
     context: Positive = 128
     rope_theta: float = 10_000.0
+    """Base of the rotation's wavelengths (llama only)."""
     norm_eps: float = 1e-5
     tie_embeddings: bool = True
 
+    @property
+    def head_size(self) -> int:
+        """Width of a head."""
+        return self.head_width or self.width // self.heads
+
+    def as_json(self) -> dict[str, Any]:
+        """Without keys that came later and are off: what was made before they came is made by the same settings."""
+        return {key: value for key, value in self.model_dump(mode="json").items() if LATER.get(key, ...) != value}
+
     @model_validator(mode="after")
-    def _divides(self) -> Decoder:
-        if self.width % self.heads or self.heads % self.kv_heads:
+    def _fits_together(self) -> Decoder:
+        if (self.head_width is None and self.width % self.heads) or self.heads % self.kv_heads:
             raise ValueError("width must be a multiple of heads, and heads of kv_heads")
+        if self.family == "gpt2":
+            own = {"kv_heads": self.heads, "head_width": None, "qk_norm": False, "rope_theta": 10_000.0}
+            for key, only in own.items():
+                if getattr(self, key) != only:
+                    raise ValueError(f"{key} {getattr(self, key)}: gpt2 has no such option; " + (f"set {only}" if only else "leave it out"))
+        elif self.head_size % 2:
+            raise ValueError(f"heads of width {self.head_size}: rotation turns pairs, so it must be even")
         return self
 
 
@@ -91,6 +118,10 @@ class Pretrain(Section):
     checkpoint_every: Positive = 200
     keep_checkpoints: Positive = 2
     seed: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """What decides the step; see `Decoder.as_json`."""
+        return {**self.model_dump(mode="json"), "model": self.model.as_json()}
 
     @model_validator(mode="before")
     @classmethod
