@@ -61,7 +61,7 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
         return names + carried
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     roles = {role: tokenizer.id_to_token(config[key]) for role in _ROLES if isinstance(config.get(key := f"{role}_token_id"), int)}
-    frame_as_pretraining(tokenizer, roles["bos"], config["bos_token_id"])
+    frame_as_pretraining(tokenizer, config["bos_token_id"])
     tokenizer.save(str(out / TOKENIZER))
     tokens = {f"{role}_token": token for role, token in roles.items()}
     others = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
@@ -80,8 +80,11 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
     return [*names, TOKENIZER_CONFIG, "special_tokens_map.json"]
 
 
-def frame_as_pretraining(tokenizer: Tokenizer, token: str, number: int) -> None:
+def frame_as_pretraining(tokenizer: Tokenizer, number: int) -> None:
     """Let the tokenizer put the bos before a text, and nothing behind it: what follows a prompt is the model's to say."""
+    token = tokenizer.id_to_token(number)
+    if token is None:
+        raise NotRepresented(f"{CONFIG}: bos_token_id {number} is no token of {TOKENIZER}")
     bos = processors.TemplateProcessing(single=f"{token} $A", pair=f"{token} $A $B", special_tokens=[(token, number)])
     own = tokenizer.post_processor
     plain = own is not None and own.num_special_tokens_to_add(False) == 0

@@ -8,13 +8,12 @@ from pydantic import Field, model_validator
 
 from schemas.recipe.section import Fraction, Name, Positive, Section
 
-
 LATER: dict[str, Any] = {"family": "llama", "head_width": None, "qk_norm": False}
 """Keys of a decoder that came after models had been made, with what they are when off."""
 
 
 class Decoder(Section):
-    """A decoder: llama has RMSNorm, half-split RoPE, SwiGLU and grouped-query attention; gpt2 LayerNorm, learned positions, GELU, biases."""
+    """A decoder: llama has RMSNorm, half-split RoPE, SwiGLU, grouped-query attention; gpt2 LayerNorm, learned positions, GELU, biases."""
 
     family: Literal["llama", "gpt2"] = "llama"
     layers: Positive = 4
