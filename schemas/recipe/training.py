@@ -7,14 +7,25 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from schemas.recipe.section import Fraction, Name, Positive, Section
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"layers": 2, "width": 128, "heads": 2, "kv_heads": 2, "ffn": 384, "context": 128},
+    "mini": {"layers": 4, "width": 256, "heads": 4, "kv_heads": 4, "ffn": 704, "context": 256},
+    "small": {"layers": 12, "width": 768, "heads": 12, "kv_heads": 12, "ffn": 2048, "context": 1024},
+    "medium": {"layers": 24, "width": 1024, "heads": 16, "kv_heads": 16, "ffn": 2816, "context": 1024},
+    "1b": {"layers": 16, "width": 2048, "heads": 32, "kv_heads": 8, "ffn": 8192, "context": 2048},
+}
+"""What the names of sizes stand for; in gpt2, as many heads of keys and values as heads, and four widths for ffn. Small and medium are
+GPT-2's, 1b is that of Llama 3.2, but for its context."""
 
-LATER: dict[str, Any] = {"family": "llama", "head_width": None, "qk_norm": False}
+LATER: dict[str, Any] = {"family": "llama", "head_width": None, "qk_norm": False, "size": None}
 """Keys of a decoder that came after models had been made, with what they are when off."""
 
 
 class Decoder(Section):
     """A decoder: llama has RMSNorm, half-split RoPE, SwiGLU, grouped-query attention; gpt2 LayerNorm, learned positions, GELU, biases."""
 
+    size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
+    """Stands for the numbers below that go with it, of which others may be given beside it."""
     family: Literal["llama", "gpt2"] = "llama"
     layers: Positive = 4
     width: Positive = 256
@@ -31,6 +42,17 @@ class Decoder(Section):
     """Base of the rotation's wavelengths (llama only)."""
     norm_eps: float = 1e-5
     tie_embeddings: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_stands_for_numbers(cls, value: Any) -> Any:
+        """The numbers decide, not the name: it is gone afterwards."""
+        if not isinstance(value, dict) or value.get("size") not in SIZES:
+            return value
+        numbers = SIZES[value["size"]]
+        if value.get("family") == "gpt2":
+            numbers = numbers | {"kv_heads": value.get("heads", numbers["heads"]), "ffn": 4 * value.get("width", numbers["width"])}
+        return {**numbers, **value, "size": None}
 
     @property
     def head_size(self) -> int:

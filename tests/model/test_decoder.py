@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.decoder import DecoderModel, NextToken, NextTokenOfDocument
+from model.decoder import DecoderModel, Layer, NextToken, NextTokenOfDocument
 from schemas import recipe
 
 SMALL = recipe.Decoder(layers=2, width=32, heads=4, kv_heads=2, ffn=48, context=16)
@@ -79,7 +79,7 @@ def test_first_weights_of_gpt2() -> None:
     for name, parameter in model.named_parameters():
         if parameter.ndim == 1:
             assert torch.equal(parameter, torch.full_like(parameter, float(name.endswith("norm.weight")))), name
-    assert float(model.model.embed_positions.weight.std()) == pytest.approx(0.02, rel=0.1)
+    assert float(model.model.embed_positions.weight.detach().std()) == pytest.approx(0.02, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,18 @@ def test_first_weights_of_gpt2() -> None:
 def test_gpt2_refuses_what_it_has_not(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="gpt2 has no such option"):
         recipe.Decoder(width=32, heads=4, family="gpt2", **wrong)
+
+
+@pytest.mark.parametrize(("size", "million"), [("tiny", 0.43), ("mini", 3.2), ("small", 85), ("medium", 308), ("1b", 973)])
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_sizes_have_names(size: str, million: float, family: str) -> None:
+    config = recipe.Decoder(size=size, family=family)
+    assert config.size is None and recipe.Decoder(**config.as_json()) == config
+    with torch.device("meta"):
+        layers = [Layer(config) for _ in range(config.layers)]
+    if family == "llama":
+        assert sum(p.numel() for layer in layers for p in layer.parameters()) / 1e6 == pytest.approx(million, rel=0.02)
+    assert recipe.Decoder(size=size, family=family, context=77, layers=3).layers == 3
 
 
 def test_what_was_made_before_there_were_families_is_made_by_the_same_settings() -> None:

@@ -173,9 +173,9 @@ def test_pieces_are_the_text_and_none_is_taken_back(writer: Writer, seed: int) -
     stops = (plain.text[9:11], "\N{SNOWMAN}", plain.text[20:24])
     for asked in (Asked(40, seed=seed), Asked(40, seed=seed, stop=stops)):
         pieces: list[str] = []
-        (written,) = writer.write(["é"], asked, lambda row, piece: pieces.append(piece))
+        (written,) = writer.write(["é"], asked, lambda row, piece: pieces.append(piece))  # noqa: B023
         assert "".join(pieces) == written.text == writer.write(["é"], asked)[0].text
-        assert len(pieces) > 2
+        assert len(pieces) > 2 or asked.stop
     assert written.ended == "stop" and plain.text.startswith(written.text) and len(written.text) <= 9
     assert not any(stop in written.text for stop in stops)
 
