@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from schemas.recipe.section import Fraction, Name, Positive, Section
+
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"layers": 2, "width": 128, "heads": 2, "kv_heads": 2, "ffn": 384, "context": 128},
     "mini": {"layers": 4, "width": 256, "heads": 4, "kv_heads": 4, "ffn": 704, "context": 256},
