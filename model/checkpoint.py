@@ -21,7 +21,7 @@ from torch import Tensor
 
 from model.decoder import DecoderModel
 from model.hf import Adapter, NotRepresented, adapter_for, adapter_named
-from model.hf.adapter import EMBEDDING, HEAD
+from model.hf.adapter import EMBEDDING, HEAD, Reader
 from model.hf.files import Weights
 from model.parallel import Ranks
 from schemas import recipe
@@ -118,7 +118,7 @@ def read_config(folder: Path) -> Described:
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         adapter = adapter_named(config)
-        return Described(config, adapter, adapter.architecture_of(config), int(config["vocab_size"]))
+        return Described(config, adapter, adapter.architecture_of(config), Reader(config).get("vocab_size"))
     except FileNotFoundError as error:
         raise Mismatch(f"{path}: is missing; a saved model has config.json and model.safetensors") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:

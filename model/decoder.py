@@ -141,10 +141,11 @@ class DecoderModel(nn.Module):
         """
         return self.lm_head(self.hidden(ids, caches, packed, padding))[..., : self.vocab_size]
 
-    def caches(self, batch: int) -> list[LayerCache]:
-        """Empty caches of keys and values, one a layer, with room for the whole context."""
+    def caches(self, batch: int, positions: int | None = None) -> list[LayerCache]:
+        """Empty caches of keys and values, one a layer, with room for so many positions, or else for the whole context."""
         c, weight = self.config, self.lm_head.weight
-        return [LayerCache(batch, c.kv_heads, c.context, c.head_size, weight.dtype, weight.device) for _ in range(c.layers)]
+        room = c.context if positions is None else min(positions, c.context)
+        return [LayerCache(batch, c.kv_heads, room, c.head_size, weight.dtype, weight.device) for _ in range(c.layers)]
 
 
 class NextToken(nn.Module):

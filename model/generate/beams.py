@@ -25,7 +25,7 @@ def beam_search(
     if len(ids) + max_new - 1 > model.config.context:
         raise ValueError(f"{len(ids)} tokens of the prompt and {max_new} new ones don't fit the model's context of {model.config.context}")
     device, vocab = model.lm_head.weight.device, model.vocab_size
-    caches, scores = model.caches(1), torch.zeros(1, 1)
+    caches, scores = model.caches(1, len(ids) + max_new), torch.zeros(1, 1)
     logits = model(torch.tensor([list(ids)], device=device), caches)[:, -1]
     running: list[list[int]] = [[]]
     finished: list[tuple[float, list[int]]] = []

@@ -35,7 +35,7 @@ def continue_rows(
     starts = [max(0, len(text) - context) for text in texts]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     going = list(range(len(texts)))
-    caches, padding, logits = _read(model, [text[start:] for text, start in zip(texts, starts, strict=True)])
+    caches, padding, logits = _read(model, [text[start:] for text, start in zip(texts, starts, strict=True)], max_new)
     for made in range(max_new):
         kept = []
         for place, row in enumerate(going):
@@ -54,17 +54,18 @@ def continue_rows(
             for row in going:
                 if len(texts[row]) - starts[row] > context:
                     starts[row] = len(texts[row]) - max(context // 2, 1)
-            caches, padding, logits = _read(model, [texts[row][starts[row] :] for row in going])
+            caches, padding, logits = _read(model, [texts[row][starts[row] :] for row in going], max_new - made)
         else:
             logits = model(torch.tensor([texts[row][-1:] for row in going], device=device), caches, padding=padding)[:, -1]
 
 
-def _read(model: DecoderModel, texts: Sequence[Sequence[int]]) -> tuple[list[LayerCache], Tensor | None, Tensor]:
-    """Read texts from their start: filled caches, how much padding each has (None: all are of one length), and float [texts, vocab]."""
+def _read(model: DecoderModel, texts: Sequence[Sequence[int]], room: int) -> tuple[list[LayerCache], Tensor | None, Tensor]:
+    """Read texts from their start: filled caches with room for so many tokens more, or to the context's end; how much padding each text
+    has (None: all are of one length); and logits of the next tokens, float [texts, vocab]."""
     device, longest = model.lm_head.weight.device, max(map(len, texts))
     missing = [longest - len(text) for text in texts]
     ids = torch.tensor([[0] * lack + list(text) for text, lack in zip(texts, missing, strict=True)], device=device)
-    caches, padding = model.caches(len(texts)), torch.tensor(missing, device=device) if any(missing) else None
+    caches, padding = model.caches(len(texts), longest + room), torch.tensor(missing, device=device) if any(missing) else None
     states = model.hidden(ids, caches, padding=padding)[:, -1]
     return caches, padding, model.lm_head(states)[:, : model.vocab_size]
 
