@@ -1,6 +1,6 @@
 """The model: a *checkpoint* is a folder with the weights, moments and random state of a run as safetensors, and its
 scalars in `state.json`. It is *durable* once its `done` marker is on disk. A *saved model* is `model.safetensors` beside
-a `config.json` that Hugging Face's Llama reads.
+a `config.json`, as Hugging Face writes the decoder's family (`model.hf`).
 
 Nothing is pickled: torch's distributed checkpoint writes through its Hugging Face storage, each rank a share of the tensors.
 """
@@ -10,16 +10,19 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from model.decoder import DecoderModel
+from model.hf import Adapter, NotRepresented, adapter_for, adapter_named
+from model.hf.adapter import EMBEDDING, HEAD, Reader
+from model.hf.files import Weights
 from model.parallel import Ranks
 from schemas import recipe
 from schemas.errors import RequestError
@@ -88,83 +91,67 @@ def save_model(model: DecoderModel, folder: Path, config: Mapping[str, Any]) -> 
 
     ``config`` adds keys to those that describe the architecture (``bos_token_id`` and the like). Tied heads are left out.
     """
-    rows = {"model.embed_tokens.weight", "lm_head.weight"}
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        if name == "lm_head.weight" and model.config.tie_embeddings:
-            continue
-        tensors[name] = tensor[: model.vocab_size].float().contiguous() if name in rows else tensor.float().contiguous()
+    adapter, state = adapter_for(model.config), model.state_dict()
+    for name in (EMBEDDING, HEAD):
+        state[name] = state[name][: model.vocab_size]
+    tensors = {t.name: t.export([state[name] for name in t.ours]).float() for t in adapter.tensors(model.config)}
     weights, description = folder / "model.safetensors", folder / "config.json"
     save_file(tensors, weights, metadata={"format": "pt"})
-    content = {**llama_config(model), **config}
+    content = {**adapter.config(model.config, model.vocab_size), **config}
     description.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return weights, description
 
 
-def llama_config(model: DecoderModel) -> dict[str, Any]:
-    """The `config.json` of Hugging Face's Llama for this architecture."""
-    c = model.config
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": model.vocab_size,
-        "hidden_size": c.width,
-        "intermediate_size": c.ffn,
-        "num_hidden_layers": c.layers,
-        "num_attention_heads": c.heads,
-        "num_key_value_heads": c.kv_heads,
-        "head_dim": c.width // c.heads,
-        "max_position_embeddings": c.context,
-        "rms_norm_eps": c.norm_eps,
-        "rope_theta": c.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": c.rope_theta},
-        "tie_word_embeddings": c.tie_embeddings,
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
-        "dtype": "float32",
-        "torch_dtype": "float32",
-    }
+@dataclass(frozen=True)
+class Described:
+    """What a `config.json` says."""
+
+    config: dict[str, Any]
+    adapter: Adapter
+    architecture: recipe.Decoder
+    vocab_size: int
+
+
+def read_config(folder: Path) -> Described:
+    """What the model saved in a folder is. Raises ``Mismatch`` naming the file, and what of it can't be represented."""
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        adapter = adapter_named(config)
+        return Described(config, adapter, adapter.architecture_of(config), Reader(config).get("vocab_size"))
+    except FileNotFoundError as error:
+        raise Mismatch(f"{path}: is missing; a saved model has config.json and model.safetensors") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Mismatch(f"{path}: does not describe a decoder of ours: {error}") from error
 
 
 def load_model(folder: Path, device: str = "cpu") -> tuple[DecoderModel, dict[str, Any]]:
-    """The model saved in a folder (float32, ready to evaluate), and its `config.json`. Raises ``Mismatch`` naming the file."""
-    description, weights = folder / "config.json", folder / "model.safetensors"
-    try:
-        config = json.loads(description.read_text(encoding="utf-8"))
-        if config["model_type"] != "llama" or config["rope_parameters"]["rope_type"] != "default":
-            raise ValueError(f"model_type {config['model_type']}, rope {config['rope_parameters']}: want llama with plain rotation")
-        architecture = recipe.Decoder(
-            layers=config["num_hidden_layers"],
-            width=config["hidden_size"],
-            heads=config["num_attention_heads"],
-            kv_heads=config["num_key_value_heads"],
-            ffn=config["intermediate_size"],
-            context=config["max_position_embeddings"],
-            rope_theta=config["rope_parameters"]["rope_theta"],
-            norm_eps=config["rms_norm_eps"],
-            tie_embeddings=config["tie_word_embeddings"],
-        )
-        vocab_size = config["vocab_size"]
-    except FileNotFoundError as error:
-        raise Mismatch(f"{description}: is missing; a saved model has config.json and model.safetensors") from error
-    except (KeyError, ValueError) as error:
-        raise Mismatch(f"{description}: does not describe a Llama-shaped decoder: {error!r}") from error
+    """The model saved in a folder (float32, ready to evaluate), and its `config.json`; any folder of Hugging Face's that an adapter
+    reads will do. Raises ``Mismatch`` naming the file, and what of it can't be represented."""
+    described = read_config(folder)
     with torch.random.fork_rng(devices=[]):
-        model = DecoderModel(architecture, vocab_size)
-    own = model.state_dict()
-    if architecture.tie_embeddings:
-        del own["lm_head.weight"]
+        model = DecoderModel(described.architecture, described.vocab_size)
     try:
-        with safe_open(weights, framework="pt") as saved, torch.no_grad():
-            if set(saved.keys()) != set(own):
-                raise Mismatch(f"{weights}: tensors differ from config.json's: {sorted(set(saved.keys()) ^ set(own))[:3]}")
-            for name, tensor in own.items():
-                value = saved.get_tensor(name)
-                rows = vocab_size if name in ("model.embed_tokens.weight", "lm_head.weight") else tensor.shape[0]
-                if value.shape != tensor[:rows].shape:
-                    raise Mismatch(f"{weights}: {name} has shape {list(value.shape)}, config.json wants {list(tensor[:rows].shape)}")
-                tensor[:rows] = value
-    except (FileNotFoundError, SafetensorError) as error:
-        raise Mismatch(f"{weights}: can't be read: {error}") from error
-    return model.to(device).eval(), config
+        _fill(model, described.adapter, Weights(folder))
+    except NotRepresented as error:
+        raise Mismatch(str(error)) from error
+    return model.to(device).eval(), described.config
+
+
+@torch.no_grad()
+def _fill(model: DecoderModel, adapter: Adapter, weights: Weights) -> None:
+    """Copy a checkpoint's tensors into a model. Raises `NotRepresented` for one that is missing, left over, or of another shape."""
+    own = model.state_dict()
+    for name in (EMBEDDING, HEAD):
+        own[name] = own[name][: model.vocab_size]
+    wanted = adapter.tensors(model.config)
+    names = weights.names(adapter, model.config)
+    for tensor in wanted:
+        value, places = weights.tensor(names[tensor.name]), [own[name] for name in tensor.ours]
+        file, shape = weights.files[names[tensor.name]], tensor.export(places).shape
+        if value.shape != shape:
+            raise NotRepresented(f"{file}: {tensor.name} has shape {list(value.shape)}, config.json wants {list(shape)}")
+        if not value.is_floating_point():
+            raise NotRepresented(f"{file}: {tensor.name} is {value.dtype}: only weights of floats can be represented")
+        for place, part in zip(places, tensor.restore(value), strict=True):
+            place.copy_(part)

@@ -1,7 +1,7 @@
 """The model: layers that model families share: *RMSNorm*, *rotary* positions, *grouped-query attention* with an optional
-*cache* of keys and values, and the gated feed-forward network *SwiGLU*.
+*cache* of keys and values, and two feed-forward networks: the gated *SwiGLU*, and the plain one with *GELU*.
 
-Attribute names are those of Hugging Face's Llama, so that a state dict is a pure rename. Nothing here knows of ranks.
+Attribute names are those of Hugging Face's Llama, so that its state dict needs no map. Nothing here knows of ranks.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+Turn = tuple[Tensor, Tensor]
+"""Cosines and sines by which positions turn queries and keys; see ``rotate``."""
 
 FUSED_UP_TO = 256
 """Positions up to which a compiled pass writes attention out instead of calling the flash kernel."""
@@ -65,10 +68,24 @@ class LayerCache:
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
 
+    def select(self, rows: Tensor) -> None:
+        """Go on with these rows, int64 [n], of the batch; one may be taken several times."""
+        self.keys, self.values = self.keys[rows], self.values[rows]
+
 
 def document_mask(documents: Tensor) -> Tensor:
     """Which positions each may attend to: those of its own document up to itself. int [batch, time] -> bool [batch, 1, time, time]."""
     return (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
+
+
+def padding_mask(padding: Tensor, start: int, time: int) -> Tensor:
+    """As ``document_mask``, for ``time`` positions from ``start`` on of rows that begin with so much padding: int [batch] -> bool
+    [batch, 1, time, start + time]. Padding is seen by no text. It sees itself: a row of a softmax over nothing would be NaN.
+    """
+    query = torch.arange(start, start + time, device=padding.device)[:, None]
+    key = torch.arange(start + time, device=padding.device)[None]
+    seen = (key <= query) & (key >= padding[:, None, None])
+    return (seen | (key == query))[:, None]
 
 
 def fusible_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -89,24 +106,34 @@ def fusible_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = Non
 class Attention(nn.Module):
     """Causal self-attention in which groups of query heads share a key and value head (Ainslie et al., arXiv:2305.13245)."""
 
-    def __init__(self, width: int, heads: int, kv_heads: int) -> None:
+    def __init__(
+        self, width: int, heads: int, kv_heads: int, head_width: int | None = None, bias: bool = False, qk_norm_eps: float | None = None
+    ) -> None:
+        """With ``qk_norm_eps``, queries and keys are normed head by head (Henry et al., arXiv:2010.04245; RMSNorm as in Qwen3)."""
         super().__init__()
-        self.heads, self.kv_heads, self.head_width = heads, kv_heads, width // heads
-        self.q_proj = nn.Linear(width, heads * self.head_width, bias=False)
-        self.k_proj = nn.Linear(width, kv_heads * self.head_width, bias=False)
-        self.v_proj = nn.Linear(width, kv_heads * self.head_width, bias=False)
-        self.o_proj = nn.Linear(heads * self.head_width, width, bias=False)
+        self.heads, self.kv_heads, self.head_width = heads, kv_heads, head_width or width // heads
+        self.q_proj = nn.Linear(width, heads * self.head_width, bias=bias)
+        self.k_proj = nn.Linear(width, kv_heads * self.head_width, bias=bias)
+        self.v_proj = nn.Linear(width, kv_heads * self.head_width, bias=bias)
+        self.o_proj = nn.Linear(heads * self.head_width, width, bias=bias)
+        self.normed = qk_norm_eps is not None
+        if qk_norm_eps is not None:
+            self.q_norm, self.k_norm = RMSNorm(self.head_width, qk_norm_eps), RMSNorm(self.head_width, qk_norm_eps)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, cache: LayerCache | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, turn: Turn | None = None, cache: LayerCache | None = None, mask: Tensor | None = None) -> Tensor:
         """float [batch, time, width] -> the same; with a cache, ``x`` continues the positions that it holds.
 
-        A mask, bool [batch, 1, time, time], takes the place of plain causality; not with a cache. A call that continues a filled
-        cache holds one position (decoding); the first call may hold many (the prompt).
+        ``turn`` are the cosines and sines of the rotary positions. A mask, bool [batch, 1, time, time so far], takes the place of plain
+        causality. Without one, a call that continues a filled cache holds one position (decoding); the first call may hold many.
         """
         batch, time, _ = x.shape
-        q = rotate(self.q_proj(x).view(batch, time, self.heads, self.head_width).transpose(1, 2), cos, sin)
-        k = rotate(self.k_proj(x).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2), cos, sin)
+        q = self.q_proj(x).view(batch, time, self.heads, self.head_width).transpose(1, 2)
+        k = self.k_proj(x).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2)
         v = self.v_proj(x).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2)
+        if self.normed:
+            q, k = self.q_norm(q), self.k_norm(k)
+        if turn is not None:
+            q, k = rotate(q, *turn), rotate(k, *turn)
         if cache is not None:
             k, v = cache.extend(k, v)
         if torch.compiler.is_compiling() and 1 < time <= FUSED_UP_TO and cache is None:
@@ -129,3 +156,16 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """float [..., width] -> the same shape."""
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Gelu(nn.Module):
+    """Feed-forward network down(gelu(up(x))) with biases, the GELU by its tanh formula, as in GPT-2 (arXiv:1606.08415)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.up_proj = nn.Linear(width, hidden)
+        self.down_proj = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float [..., width] -> the same shape."""
+        return self.down_proj(F.gelu(self.up_proj(x), approximate="tanh"))

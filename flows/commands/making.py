@@ -1,4 +1,4 @@
-"""The model: commands that make one thing by themselves: token shards, text, a page, a diagnosis."""
+"""The model: commands that make one thing by themselves: token shards, a page, a diagnosis."""
 
 from __future__ import annotations
 
@@ -43,32 +43,6 @@ def tokenize(
         from flows.summary import describe
 
         print(describe(outcome.artifact))
-
-
-@app.command(epilog='Example: gristmill generate model/demo "def main("')
-def generate(
-    model: Annotated[str, typer.Argument(help="model/name[@version]")],
-    prompt: Annotated[str, typer.Argument(help="Text to go on from.")],
-    max_new: Annotated[int, typer.Option(min=1, help="Tokens to make at the most.")] = 64,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.8,
-    top_k: Annotated[int, typer.Option(min=0, help="0: all.")] = 0,
-    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
-    seed: int = 0,
-    as_json: AsJson = False,
-    store: StoreOption = None,
-) -> None:
-    """Let a model continue a prompt."""
-    from model.generate import continue_text
-    from schemas.errors import RequestError
-
-    found = open_store(store).find(model if "/" in model else f"model/{model}")
-    if found.manifest.identity.step != "pretrain":
-        raise RequestError(f"{found.reference} was made by step {found.manifest.identity.step}: only pretrained models generate text")
-    text = continue_text(found.path, prompt, max_new=max_new, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
-    if as_json:
-        print_json({"model": found.reference, "prompt": prompt, "text": text, "seed": seed})
-    else:
-        print(prompt + text)
 
 
 @app.command(epilog="Example: gristmill report evaluation/demo --out report.html")

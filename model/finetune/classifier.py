@@ -98,7 +98,7 @@ class Classifier(nn.Module):
         tensors[EMBEDDING] = tensors[EMBEDDING][: self.vocab_size].contiguous()
         config = {
             "architectures": [ARCHITECTURE],
-            "decoder": self.architecture.model_dump(mode="json"),
+            "decoder": self.architecture.as_json(),
             "vocab_size": self.vocab_size,
             "labels": list(self.labels),
             "reading": asdict(self.reading),

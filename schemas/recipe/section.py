@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -45,3 +45,17 @@ class Section(BaseModel):
     """A frozen, validated part of a recipe; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    LATER: ClassVar[frozenset[str]] = frozenset()
+    """Keys that came after artifacts had been made."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For identities: without later keys at their defaults, as what was made before they came is made by the same settings."""
+        told = self.model_dump(mode="json")
+        for key, field in type(self).model_fields.items():
+            value = getattr(self, key)
+            if key in self.LATER and value == field.default:
+                del told[key]
+            elif isinstance(value, Section):
+                told[key] = value.as_json()
+        return told

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -182,3 +183,17 @@ def test_save_and_load_keep_weights_and_trim_the_vocabulary(tmp_path: Path) -> N
 def test_a_pretrained_model_does_not_classify(artifacts: Artifacts) -> None:
     with pytest.raises(Mismatch, match=r"config\.json: is a \['LlamaForCausalLM'\].* only fine-tuned models classify"):
         classify(artifacts.pretrain.path, ["好"])
+
+
+@pytest.mark.parametrize("shape", [{}, {"qk_norm": True, "head_width": 8}, {"family": "gpt2", "kv_heads": 2}])
+def test_a_classifier_of_any_shape_comes_back(tmp_path: Path, shape: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    decoder = DecoderModel(recipe.Decoder(**TINY.as_json() | shape), 100)
+    classifier = Classifier(decoder, ["neg", "pos"], Reading(0, 1, 2, 32)).eval()
+    classifier.save(tmp_path)
+    texts = [classifier.reading.ids(range(3, 3 + length)) for length in (1, 9, 30)]
+    assert torch.equal(load_classifier(tmp_path).probabilities(texts), classifier.probabilities(texts))
+    alone = torch.cat([classifier.probabilities([text]) for text in texts])
+    torch.testing.assert_close(classifier.probabilities(texts), alone)
+    if not shape:  # as before there were other shapes: the step's output stays
+        assert json.loads((tmp_path / "config.json").read_text())["decoder"].keys() == recipe.Decoder().as_json().keys()

@@ -36,7 +36,7 @@ def test_attention_is_the_textbook_formula(heads: int, kv_heads: int) -> None:
     torch.manual_seed(0)
     layer, x = Attention(32, heads, kv_heads).double(), torch.randn(2, 7, 32, dtype=torch.float64)
     still = torch.ones(7, 8, dtype=torch.float64), torch.zeros(7, 8, dtype=torch.float64)
-    torch.testing.assert_close(layer(x, *still), reference_attention(layer, x))
+    torch.testing.assert_close(layer(x, still), reference_attention(layer, x))
 
 
 @pytest.mark.parametrize("kv_heads", [4, 2, 1])

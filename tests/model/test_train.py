@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from model.checkpoint import load_model
-from model.generate import continue_text
+from model.generate import Asked, Drawing, Writer
 from model.hardware import compiler_problem
 from model.parallel import ranks
 from model.stream import validation_streams
@@ -105,6 +105,18 @@ def test_it_learns(make_draft: MakeDraft, tmp_path: Path) -> None:
     assert all(rows[-1]["bits_per_byte"][lang] < rows[59]["bits_per_byte"][lang] for lang in ("en", "zh", "code"))
 
 
+@pytest.mark.parametrize("shape", [{"qk_norm": True, "head_width": 8}, {"family": "gpt2", "kv_heads": 2}], ids=["qk_norm", "gpt2"])
+@pytest.mark.parametrize("packing", ["concat", "best_fit"])
+def test_every_shape_learns(make_draft: MakeDraft, tmp_path: Path, shape: dict[str, Any], packing: str) -> None:
+    settings = tiny(model=TINY | shape, steps=40, checkpoint_every=1000, validate_every=40, optimizer={"lr": 1e-2})
+    draft = make_draft(tmp_path / "draft", **settings, packing=packing, document_mask=packing != "concat")
+    assert main([str(draft.path)]) == 0
+    rows = [json.loads(line) for line in (draft.path / "metrics.jsonl").read_text().splitlines()]
+    assert sum(row["loss"] for row in rows[-5:]) / 5 < rows[0]["loss"] - 0.3
+    loaded, _ = load_model(draft.path)
+    assert loaded.config.as_json().items() >= shape.items()
+
+
 @pytest.mark.parametrize("key", ["ranks", "threads", "torch", "precision", "compiled", "cpu"])
 def test_it_refuses_to_go_on_elsewhere(whole: Draft, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str) -> None:
     shutil.copytree(whole.path, tmp_path / "draft")
@@ -154,9 +166,11 @@ def test_a_compiler_that_fails_is_a_problem_in_one_line(tmp_path: Path, monkeypa
 
 
 def test_the_finished_model_goes_on_from_a_prompt(whole: Draft) -> None:
-    text = continue_text(whole.path, "def main(", max_new=8, temperature=0)
-    assert text and text == continue_text(whole.path, "def main(", max_new=8, top_k=1, seed=4)
-    assert isinstance(continue_text(whole.path, "", max_new=4), str)
+    writer = Writer(whole.path)
+    (greedy,) = writer.write(["def main("], Asked(8, drawing=Drawing(0)))
+    (drawn,) = writer.write(["def main("], Asked(8, drawing=Drawing(top_k=1), seed=4))
+    assert greedy.text and greedy == drawn
+    assert writer.write([""], Asked(4))[0].tokens
 
 
 @torch.no_grad()

@@ -1,0 +1,153 @@
+"""The model: a *writer* is a saved model with its tokenizer: prompts in, *written* texts out. A text ends at an eos, before a *stop*
+string, or when as many tokens were made as were asked for. It can be told while it grows, in *pieces* that are never taken back.
+
+A model that was pretrained here reads a prompt behind its bos. One that was imported has a tokenizer that knows how to frame a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tokenizers import Tokenizer
+
+from model.checkpoint import load_model
+from model.generate.beams import beam_search
+from model.generate.drawing import Drawing
+from model.generate.rows import continue_rows
+from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
+
+Tell = Callable[[int, str], None]
+"""Hears the number of a text and a piece of it."""
+
+_BROKEN = "\ufffd"
+"""What bytes become that are not, or not yet, a character."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a writer. Raises ValueError for a value out of range."""
+
+    max_tokens: int = 64
+    samples: int = 1
+    """Texts for each prompt."""
+    drawing: Drawing = field(default_factory=Drawing)
+    seed: int = 0
+    """Of the first text; each other has the next one."""
+    stop: tuple[str, ...] = ()
+    beams: int = 1
+    """More than one: the `samples` best texts that beam search finds; of `drawing`, the repetition penalty counts alone."""
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1 or self.samples < 1 or self.beams < 1 or not all(self.stop):
+            raise ValueError("max_tokens, samples and beams want to be 1 or more, and a stop string not empty")
+        if 1 < self.beams < self.samples:
+            raise ValueError(f"{self.samples} samples of {self.beams} beams: ask for as many beams, at least")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A text that was made after a prompt."""
+
+    prompt: str
+    text: str
+    """Bytes that are not UTF-8 show as U+FFFD."""
+    tokens: int
+    """How many were made, an eos and what a stop string cut off included."""
+    ended: Literal["eos", "stop", "length"]
+
+
+class Writer:
+    """A saved model that writes; see the module."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `Mismatch` naming the file that is not as it should be."""
+        self.model, config = load_model(folder)
+        self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        self._framed = (folder / TOKENIZER_CONFIG).is_file()
+        self._bos = config.get("bos_token_id")
+        eos = config.get("eos_token_id")
+        self.eos = frozenset(eos if isinstance(eos, list) else [] if eos is None else [eos])
+
+    def ids(self, prompt: str) -> list[int]:
+        """A prompt as the model reads it. Raises ValueError for an empty one if the model knows no bos."""
+        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=self._framed).ids
+        if (not self._framed or not ids) and self._bos is not None:
+            ids = [self._bos, *ids]
+        if not ids:
+            raise ValueError("the prompt is empty, and the model has no bos token to begin with: give it a prompt")
+        return ids
+
+    def write(self, prompts: Sequence[str], asked: Asked, tell: Tell | None = None) -> list[Written]:
+        """For each prompt in order, as many texts as were asked for. Raises ValueError as `ids` and `beam_search` do."""
+        read = [self.ids(prompt) for prompt in prompts for _ in range(asked.samples)]
+        texts = [_Growing(self.tokenizer, ids, self.eos, asked.stop) for ids in read]
+        if asked.beams > 1:
+            for first in range(0, len(texts), asked.samples):
+                found = beam_search(self.model, read[first], asked.max_tokens, asked.beams, self.eos, asked.drawing.repetition_penalty)
+                for text, new in zip(texts[first : first + asked.samples], found, strict=False):
+                    all(text.add(token) for token in new)
+        else:
+
+            def hear(row: int, token: int) -> bool:
+                goes_on = texts[row].add(token)
+                if tell is not None and (piece := texts[row].piece(last=not goes_on)):
+                    tell(row, piece)
+                return goes_on
+
+            seeds = [asked.seed + number for number in range(len(texts))]
+            continue_rows(self.model, read, asked.max_tokens, asked.drawing, seeds, hear)
+        if tell is not None:
+            for row, text in enumerate(texts):
+                if piece := text.piece(last=True):
+                    tell(row, piece)
+        return [Written(prompts[row // asked.samples], text.text(), text.made, text.ended) for row, text in enumerate(texts)]
+
+
+class _Growing:
+    """A text in the making."""
+
+    def __init__(self, tokenizer: Tokenizer, prompt: list[int], eos: frozenset[int], stop: tuple[str, ...]) -> None:
+        self._tokenizer, self._prompt, self._eos, self._stop = tokenizer, prompt, eos, stop
+        self._before: str = tokenizer.decode(prompt, skip_special_tokens=True)
+        self._new: list[int] = []
+        self._cut: str | None = None
+        self._said = 0
+        self.made = 0
+        self.ended: Literal["eos", "stop", "length"] = "length"
+
+    def add(self, token: int) -> bool:
+        """Take a token; whether the text goes on."""
+        self.made += 1
+        if token in self._eos:
+            self.ended = "eos"
+            return False
+        self._new.append(token)
+        if self._stop:
+            text = self.text()
+            if places := [place for stop in self._stop if (place := text.find(stop)) >= 0]:
+                self._cut, self.ended = text[: min(places)], "stop"
+                return False
+        return True
+
+    def text(self) -> str:
+        """What follows the prompt. Decoded with it, as some tokenizers drop the space before a text's first word."""
+        if self._cut is not None:
+            return self._cut
+        whole: str = self._tokenizer.decode([*self._prompt, *self._new], skip_special_tokens=True)
+        if whole.startswith(self._before):
+            return whole[len(self._before) :]
+        alone: str = self._tokenizer.decode(self._new, skip_special_tokens=True)
+        return alone
+
+    def piece(self, last: bool) -> str:
+        """What can be told now and was not; unless it is the last, without what the next token may complete or cut off."""
+        text = self.text()
+        if not last:
+            text = text.rstrip(_BROKEN)
+            held = [n for stop in self._stop for n in range(1, len(stop)) if text.endswith(stop[:n])]
+            text = text[: len(text) - max(held, default=0)]
+        piece, self._said = text[self._said :], max(self._said, len(text))
+        return piece

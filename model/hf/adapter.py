@@ -1,0 +1,123 @@
+"""The model: what adapters are made of. A *tensor of* a checkpoint holds one or several of our parameters: under another name,
+end to end, or transposed; each way is undone exactly. A *reader* takes values from a `config.json` and refuses, naming the
+key, what our decoders can't represent: a model that is read is computed as `transformers` computes it, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from schemas import recipe
+
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
+"""Our parameters with a row for each id of the vocabulary."""
+
+LATER_ROPE = "rope_parameters"
+"""Since version 5 of `transformers`; `rope_theta` and `rope_scaling` before."""
+
+
+class NotRepresented(ValueError):
+    """A checkpoint that our decoders can't compute; the message names the key or the tensor, and why."""
+
+
+@dataclass(frozen=True)
+class TensorOf:
+    """One tensor of a checkpoint, as a function of ours and back."""
+
+    name: str
+    ours: tuple[str, ...]
+    """Laid end to end along their first dimension."""
+    transposed: bool = False
+
+    def export(self, parameters: Sequence[Tensor]) -> Tensor:
+        """Our parameters, in the order of `ours` -> the checkpoint's tensor."""
+        joined = parameters[0] if len(parameters) == 1 else torch.cat(list(parameters))
+        return (joined.T if self.transposed else joined).contiguous()
+
+    def restore(self, tensor: Tensor) -> list[Tensor]:
+        """The checkpoint's tensor -> our parameters; the inverse of `export` for parameters of one shape."""
+        return list((tensor.T if self.transposed else tensor).chunk(len(self.ours)))
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """How decoders of one shape are written down; see the package."""
+
+    model_type: str
+    architecture: str
+    """The class of `transformers` with a head for the next token."""
+    base: str
+    """Where that class keeps what is below its head: a checkpoint of the base alone lacks this prefix."""
+    describe: Callable[[recipe.Decoder], dict[str, Any]]
+    """The keys of `config.json` that are this shape's own."""
+    read: Callable[[Reader], recipe.Decoder]
+    tensors_of_layer: Callable[[recipe.Decoder, int], list[TensorOf]]
+    tensors_outside: Callable[[recipe.Decoder], list[TensorOf]]
+    ignored: tuple[str, ...] = ()
+    """Ends of names of tensors that say nothing: masks that old versions wrote."""
+
+    def config(self, architecture: recipe.Decoder, vocab_size: int) -> dict[str, Any]:
+        """`config.json`, special tokens aside."""
+        return {
+            "architectures": [self.architecture],
+            "model_type": self.model_type,
+            "vocab_size": vocab_size,
+            "tie_word_embeddings": architecture.tie_embeddings,
+            "dtype": "float32",
+            "torch_dtype": "float32",
+            **self.describe(architecture),
+        }
+
+    def architecture_of(self, config: Mapping[str, Any]) -> recipe.Decoder:
+        """What a `config.json` describes. Raises `NotRepresented` naming the key that is missing or can't be represented."""
+        if config.get("quantization_config") is not None:
+            raise NotRepresented("quantization_config is set: only whole weights (float32, bfloat16, float16) can be represented")
+        try:
+            return self.read(Reader(config))
+        except ValidationError as error:
+            raise NotRepresented("; ".join(f"{e['loc'][0] if e['loc'] else 'it'}: {e['msg']}" for e in error.errors())) from error
+
+    def tensors(self, architecture: recipe.Decoder) -> list[TensorOf]:
+        """All tensors of a checkpoint; a tied head has none."""
+        layers = [t for number in range(architecture.layers) for t in self.tensors_of_layer(architecture, number)]
+        head = [] if architecture.tie_embeddings else [TensorOf(HEAD, (HEAD,))]
+        return [*self.tensors_outside(architecture), *layers, *head]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A `config.json` that is being read."""
+
+    config: Mapping[str, Any]
+
+    def get(self, key: str, default: Any = ...) -> Any:
+        """A value; null is as good as none. Without a default, `NotRepresented` if there is none."""
+        value = self.config.get(key)
+        if value is not None:
+            return value
+        if default is ...:
+            raise NotRepresented(f"{key} is missing")
+        return default
+
+    def only(self, key: str, *allowed: Any, why: str = "") -> None:
+        """Refuse another value than these; a key that is missing or null has the first of them."""
+        value = self.get(key, allowed[0])
+        if value not in allowed:
+            raise NotRepresented(f"{key} is {value!r}: {why or f'only {allowed[0]!r} can be represented'}")
+
+    def rope_theta(self) -> float:
+        """Base of plain rotary positions. Raises `NotRepresented` if they are scaled or turn a part of a head only."""
+        rope: Mapping[str, Any] = self.get(LATER_ROPE, None) or self.get("rope_scaling", None) or {}
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind != "default":
+            raise NotRepresented(f"rope_type is {kind!r}: only plain rotary positions, not scaled ones, can be represented")
+        partial = rope.get("partial_rotary_factor", self.get("partial_rotary_factor", 1.0))
+        if partial != 1:
+            raise NotRepresented(f"partial_rotary_factor is {partial}: only heads that turn whole can be represented")
+        return float(rope.get("rope_theta", self.get("rope_theta", 10_000.0)))
