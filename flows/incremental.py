@@ -58,7 +58,8 @@ def extend(full: Ready, corpus: Corpus, store: Store, name: str, listing: Listin
             "corpus.incremental: false"
         )
     if not listing.files:
-        told = "; ".join(arrivals.notes()) or "the sources hold no file"
+        nothing = "all files are empty or can't be read" if listing.empty or listing.unreadable else "the sources hold no file"
+        told = "; ".join(arrivals.notes()) or nothing
         raise NothingYet(f"{KIND}/{name}: there is nothing to read yet: {told}", arrivals)
     if newest is not None:
         full = replace(full, why=(f"{newest.reference} can't be extended: {'; '.join(obstacles)}",))

@@ -170,6 +170,11 @@ def test_without_new_files_there_is_no_new_version(tmp_path: Path) -> None:
     wanted, store = recipe(tmp_path / "in"), Store(tmp_path / "store")
     with pytest.raises(NothingYet, match="the sources hold no file"):
         prepare(store, wanted)
+    (tmp_path / "in" / "a").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "in" / "a" / "0.txt").touch()
+    with pytest.raises(NothingYet, match="all files are empty or can't be read"):
+        prepare(store, wanted)
+    (tmp_path / "in" / "a" / "0.txt").unlink()
     put(tmp_path / "in", {"a/1.txt": ["one"]})
     first = ingest(store, wanted)
     (tmp_path / "in" / "a" / "empty.txt").touch()
