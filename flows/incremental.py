@@ -52,10 +52,10 @@ def extend(full: Ready, corpus: Corpus, store: Store, name: str, listing: Listin
         return _with_parent(_child(full, corpus, parent, arrivals, to_read), parent, look)
     if newest is not None and arrivals.gone:
         source, uri = arrivals.gone[0]
-        files = f"{len(arrivals.gone):,} files" if len(arrivals.gone) > 1 else "a file"
+        files, more = (f"{len(arrivals.gone):,} files", ", ...") if len(arrivals.gone) > 1 else ("a file", "")
         raise RequestError(
             f"{newest.reference} can't be extended ({'; '.join(obstacles)}), and {files} that it was made from can't be found "
-            f"({source}:{visible(uri)}{', ...' if len(arrivals.gone) > 1 else ''}). Put back what is gone, undo the change, or leave them out for good by a run with "
+            f"({source}:{visible(uri)}{more}). Put back what is gone, undo the change, or leave it out for good by a run with "
             "corpus.incremental: false"
         )
     if not listing.files:

@@ -78,6 +78,8 @@ def compact_documents(
         print_json({"documents": done.documents.reference, "made": made, "shards_before": done.before, "shards": done.after})
     elif done.made:
         print(f"{done.documents.reference}: {done.before:,} document shards became {done.after:,}")
+    elif done.before == 1:
+        print(f"{done.documents.reference}: it has one document shard, so there is nothing to merge")
     else:
         print(f"{done.documents.reference}: no neighbours among its {done.before:,} document shards are small enough to merge")
 
