@@ -28,7 +28,7 @@ from pipelines.tombstones import ROLE, ROOT
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
-from schemas.recipe import Recipe, Run
+from schemas.recipe import Pretrain, Recipe, Run
 from schemas.store import Store
 
 
@@ -110,7 +110,8 @@ def _tokens(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Rea
 
 def _model_step(section: str, version: int) -> Callable[[Recipe, Store, Mapping[str, Artifact]], Ready]:
     def prepare(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
-        settings = getattr(recipe, section).model_dump(mode="json")
+        own = getattr(recipe, section)
+        settings = model.versions.pretrain_settings(own) if isinstance(own, Pretrain) else own.model_dump(mode="json")
         return Ready(Identity(section, version, settings, _digests(inputs), model.versions.engines()))
 
     return prepare

@@ -1,5 +1,5 @@
-"""The model: an *optimizer* here is one or two of torch's: AdamW for all weights, or Muon for the 2-D hidden weights and
-AdamW for the rest (embedding, head, norms). It is stepped with a *scale* of its peak learning rates.
+"""The model: an *optimizer* here is one or two of torch's: AdamW, Adam, SGD or Adagrad for all weights, or Muon for the 2-D
+hidden weights and AdamW for the rest (embedding, head, norms). It is stepped with a *scale* of its peak learning rates.
 
 Weights of two dimensions decay, except embeddings; norms don't. State is named tensors, so that it can be kept without pickle.
 With several ranks each orthogonalises its *share* of the matrices, keeps their momentum, and hands round the result.
@@ -7,7 +7,8 @@ With several ranks each orthogonalises its *share* of the matrices, keeps their 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,15 @@ from model.parallel import Ranks
 from schemas import recipe
 
 MUON_MOMENTUM = 0.95
+MOMENTS: Mapping[type[torch.optim.Optimizer], Sequence[str]] = {
+    torch.optim.AdamW: ("exp_avg", "exp_avg_sq"),
+    torch.optim.Adam: ("exp_avg", "exp_avg_sq"),
+    torch.optim.Adagrad: ("sum",),
+    torch.optim.SGD: ("momentum_buffer",),
+    torch.optim.Muon: ("momentum_buffer",),
+}
+"""What each keeps of a weight, by its name for it. Those that also count steps begin with all at zero."""
+COUNTING = (torch.optim.Adam, torch.optim.Adagrad)
 
 
 class WeightOptimizer:
@@ -47,20 +57,20 @@ class WeightOptimizer:
         """This rank's moments by name: ``{parameter}.exp_avg`` and the like, alive, not copies. Zeros before the first step."""
         named = {}
         for part in self.parts:
-            keys = ("momentum_buffer",) if isinstance(part, torch.optim.Muon) else ("exp_avg", "exp_avg_sq")
+            keys, counting = MOMENTS[type(part)], isinstance(part, COUNTING)
             for group in part.param_groups:
                 for parameter in group["params"]:
                     state = part.state[parameter]
-                    if len(keys) == 2 and "step" not in state:
+                    if counting and "step" not in state:
                         state["step"] = torch.zeros((), dtype=torch.float32)
                     for key in keys:
-                        if key not in state:
+                        if state.get(key) is None:  # SGD without momentum says None
                             state[key] = torch.zeros_like(parameter, memory_format=torch.preserve_format)
                         named[f"{self._names[id(parameter)]}.{key}"] = state[key]
         return named
 
     def set_steps(self, steps: int) -> None:
-        """Tell AdamW's bias correction how many steps were taken; with ``state`` filled in, that is a full restore."""
+        """Tell those that count (bias correction) how many steps were taken; with ``state`` filled in, that is a full restore."""
         self.state()
         for part in self.parts:
             for state in part.state.values():
@@ -84,7 +94,7 @@ def build_optimizer(model: nn.Module, settings: recipe.Optimizer, ranks: Ranks |
             continue
         if parameter.ndim < 2 or id(parameter) in embeddings:
             plain.append(parameter)
-        elif settings.name == "adamw" or parameter.ndim > 2 or id(parameter) in heads:
+        elif settings.name != "muon" or parameter.ndim > 2 or id(parameter) in heads:
             decayed.append(parameter)
         else:
             hidden.append(parameter)
@@ -97,8 +107,20 @@ def build_optimizer(model: nn.Module, settings: recipe.Optimizer, ranks: Ranks |
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
     if groups:
-        parts.append(torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=True))
+        parts.append(_for_all(settings, groups))
     return WeightOptimizer(model, parts, shares, ranks)
+
+
+def _for_all(settings: recipe.Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    match settings.name:
+        case "adam":
+            return torch.optim.Adam(groups, lr=settings.lr, betas=settings.betas, fused=True)
+        case "sgd":
+            return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, fused=True)
+        case "adagrad":
+            return torch.optim.Adagrad(groups, lr=settings.lr, fused=True)
+        case _:
+            return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=True)
 
 
 def deal(matrices: Sequence[Tensor], ranks: int) -> list[list[Tensor]]:

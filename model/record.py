@@ -1,5 +1,5 @@
 """The model: a *record* is what a run writes down as it goes: *metrics* (content: the same for every run of equal bits),
-and beside them *speed* and *progress* (time, tokens a second, memory), which are of this run alone.
+and beside them *speed* and *progress* (time, tokens a second, utilization, memory), which are of this run alone.
 
 Rank 0 writes; on other ranks every call does nothing.
 """
@@ -11,8 +11,12 @@ import os
 import resource
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from model.watch import Watch
+from schemas.child import RUN_FACTS
+from schemas.fingerprint import canonical_json
 from schemas.progress import ProgressFile
 
 SPEED_SECONDS = 1.0
@@ -23,23 +27,37 @@ class Record:
 
     def __init__(self, folder: Path, steps: int, active: bool) -> None:
         self.metrics = folder / "metrics.jsonl"
+        self._folder = folder
         self._speed, self._progress = folder / "speed.jsonl", ProgressFile(folder, steps, "steps")
         self._active = active
+        self._watch = Watch()
         self._measured: tuple[float, int] | None = None
+        self._peak, self._per_token = 0.0, 0
+        self._note = ""
 
     def start(self, metrics_bytes: int) -> None:
         """Begin, or go on after the first ``metrics_bytes`` of metrics; what a killed run wrote beyond them goes."""
         if self._active:
             with open(self.metrics, "ab") as file:
                 file.truncate(metrics_bytes)
+            self._watch = Watch(self.rows())
+
+    def compare_with(self, peak: float, per_token: int) -> None:
+        """What utilization is measured by: the machine's operations a second, and those of a token."""
+        self._peak, self._per_token = peak, per_token
 
     def add(self, row: dict[str, Any]) -> None:
-        """Write the metrics of a step: its number ``step``, ``loss``, ``tokens`` so far, and whatever else is content."""
+        """Write the metrics of a step: its number ``step``, ``loss`` and ``grad_norm`` (None if it was skipped), ``tokens`` so far, and
+        whatever else is content. Flags are added, and said."""
         if not self._active:
             return
-        _append(self.metrics, row)
-        self.progress(row["step"], f"loss {row['loss']:.3f}", force="bits_per_byte" in row)
+        flags = self._watch.flags(row)
+        for name, words in flags.items():
+            self.say(f"step {row['step']}: {name}: {words}")
+        _append(self.metrics, {**row, "flags": list(flags)} if flags else row)
         self._measure_speed(row["step"], row["tokens"])
+        loss = "skipped" if row["loss"] is None else f"loss {row['loss']:.3f}"
+        self.progress(row["step"], loss + self._note, force="bits_per_byte" in row)
 
     def progress(self, step: int, note: str, *, force: bool = False) -> None:
         """Tell how far the run is, now and then or if ``force``."""
@@ -52,9 +70,25 @@ class Record:
             self._measured = (now, tokens)
         elif now - self._measured[0] >= SPEED_SECONDS:
             rate = (tokens - self._measured[1]) / (now - self._measured[0])
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-            _append(self._speed, {"time": time.time(), "step": step, "tokens_per_second": round(rate, 1), "peak_bytes": memory})
+            row = {"time": time.time(), "step": step, "tokens_per_second": round(rate, 1), "peak_bytes": _peak_bytes()}
+            self._note = f", {rate:,.0f} tokens/s"
+            if self._peak:
+                row["utilization"] = round(rate * self._per_token / self._peak, 4)
+                self._note += f", {row['utilization']:.0%} of peak"
+            _append(self._speed, row)
             self._measured = (now, tokens)
+
+    def tell_run(self) -> None:
+        """Leave for `run.json` how fast it was: medians over the seconds measured, and the most memory of rank 0."""
+        if self._active:
+            rows = _rows(self._speed) if self._speed.is_file() else []
+            told: dict[str, Any] = {"peak_bytes": _peak_bytes()}
+            if self._peak:  # not measured if a resumed run had no step to take
+                told["matmul_operations_per_second"] = round(self._peak)
+            for name in ("tokens_per_second", "utilization"):
+                if values := [row[name] for row in rows if name in row]:
+                    told[name] = round(median(values), 4)
+            (self._folder / RUN_FACTS).write_bytes(canonical_json(told))
 
     def say(self, message: str) -> None:
         """One line for people."""
@@ -71,7 +105,15 @@ class Record:
 
     def rows(self) -> list[dict[str, Any]]:
         """All metrics so far."""
-        return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        return _rows(self.metrics)
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:

@@ -17,16 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo
-import torch._functorch.config
-import torch._inductor.config
 from pydantic import ValidationError
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from model.average import WeightAverage
+from model.backward import Backward
 from model.checkpoint import Checkpoints, Mismatch, save_model
 from model.data import Batch, training_batches
-from model.decoder import DecoderModel, NextToken, NextTokenOfDocument
+from model.decoder import DecoderModel
 from model.hardware import compiler_problem, environment
 from model.optim import build_optimizer
 from model.parallel import NotFinite, Ranks, Stopped, ranks
@@ -34,10 +33,12 @@ from model.phases import stages
 from model.prefetch import Prefetch
 from model.record import Record
 from model.schedule import lr_scale
+from model.speed import matmul_peak, operations_per_token
 from model.stream import validation_streams
 from model.text import Special
 from model.validate import Validation
-from schemas.artifact import Damaged
+from model.watch import dead_units
+from schemas.artifact import Damaged, File
 from schemas.draft import Draft
 from schemas.errors import RequestError
 from schemas.recipe import Pretrain
@@ -45,6 +46,9 @@ from schemas.recipe import Pretrain
 STAGE = "pretrain"
 EXIT_STOPPED = 75
 DRY_PASSES = 2
+MOST_SKIPS = 10
+"""Steps in a row that may be skipped: weights that went wrong never come right again."""
+AVERAGE = "average"
 
 
 class Trainer:
@@ -60,7 +64,7 @@ class Trainer:
             keep=draft.scratch() / "index",
         )  # fmt: skip
         for phase in self.batches.phases.rows:
-            self.batches.batch_at(phase.step, group.rank, group.count)
+            self.batches.batch_at(phase.step, group.rank, group.count).part(0, settings.accumulate)
         self.steps = settings.steps or self.batches.phases.steps_within(settings.epochs or 0)
         held_out = validation_streams(tokens.path, around)
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
@@ -68,6 +72,8 @@ class Trainer:
         torch.manual_seed(settings.seed)
         self.model = DecoderModel(settings.model, vocabulary["vocab_size"])
         self.optimizer = build_optimizer(self.model, settings.optimizer, group)
+        self.average = WeightAverage(self.model, settings.average.decay) if settings.average else None
+        self.skipped = self.skipped_in_row = 0
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self.checkpoints = Checkpoints(draft.scratch() / "checkpoints", settings.keep_checkpoints, group)
         self.record = Record(draft.scratch(), self.steps, group.first)
@@ -97,8 +103,8 @@ class Trainer:
         """Take the step that makes it ``step`` steps; validate and leave a checkpoint if it is time to. Raises Stopped, NotFinite."""
         last = self.steps
         row, stop = self._step(step - 1, batch)
-        if step % self.settings.validate_every == 0 or step == last:
-            row["bits_per_byte"] = self.validation.bits_per_byte(self.model, self.dtype)
+        if self._validates(step):
+            self._validate(row)
         self.record.add(row)
         stop = stop and step < last
         if step % self.settings.checkpoint_every == 0 or stop or step == last:
@@ -106,59 +112,74 @@ class Trainer:
         if stop:
             raise Stopped(f"stopped by SIGTERM after step {step} of {last}; start it again to go on")
 
+    def _validates(self, step: int) -> bool:
+        return step % self.settings.validate_every == 0 or step == self.steps
+
+    def _validate(self, row: dict[str, Any]) -> None:
+        """Add bits per byte of the weights that will be the model, and of the average if it is kept beside them."""
+        if self.average is None or self._average_beside():
+            row["bits_per_byte"] = self.validation.bits_per_byte(self.model, self.dtype)
+        if self.average is not None:
+            with self.average.in_place():
+                key = "average_bits_per_byte" if self._average_beside() else "bits_per_byte"
+                row[key] = self.validation.bits_per_byte(self.model, self.dtype)
+
+    def _average_beside(self) -> bool:
+        return self.settings.average is not None and self.settings.average.export == "beside"
+
     def _warm_up(self, step: int) -> None:
-        boundaries = self.settings.document_mask or self.settings.packing == "best_fit"
-        objective = NextTokenOfDocument(self.model, self.settings.document_mask) if boundaries else NextToken(self.model)
-        if self.compiled:
-            torch._dynamo.config.optimize_ddp = False  # one graph: there is one bucket, so nothing to overlap by cutting it
-            torch._inductor.config.fx_graph_cache = False  # these two caches would be pickles; compiled C++ is still kept
-            torch._functorch.config.enable_autograd_cache = False
-            objective.compile(dynamic=False)  # a phase's other window is compiled as if it were the first, so a resumed run has its bits
-        self.replica = self.group.replicate(objective)
+        self.record.compare_with(matmul_peak(self.dtype, self.group), operations_per_token(self.model, self.settings.model))
+        self.backward = Backward(self.model, self.settings, self.group, self.compiled)
         self.record.progress(step, "compiling" if self.compiled else "starting", force=True)
         batch = self.batches.batch_at(step, self.group.rank, self.group.count)
         for _ in range(DRY_PASSES):
             # DDP orders its buckets anew after the first backward passes; the sum's bits must not depend on when a run began.
-            self._backward(batch)
+            self.backward(batch)
             self.optimizer.zero_grad()
-
-    def _backward(self, batch: Batch) -> Tensor:
-        rows: tuple[Tensor, ...] = (batch.ids,)
-        if batch.documents is not None and batch.positions is not None:
-            rows = (batch.ids, batch.documents, batch.positions, torch.tensor(max(batch.predicted, 1) / self.group.count))
-        with torch.autocast("cpu", dtype=self.dtype, enabled=self.dtype != torch.float32):
-            loss: Tensor = self.replica(*rows)
-        loss.backward()
-        return loss
 
     def _step(self, step: int, batch: Batch) -> tuple[dict[str, Any], bool]:
         """Take step ``step`` (from 0); return its metrics (loss: mean nats a token) and whether some rank was asked to stop."""
-        loss = self._backward(batch)
+        loss = self.backward(batch)
         parameters = list(self.model.parameters())
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
         verdict = self.group.agree(loss, norm)
-        if not verdict.finite:
-            raise NotFinite(
-                f"step {step + 1}: the loss or the gradient norm is not finite, so no update was made; "
-                "lower the learning rate (optimizer.lr, optimizer.muon_lr) or lengthen schedule.warmup"
-            )
-        clip_grads_with_norm_(parameters, self.settings.optimizer.clip, norm)
         scale = lr_scale(step, self.steps, self.settings.schedule)
-        self.optimizer.step(scale)
+        row: dict[str, Any] = {"step": step + 1, "loss": verdict.loss, "lr": self.settings.optimizer.lr * scale, "grad_norm": float(norm)}
+        row["tokens"] = self.batches.phases.tokens(step + 1)
+        if verdict.finite:
+            if self._validates(step + 1) and (dead := dead_units(self.model)):
+                row["dead_units"] = dead
+            clip_grads_with_norm_(parameters, self.settings.optimizer.clip, norm)
+            self.optimizer.step(scale)
+            self.skipped_in_row = 0
+            if self.average is not None:
+                self.average.follow(step + 1 - self.skipped)
+        else:
+            self._skip(step)
+            row |= {"loss": None, "grad_norm": None, "skipped": self.skipped}
         self.optimizer.zero_grad()
-        tokens = self.batches.phases.tokens(step + 1)
-        lr = self.settings.optimizer.lr * scale
-        return {"step": step + 1, "loss": verdict.loss, "lr": lr, "grad_norm": float(norm), "tokens": tokens}, verdict.stop
+        return row, verdict.stop
+
+    def _skip(self, step: int) -> None:
+        """Count a step that is not finite on some rank; all ranks know. Raises NotFinite if that ends the run."""
+        self.skipped, self.skipped_in_row = self.skipped + 1, self.skipped_in_row + 1
+        problem = f"step {step + 1}: the loss or the gradient norm is not finite, so no update was made"
+        if self.settings.on_nonfinite == "stop" or self.skipped_in_row > MOST_SKIPS:
+            before = f", nor at the {MOST_SKIPS} steps before" if self.settings.on_nonfinite == "skip" else ""
+            raise NotFinite(f"{problem}{before}; lower the learning rate (optimizer.lr, optimizer.muon_lr) or lengthen schedule.warmup")
+        self.record.say(f"{problem}; the run goes on with the next batch")
 
     def _tensors(self) -> dict[str, Tensor]:
         """All tensors that a checkpoint holds, alive: weights, moments, and this rank's random state."""
         weights = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
         moments = {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
-        return {**weights, **moments, f"random.{self.group.rank}": torch.get_rng_state()}
+        average = {f"{AVERAGE}.{name}": value for name, value in self.average.weights.items()} if self.average else {}
+        return {**weights, **moments, **average, f"random.{self.group.rank}": torch.get_rng_state()}
 
     def _save(self, step: int) -> None:
         loader = self.batches.state(step)
         state = {"step": step, "loader": loader, "environment": self.environment, "metrics_bytes": self.record.sync()}
+        state |= {"skipped": self.skipped, "skipped_in_row": self.skipped_in_row}
         self.checkpoints.save(step, self._tensors(), state)
 
     def _resume(self) -> int:
@@ -179,7 +200,8 @@ class Trainer:
         tensors = self._tensors()
         self.checkpoints.load(path, tensors)
         torch.set_rng_state(tensors[f"random.{self.group.rank}"])
-        self.optimizer.set_steps(step)
+        self.skipped, self.skipped_in_row = state.get("skipped", 0), state.get("skipped_in_row", 0)  # older checkpoints have none
+        self.optimizer.set_steps(step - self.skipped)
         self.record.start(state["metrics_bytes"])
         return step
 
@@ -187,29 +209,43 @@ class Trainer:
         """Write the model's files and its part record."""
         draft, folder = self.draft, self.draft.scratch() / "model"
         folder.mkdir(exist_ok=True)
-        ids = {f"{name}_token_id": number for name, number in self.special.items()}
-        weights, config = save_model(self.model, folder, ids)
         tokenizer = Path(shutil.copyfile(draft.input("tokenizer").paths("tokenizer")[0], folder / "tokenizer.json"))
         metrics = Path(shutil.copyfile(self.record.metrics, folder / "metrics.jsonl"))
-        files = [
-            draft.adopt_as(weights, "model.safetensors", "weights"),
-            draft.adopt_as(config, "config.json", "config"),
-            draft.adopt_as(tokenizer, "tokenizer.json", "tokenizer"),
-            draft.adopt_as(metrics, "metrics.jsonl", "metrics"),
-        ]
+        files: list[File] = []
+        if self.average is None or self._average_beside():
+            files += self._adopt_model(folder)
+        if self.average is not None:
+            with self.average.in_place():
+                files += self._adopt_model(folder, AVERAGE if self._average_beside() else "")
+        files += [draft.adopt_as(tokenizer, "tokenizer.json", "tokenizer"), draft.adopt_as(metrics, "metrics.jsonl", "metrics")]
         rows = self.record.rows()
-        tail = rows[-max(len(rows) // 20, 1) :]
+        losses = [row["loss"] for row in rows if row["loss"] is not None]
+        if not losses:
+            raise NotFinite("no step was finite, so there is no model: lower the learning rate (optimizer.lr, optimizer.muon_lr)")
+        tail = losses[-max(len(rows) // 20, 1) :]
         facts = {
             "parameters": sum(p.numel() for p in self.model.parameters()),
             "steps": self.steps,
             "tokens": rows[-1]["tokens"],
             "epochs": self.batches.epochs(self.steps),
-            "train_loss": sum(row["loss"] for row in tail) / len(tail),
+            "train_loss": sum(tail) / len(tail),
             "validation_bits_per_byte": rows[-1]["bits_per_byte"],
             "environment": self.environment,
+            **({"skipped_steps": self.skipped} if self.skipped else {}),
         }
+        self.record.tell_run()
         draft.add_part(STAGE, "model", files, facts=facts)
         self.record.progress(self.steps, "done", force=True)
+
+    def _adopt_model(self, folder: Path, below: str = "") -> list[File]:
+        """Write the model's weights and description, and make them the draft's, in a folder of their own if ``below`` names one."""
+        ids = {f"{name}_token_id": number for name, number in self.special.items()}
+        place, kind = (f"{below}/", f"{below}_") if below else ("", "")
+        weights, config = save_model(self.model, folder, ids)
+        return [
+            self.draft.adopt_as(weights, f"{place}model.safetensors", f"{kind}weights"),
+            self.draft.adopt_as(config, f"{place}config.json", f"{kind}config"),
+        ]
 
 
 def main(arguments: list[str]) -> int:

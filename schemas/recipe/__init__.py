@@ -18,10 +18,11 @@ from schemas.recipe.scores import Classifier, NgramModel
 from schemas.recipe.section import AtKey, Name, Positive, Section
 from schemas.recipe.source import Source
 from schemas.recipe.tokenizer import Tokenizer, Tokens
-from schemas.recipe.training import Decoder, Evaluate, Finetune, Optimizer, Phase, Pretrain, Schedule
+from schemas.recipe.training import Average, Decoder, Evaluate, Finetune, Optimizer, Phase, Pretrain, Schedule
 
 __all__ = [
-    "Annotator", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate", "EvaluationSet",
+    "Annotator", "Average", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate",
+    "EvaluationSet",
     "Finetune", "Harmful", "HeldOut", "Near", "NgramModel", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Repeats", "Rules",
     "Run", "Sampling", "Schedule", "Section", "Source", "Tokenizer", "Tokens", "json_schema",
 ]  # fmt: skip
@@ -76,6 +77,9 @@ class Recipe(Section):
             for key, batch in ((("batch",), self.pretrain.batch), *phases):
                 if batch and batch % self.run.ranks:
                     raise AtKey(("pretrain", *key), f"{batch} does not divide over run.ranks, which is {self.run.ranks}")
+                if batch and batch // self.run.ranks % self.pretrain.accumulate:
+                    share, parts = batch // self.run.ranks, self.pretrain.accumulate
+                    raise AtKey(("pretrain", *key), f"{share} samples of a rank do not divide into pretrain.accumulate, which is {parts}")
         return self
 
 

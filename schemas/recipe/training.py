@@ -30,25 +30,58 @@ class Decoder(Section):
 
 
 class Optimizer(Section):
-    """AdamW for all weights, or Muon for 2-D hidden weights and AdamW for the rest."""
+    """How gradients become updates: AdamW, Adam, SGD with momentum or Adagrad for all weights, or Muon for 2-D hidden weights and AdamW
+    for the rest."""
 
-    name: Literal["adamw", "muon"] = "adamw"
+    name: Literal["adamw", "muon", "adam", "sgd", "adagrad"] = "adamw"
     lr: Annotated[float, Field(gt=0)] = 3e-3
-    """Peak learning rate of AdamW's weights (of all, if AdamW alone)."""
+    """Peak learning rate (Muon: of AdamW's weights). Unless given, 0.3 for sgd and 0.03 for adagrad."""
     muon_lr: Annotated[float, Field(gt=0)] = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    """Of matrices but embeddings. AdamW and Muon shrink the weights by it; adam, sgd and adagrad add it to the gradient, as they were
+    published, and have none unless it is given."""
     betas: tuple[float, float] = (0.9, 0.95)
+    """Of Adam and AdamW."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Of sgd."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Limit of the global gradient norm."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _each_has_defaults_of_its_own(cls, value: Any) -> Any:
+        own = {"adam": {"weight_decay": 0.0}, "sgd": {"lr": 0.3, "weight_decay": 0.0}, "adagrad": {"lr": 0.03, "weight_decay": 0.0}}
+        return {**own.get(value.get("name", ""), {}), **value} if isinstance(value, dict) else value
+
 
 class Schedule(Section):
-    """Warm up, hold, then decay linearly to `final` times the peak (warmup-stable-decay; decay 1: straight down)."""
+    """The learning rate over the steps: warm up linearly to the peak, then what `name` says."""
 
+    name: Literal["wsd", "cosine", "linear", "constant", "inverse_sqrt"] = "wsd"
+    """wsd: hold, then decay linearly (warmup-stable-decay; decay 1: straight down); cosine, linear: down from the end of the warm-up on;
+    constant: hold; inverse_sqrt: down as one over the square root of the step."""
     warmup: Fraction = 0.05
     decay: Fraction = 0.5
-    """Shares of the steps."""
+    """Of wsd. Warm-up and decay are shares of the steps."""
     final: Fraction = 0.0
+    """Share of the peak that wsd, cosine and linear end at."""
+
+    @model_validator(mode="after")
+    def _keys_belong_to_the_name(self) -> Schedule:
+        fields = type(self).model_fields
+        for key, names in (("decay", ("wsd",)), ("final", ("wsd", "cosine", "linear"))):
+            if self.name not in names and getattr(self, key) != fields[key].default:
+                raise ValueError(f"{key} is a key of {', '.join(names)}; {self.name} has no use for it: leave it out")
+        return self
+
+
+class Average(Section):
+    """A second set of weights: an exponential moving average of those that are trained."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """What stays of it at each step; less in the first steps, (1 + n) / (10 + n) after n of them."""
+    export: Literal["instead", "beside"] = "instead"
+    """instead: it is the model, and what validation measures; beside: it goes to `average/` of the artifact, and both are measured."""
 
 
 class Phase(Section):
@@ -82,6 +115,15 @@ class Pretrain(Section):
     """Attend within documents only, with positions counted from each document's start in its sequence."""
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
+    accumulate: Positive = 1
+    """Micro-batches that each rank cuts its share of a batch into: the same samples in a step, in less memory."""
+    average: Average | None = None
+    z_loss: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the mean square of the logits' log-sum-exp, added to what is minimised (not to the loss that is told). 1e-4 is usual."""
+    loss_chunk: Positive | None = None
+    """Tokens whose logits exist at a time, instead of all of a micro-batch: less memory with big vocabularies."""
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """What to do at a step whose loss or gradient is not finite on some rank: end the run, or count it and go on without its update."""
     precision: Literal["float32", "bf16"] = "bf16"
     compile: bool = True
     """torch.compile; without a C++ compiler the run goes on without it, and says so."""

@@ -237,7 +237,11 @@ def test_a_run_by_epochs_ends_before_any_text_is_read_more_often(make_draft: Mak
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [PHASED, {"packing": "best_fit"}, {"document_mask": True}], ids=["phases", "packs", "mask"])
+@pytest.mark.parametrize(
+    "changes",
+    [PHASED, {"packing": "best_fit"}, {"document_mask": True}, {"document_mask": True, "accumulate": 2}],
+    ids=["phases", "packs", "mask", "micro-batches"],
+)
 def test_two_ranks_weigh_every_token_as_one_rank_does(make_draft: MakeDraft, tmp_path: Path, changes: dict[str, Any]) -> None:
     """Filling falls unevenly on ranks; the losses and weights must not depend on where."""
     settings = tiny(precision="float32", optimizer={"name": "adamw"}, **changes)

@@ -70,6 +70,11 @@ def test_a_good_recipe(tmp_path: Path) -> None:
         ),
         ("pretrain:", "finetune: {source: web, max_tokens: 500}\npretrain:", "r.yaml:10: finetune.max_tokens: 500 is more than"),
         ("pretrain:", "pretrain:\n  batch: 7", "r.yaml:11: pretrain.batch: 7 does not divide over run.ranks, which is 2"),
+        (
+            "pretrain:",
+            "pretrain:\n  accumulate: 3\n  batch: 8",
+            "r.yaml:12: pretrain.batch: 4 samples of a rank do not divide into pretrain.accumulate, which is 3",
+        ),
         ("pretrain:", "pretrain:\n  phases:\n  - step: 9\n    batch: 3", "r.yaml:13: pretrain.phases[0].batch: 3 does not divide"),
         (
             "  rules:",

@@ -1,0 +1,38 @@
+"""The model: a training's *utilization* is the floating-point operations that its model needs, over those that this machine
+does in plain matrix products of the same type, the *peak*, with all ranks at work.
+
+Operations that a model needs a token (Chowdhery et al., arXiv:2204.02311, appendix B): 6 for each weight of a matrix, and
+12 x layers x width x context for attention, as if it were not causal. What is computed twice counts once.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import nn
+
+from model.parallel import Ranks
+from schemas import recipe
+
+SIZE = 1024
+PRODUCTS = 8
+
+
+def matmul_peak(dtype: torch.dtype, group: Ranks) -> float:
+    """Operations a second of all ranks together, each with its threads; about a tenth of a second. All ranks call it together."""
+    one, other = torch.full((SIZE, SIZE), 0.5, dtype=dtype), torch.full((SIZE, SIZE), 0.5, dtype=dtype)
+    one @ other
+    group.wait()
+    best = float("inf")
+    for _ in range(PRODUCTS):
+        began = time.perf_counter()
+        one @ other
+        best = min(best, time.perf_counter() - began)
+    return float(group.add(torch.tensor(2 * SIZE**3 / best, dtype=torch.float64)))
+
+
+def operations_per_token(model: nn.Module, config: recipe.Decoder) -> int:
+    """Of training: forward and backward."""
+    weights = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
+    return 6 * weights + 12 * config.layers * config.width * config.context
