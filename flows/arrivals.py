@@ -78,6 +78,15 @@ def compare(read: Iterable[Mapping[str, Any]], listing: Listing) -> tuple[Arriva
     return arrivals, to_read
 
 
+def overwritten(read: Iterable[Mapping[str, Any]], listing: Listing) -> list[str]:
+    """Of files that are there, in words, how many held other text when some splits read them: whoever reads all anew doesn't find that."""
+    now = {(file.source, file.uri): file.digest for file in listing.files}
+    there = now.keys() | {(one[0], one[1]) for one in (*listing.empty, *listing.unreadable)}
+    pieces = {(piece["source"], piece["uri"], piece["digest"]) for split in read for piece in split["pieces"]}
+    names = sorted({(source, uri) for source, uri, digest in pieces if (source, uri) in there and now.get((source, uri)) != digest})
+    return [f"{_count(n, '')} of source {source} read as now, not as before" for source, n in _by_source(names)]
+
+
 def changed_since(splits: Iterable[Mapping[str, Any]], listing: Listing) -> list[Named]:
     """Files that some splits plan to read and that are not, or not settled, as they were planned."""
     present = {(file.source, file.uri, file.digest) for file in listing.files}

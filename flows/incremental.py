@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from flows.arrivals import Arrivals, changed_since, compare
+from flows.arrivals import Arrivals, changed_since, compare, overwritten
 from flows.ready import Ready
 from flows.rejects import visible
 from pipelines.contamination.evaluation_sets import input_role
@@ -52,16 +52,19 @@ def extend(full: Ready, corpus: Corpus, store: Store, name: str, listing: Listin
         return _with_parent(_child(full, corpus, parent, arrivals, to_read), parent, look)
     if newest is not None and arrivals.gone:
         source, uri = arrivals.gone[0]
+        files, more = (f"{len(arrivals.gone):,} files", ", ...") if len(arrivals.gone) > 1 else ("a file", "")
         raise RequestError(
-            f"{newest.reference} can't be extended ({'; '.join(obstacles)}), and {len(arrivals.gone):,} files that it was made from are "
-            f"gone ({source}:{visible(uri)}, ...). Put them back, undo the change, or leave them out for good by a run with "
+            f"{newest.reference} can't be extended ({'; '.join(obstacles)}), and {files} that it was made from can't be found "
+            f"({source}:{visible(uri)}{more}). Put back what is gone, undo the change, or leave it out for good by a run with "
             "corpus.incremental: false"
         )
     if not listing.files:
-        told = "; ".join(arrivals.notes()) or "the sources hold no file"
+        nothing = "all files are empty or can't be read" if listing.empty or listing.unreadable else "the sources hold no file"
+        told = "; ".join(arrivals.notes()) or nothing
         raise NothingYet(f"{KIND}/{name}: there is nothing to read yet: {told}", arrivals)
     if newest is not None:
-        full = replace(full, why=(f"{newest.reference} can't be extended: {'; '.join(obstacles)}",))
+        why = f"{newest.reference} can't be extended: {'; '.join(obstacles)}"
+        full = replace(full, why=(why, *overwritten(newest.plan_splits(), listing)))
     return _with_parent(replace(full, arrivals=arrivals), None, look)
 
 

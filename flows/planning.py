@@ -56,7 +56,8 @@ def decide(step: Step, recipe: Recipe, store: Store, ready: Ready) -> Decision:
     for found in store.committed(step.kind, name, fingerprint):
         missing = found.missing()
         if not missing:
-            why = ready.why or (f"{found.reference} has its fingerprint",)
+            to_do = ready.splits  # of which `why` says why they would run
+            why = (ready.why if not to_do else ()) or (f"{found.reference} has its fingerprint",)
             return Decision(step.name, "reuse", why, fingerprint, artifact=found, arrivals=ready.arrivals)
         damage += (f"{found.reference} is damaged: {missing[0]}",)
     draft = store.unfinished(step.kind, name, fingerprint)

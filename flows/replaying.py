@@ -54,6 +54,10 @@ def ready_to_replay(recipe: Recipe, store: Store, rejects: Rejects) -> Ready:
     splits = replay_splits(parent, rejects)
     if not splits:
         browse(parent, Wanted(rejects.reason, None, rejects.stage), 0)  # raises, naming the reasons that there are
+        raise RequestError(
+            f"{parent.reference}: what was rejected as {rejects.reason} is in no file any more: the files that it was read from hold other "
+            "content now, and were read again since"
+        )
     places = {source.name: absolute(source.path) for source in corpus.sources} | ({ROOT: str(obeyed.path.resolve())} if obeyed else {})
     return Ready(
         replace(identity, inputs={**inputs, "sources": digest_json(splits), PARENT: parent.manifest.content_digest}),

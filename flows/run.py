@@ -30,9 +30,14 @@ Json = dict[str, Any]
 def run(recipe: Recipe, store: Store, until: str | None, report: bool) -> list[Json]:
     """Run the flow; returns a JSON object a step. Its log lines are at the server when this returns."""
     try:
-        return run_flow(recipe.name, recipe.model_dump(mode="json"), str(store.root), until, report)
+        return run_flow(recipe.name, as_said(recipe), str(store.root), until, report)
     finally:
         APILogWorker.drain_all(timeout=5)
+
+
+def as_said(recipe: Recipe) -> Json:
+    """The recipe as JSON, with what it says and no more: to rules, a threshold of null is one that is turned off."""
+    return recipe.model_dump(mode="json", exclude_unset=True)
 
 
 def say(line: str) -> None:

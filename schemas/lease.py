@@ -48,7 +48,7 @@ class Lease:
         while not self._take():
             if not told:
                 with contextlib.suppress(FileNotFoundError):  # it was just taken over
-                    self._waiting(self._path(self._highest()).read_text())
+                    self._waiting(self._owner(self._highest()))
                     told = True
             time.sleep(0.5)
         self._forget_lower()
@@ -73,7 +73,7 @@ class Lease:
         if not highest or self._is_free(highest):
             return None
         with contextlib.suppress(FileNotFoundError):
-            return self._path(highest).read_text()
+            return self._owner(highest)
         return "another process"  # which has taken it over just now
 
     def touched(self) -> float | None:
@@ -97,6 +97,10 @@ class Lease:
             return False
         # Between look and create others may have come, gone, and been forgotten: then a higher number stands.
         return created and self._highest() == self.number
+
+    def _owner(self, number: int) -> str:
+        owner = json.loads(self._path(number).read_bytes())
+        return f"process {owner['pid']} on {owner['host'].partition(' ')[0]}"
 
     def _is_free(self, number: int) -> bool:
         if self._released(number).exists():

@@ -46,8 +46,14 @@ def load_recipe(path: str | Path) -> Recipe:
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:
-        problems = [_describe(path, root, problem) for problem in error.errors()]
+        problems = [_describe(path, root, problem) for problem in error.errors() if not _follows(problem, error.errors())]
         raise RecipeError("\n".join(problems)) from error
+
+
+def _follows(problem: Mapping[str, Any], problems: Sequence[Any]) -> bool:
+    """Whether a list only counts as too short because of an item that is wrong itself."""
+    at = problem["loc"]
+    return problem["type"] == "too_short" and any(other["loc"][: len(at)] == at and len(other["loc"]) > len(at) for other in problems)
 
 
 def _describe(path: Path, root: yaml.Node | None, problem: Mapping[str, Any]) -> str:

@@ -143,13 +143,15 @@ def rejects(
     if as_json:
         print_json({"stages": by_stage(counts), "counts": counts, "rows": rows})
         return
+    if not counts:
+        print(f"{found.reference}: no record was rejected")
     for s in by_stage(counts):
         print(f"{s['stage']:<48} {s['records']:>9,} records  {s['bytes']:>13,} bytes")
         for c in (c for c in counts if c["stage"] == s["stage"]):
             print(f"  {c['source']:<22} {c['reason']:<22} {c['records']:>10,} records  {c['bytes']:>13,} bytes")
     for row in rows:
         place = f"{row['source']}:{visible(row['uri'])} record {row['record']} ({row['record_bytes']:,} bytes)"
-        print(f"\n{place}: {row['reason']}: {visible(row['detail'])}")
+        print(f"\n{place}: {row['reason']}" + (f": {visible(row['detail'])}" if row["detail"] else ""))
         if row["text"]:
             print(f"    {visible(row['text'])}")
 

@@ -45,12 +45,12 @@ def forget_documents(
     if not as_json:
         for line in lines_of_plan(plan):
             print(line)
-    asks = not yes and not as_json and sys.stdin.isatty()
+    asks = plan.does_something and not yes and not as_json and sys.stdin.isatty()
     if not (yes or (asks and typer.confirm("Forget them?"))):
         if as_json:
             print_json(told_json(plan, None))
         else:
-            print("nothing was changed; --yes does it")
+            print("nothing was changed; --yes does it" if plan.does_something else "nothing was changed")
         return
     outcome = forget(opened, name, selection, erase, _say)
     if as_json:
@@ -78,6 +78,8 @@ def compact_documents(
         print_json({"documents": done.documents.reference, "made": made, "shards_before": done.before, "shards": done.after})
     elif done.made:
         print(f"{done.documents.reference}: {done.before:,} document shards became {done.after:,}")
+    elif done.before == 1:
+        print(f"{done.documents.reference}: it has one document shard, so there is nothing to merge")
     else:
         print(f"{done.documents.reference}: no neighbours among its {done.before:,} document shards are small enough to merge")
 

@@ -24,32 +24,40 @@ class Plan:
     """See the module."""
 
     documents: Artifact
+    selection: Selection
     found: Found
     holding: tuple[Holder, ...]
     saw: tuple[Artifact, ...]
     erase: bool
+
+    @property
+    def does_something(self) -> bool:
+        return bool(self.found.by_id) or self.erase
 
 
 def plan_of(store: Store, documents: Artifact, selection: Selection, erase: bool) -> Plan:
     """What forgetting would do; nothing is changed. What was forgotten before counts among what holds it."""
     found = find(documents, selection)
     holding = holders(store, Removal(frozenset(found.by_id) | frozenset(Tombstones.of(documents).by_id)))
-    return Plan(documents, found, tuple(holding), tuple(saw(store, [h.artifact for h in holding])), erase)
+    return Plan(documents, selection, found, tuple(holding), tuple(saw(store, [h.artifact for h in holding])), erase)
 
 
 def lines_of_plan(plan: Plan) -> Iterator[str]:
     """What would go by source and language, and who has or saw it."""
     found = plan.found
-    if not found.by_id:
-        yield f"{plan.documents.reference}: nothing is named that isn't forgotten already"
+    if not found.by_id and not plan.selection.is_empty:
+        nothing = "nothing is named that isn't forgotten already" if found.named else "no document and no reject is what you named"
+        yield f"{plan.documents.reference}: {nothing}"
     for (source, lang), (count, size) in found.documents.items():
-        yield f"forget   {count:>9,} documents  {quantity(size, 'bytes'):>9}  {visible(source)} {lang}"
+        yield f"forget   {count:>9,} {_s('document', count):<9}  {quantity(size, 'bytes'):>9}  {visible(source)} {lang}"
     if found.rejects:
-        yield f"forget   {found.rejects:>9,} records that were rejected, copies among them"
+        was = "record that was" if found.rejects == 1 else "records that were"
+        yield f"forget   {found.rejects:>9,} {was} rejected, copies among them"
     if found.cleared:
-        yield f"clear    {len(found.cleared):>9,} rejects of their text, if they hold it: near duplicates of what is forgotten"
+        rejects = _s("reject", len(found.cleared))
+        yield f"clear    {len(found.cleared):>9,} {rejects} of text, if any is held: near duplicates of what is forgotten"
     yield from (f"near     {doc_id.hex()} is kept, and nearly the same as something that is forgotten" for doc_id in sorted(found.near))
-    yield from (f"holds    {holder.artifact.reference}: {holder.rows:,} rows of them" for holder in plan.holding)
+    yield from (f"holds    {holder.artifact.reference}: {holder.rows:,} {_s('row', holder.rows)} of them" for holder in plan.holding)
     yield from (f"saw      {artifact.reference}: keeps what it learned until it is made again" for artifact in plan.saw)
 
 
@@ -81,6 +89,10 @@ def as_json(plan: Plan, outcome: Forgotten | None) -> Json:
             "removed_reports": [str(path) for path in outcome.reports],
         },
     }
+
+
+def _s(noun: str, number: int) -> str:
+    return noun if number == 1 else f"{noun}s"
 
 
 def _hex(ids: Any) -> list[str]:

@@ -43,6 +43,8 @@ class Selection:
 class Found:
     """What a selection finds that isn't forgotten yet."""
 
+    named: int
+    """Records that it names itself, forgotten ones too."""
     by_id: Mapping[bytes, bytes | None]
     """Digest of the clean text, or None, of each record that is to be forgotten."""
     cleared: frozenset[bytes]
@@ -60,7 +62,11 @@ class Found:
 
 
 def find(documents: Artifact, selection: Selection) -> Found:
-    """Look through a version of documents. Raises `RequestError` for an id that no document or more than one has, or a bad pattern."""
+    """Look through a version of documents. Raises `RequestError` for an id that no document or more than one has, a source that
+    there is not, or a bad pattern."""
+    if selection.source is not None and selection.source not in documents.manifest.ledgers:
+        there = ", ".join(sorted(documents.manifest.ledgers))
+        raise RequestError(f"{documents.reference}: there is no source {selection.source!r}; there is {there}")
     known = Tombstones.of(documents)
     named = _named(documents, selection)
     digests = _digests_of(documents, named)
@@ -81,7 +87,7 @@ def find(documents: Artifact, selection: Selection) -> Found:
             counts[row["source"], row["lang"]] += 1
             sizes[row["source"], row["lang"]] += row["record_bytes"]
     told = {key: (count, sizes[key]) for key, count in sorted(counts.items())}
-    return Found(by_id, cleared, frozenset(near), told, len(by_id) - len(kept))
+    return Found(len(named), by_id, cleared, frozenset(near), told, len(by_id) - len(kept))
 
 
 def _named(documents: Artifact, selection: Selection) -> frozenset[bytes]:

@@ -80,7 +80,7 @@ class Source(Section):
         told = handler(self)
         for key in _LATER_KEYS:
             if getattr(self, key) == type(self).model_fields[key].default and (key, self.format) != ("generated", "tree"):
-                del told[key]
+                told.pop(key, None)
         return dict(told)
 
 

@@ -250,6 +250,7 @@ def test_what_cannot_be_meant_is_said_so(store: Store) -> None:
         (Selection(pattern="("), "is no regular expression of RE2"),
         (Selection(docs=("xyz",)), "is no document id"),
         (Selection(docs=("0",)), "documents have ids that begin with '0'; give more digits"),
+        (Selection(source="note"), "there is no source 'note'; there is"),
         (Selection(docs=("0" * 32,)), "no document has an id that begins with '0000"),
     ):
         with pytest.raises(RequestError, match=re.escape(message)):
@@ -262,12 +263,15 @@ def test_what_cannot_be_meant_is_said_so(store: Store) -> None:
 def test_the_command_asks_and_tells(folder: Path, store: Store) -> None:
     gristmill = command_in(folder)
     told = gristmill("forget", "tiny", "--uri", "secret*", "--store", str(store.root)).stdout
-    assert "1 documents" in told and "records that were rejected" in told and told.endswith("nothing was changed; --yes does it\n")
+    assert "1 document " in told and "that were rejected" in told and told.endswith("nothing was changed; --yes does it\n")
     assert SECRET not in told and len(store.versions("documents", "tiny")) == 1
     done = json.loads(gristmill("forget", "documents/tiny", "--uri", "secret*", "--yes", "--json", "--store", str(store.root)).stdout)
     assert len(done["forget"]["doc_ids"]) == 3 and done["outcome"]["newest"] == store.find("documents/tiny").reference
     listed = gristmill("ls", "tokenizer", "--store", str(store.root)).stdout
     assert f"was made from documents that were forgotten, see {done['outcome']['newest']}" in listed
+    again = gristmill("forget", "tiny", "--uri", "secret*", "--store", str(store.root)).stdout
+    assert "nothing is named that isn't forgotten already" in again and again.endswith("\nnothing was changed\n")
+    assert "no document and no reject is what you named" in gristmill("forget", "tiny", "--uri", "x", "--store", str(store.root)).stdout
     refused = gristmill("forget", "tiny", "--store", str(store.root), check=False)
     assert refused.returncode == 2 and "nothing says what to forget" in refused.stderr
     assert "became" in gristmill("compact", "tiny", "--store", str(store.root), "--target", "8000").stdout

@@ -170,6 +170,11 @@ def test_without_new_files_there_is_no_new_version(tmp_path: Path) -> None:
     wanted, store = recipe(tmp_path / "in"), Store(tmp_path / "store")
     with pytest.raises(NothingYet, match="the sources hold no file"):
         prepare(store, wanted)
+    (tmp_path / "in" / "a").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "in" / "a" / "0.txt").touch()
+    with pytest.raises(NothingYet, match="all files are empty or can't be read"):
+        prepare(store, wanted)
+    (tmp_path / "in" / "a" / "0.txt").unlink()
     put(tmp_path / "in", {"a/1.txt": ["one"]})
     first = ingest(store, wanted)
     (tmp_path / "in" / "a" / "empty.txt").touch()
@@ -230,8 +235,16 @@ def test_other_settings_are_a_full_build_that_says_why_unless_that_would_lose_so
     full = ingest(store, stricter)
     assert (full.manifest.inherits, texts(full)) == ((), ["two words"])
     (tmp_path / "in" / "a" / "2.txt").unlink()
-    with pytest.raises(RequestError, match=r"can't be extended \(recipe corpus.rules.*1 files that it was made from are gone"):
+    with pytest.raises(
+        RequestError, match=r"can't be extended \(recipe corpus.rules.*and a file that it was made from can't be found \(a:2.txt\)"
+    ):
         prepare(store, recipe(tmp_path / "in"))
+
+
+def test_a_rebuild_tells_which_files_hold_something_else_by_now(tmp_path: Path) -> None:
+    chain(tmp_path, [{"a/1.txt": ["one"], "b/1.jsonl": ["a b"]}, {"a/1.txt": ["two"]}])
+    why = prepare(Store(tmp_path / "store"), recipe(tmp_path / "in", rules={"default": {"min_chars": 1}})).why
+    assert "can't be extended: recipe corpus.rules" in why[0] and why[1:] == ("1 file of source a read as now, not as before",)
 
 
 def test_a_version_that_lost_a_file_is_not_extended(tmp_path: Path) -> None:

@@ -115,3 +115,13 @@ def test_of_a_file_that_changed_what_it_holds_now_is_replayed(tmp_path: Path) ->
     assert audit(after) == [] and ids(after) == ids(before)
     assert sorted(texts(after)) == ["another", "later", "long enough to be kept by all means", "short one"]
     assert total(after).rejected["min_chars"] == 2  # as the file was at first, which nobody can read any more
+
+
+def test_what_is_in_no_file_any_more_is_not_replayed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    drop(tmp_path, 0, ["short one", "long enough to be kept by all means"])
+    ingest(store, recipe(tmp_path, **limits(20)))
+    drop(tmp_path, 0, ["long enough to be kept by all means, and another"])
+    ingest(store, recipe(tmp_path, **limits(20)))
+    with pytest.raises(RequestError, match="what was rejected as min_chars is in no file any more"):
+        replay(store, recipe(tmp_path, **limits(4)), "min_chars")

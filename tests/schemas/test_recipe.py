@@ -98,6 +98,12 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert len(problems(tmp_path, text)) == 2
 
 
+def test_a_list_whose_only_item_is_wrong_is_not_called_too_short(tmp_path: Path) -> None:
+    sets = "sets: [{name: q, path: q.jsonl, format: jsonl}]"
+    (problem,) = problems(tmp_path, f"name: a\ncorpus:\n  sources: [{{name: a, path: a, format: txt}}]\n  decontaminate: {{{sets}}}\n")
+    assert problem.startswith("r.yaml:4: corpus.decontaminate.sets[0]: fields say which keys hold the texts")
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="none.yaml: cannot be read: No such file"):
         load_recipe(tmp_path / "none.yaml")
