@@ -28,6 +28,7 @@ from tests.flows.test_ingest import Batch, put, read_in_all, shards
 from tests.flows.test_ingest_processes import start
 from tests.flows.test_ingest_tokens import make_tokenizer
 from tests.flows.test_launch import wait_for
+from tests.flows.test_replay import replay
 
 
 def set_out(folder: Path, files: Batch) -> None:
@@ -164,6 +165,17 @@ def test_files_of_a_part_that_is_made_anew_are_not_read_again(tmp_path: Path) ->
     ingest(store, wanted)
     put(tmp_path / "in", {"a/4.txt": ["four"]})
     assert texts(ingest(store, wanted)) == ["two", "three", "four"]
+
+
+def test_a_replay_brings_back_duplicates_of_what_is_gone(tmp_path: Path) -> None:
+    wanted, store = recipe(tmp_path / "in", gone="drop"), Store(tmp_path / "store")
+    put(tmp_path / "in", {"a/1.txt": ["one", "both"], "a/2.txt": ["both", "two"]})
+    ingest(store, wanted)
+    (tmp_path / "in" / "a" / "1.txt").unlink()
+    ingest(store, wanted)
+    made = replay(store, wanted, "exact_duplicate")
+    assert texts(made) == ["two", "both"] and total(made).rejected == {REASON: 2}
+    assert ingest(store, wanted).path == made.path
 
 
 def test_near_duplicates_of_what_is_gone_drop_nothing_any_more(tmp_path: Path) -> None:

@@ -115,3 +115,13 @@ def test_of_a_file_that_changed_what_it_holds_now_is_replayed(tmp_path: Path) ->
     assert audit(after) == [] and ids(after) == ids(before)
     assert sorted(texts(after)) == ["another", "later", "long enough to be kept by all means", "short one"]
     assert total(after).rejected["min_chars"] == 2  # as the file was at first, which nobody can read any more
+
+
+def test_files_without_such_rejects_are_not_read_again_behind_it(tmp_path: Path) -> None:
+    wanted, store = recipe(tmp_path, split_bytes=1000, **limits(4)), Store(tmp_path / "store")
+    drop(tmp_path, 0, ["a line of the first file"])
+    drop(tmp_path, 1, ["short one", "a line of the second file"])
+    ingest(store, recipe(tmp_path, split_bytes=1000, **limits(10)))
+    assert len(replay(store, wanted, "min_chars").manifest.inherits) == 1  # of which no part is left
+    drop(tmp_path, 2, ["a line of the third file"])
+    assert total(ingest(store, wanted)).records_read == 4
