@@ -40,7 +40,7 @@ class Arrivals:
 
     def reasons(self) -> list[str]:
         """What there is to read, or to drop, in words: "2 new files in source reviews"."""
-        groups = {"new": self.new, "changed": self.changed, "gone": [file for file in self.gone if file in self.leaving]}
+        groups = {"new": self.new, "changed": self.changed, "gone": sorted(set(self.gone) & set(self.leaving))}
         return [f"{_count(n, what)} in source {source}" for what, files in groups.items() for source, n in _by_source(files)]
 
     def notes(self) -> list[str]:
@@ -49,7 +49,7 @@ class Arrivals:
         named_first = [f"{uri} ({why})" for (_, why), uri in reversed(named.items())][:_NAMED]
         more = [*named_first, "..."] if len(self.waiting) > len(named_first) else named_first
         notes = [f"{_count(len(self.waiting), '')} not settled, left for next time: {', '.join(more)}"] if self.waiting else []
-        kept = [file for file in self.gone if file not in self.leaving]
+        kept = sorted(set(self.gone) - set(self.leaving))
         return notes + [f"{_count(n, '')} of source {source} gone; what was read from them stays" for source, n in _by_source(kept)]
 
     def as_json(self) -> dict[str, Any]:

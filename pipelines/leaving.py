@@ -32,7 +32,8 @@ REASON = "source_gone"
 _MEMBER = "!/"
 """Between an archive and a member, in a URI."""
 
-Files = Collection[tuple[str, str]]
+Files = Mapping[str, Collection[str]]
+"""URIs by source."""
 Ids = Mapping[str, frozenset[bytes]]
 """Ids by the key of a part."""
 
@@ -44,7 +45,9 @@ def files_leaving(split: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def take_leave(draft: Draft, parent: Artifact) -> None:
     """Make the parts of the parent anew that hold something of the files that leave; those that are made already are not made again."""
-    files = {file for split in draft.plan["splits"] for file in files_leaving(split)}
+    files: dict[str, set[str]] = {}
+    for source, uri in (file for split in draft.plan["splits"] for file in files_leaving(split)):
+        files.setdefault(source, set()).add(uri)
     if not files:
         return
     gone = {part.key: _ids(parent, part, files) for part in _finished(parent)}
@@ -72,9 +75,8 @@ def _ids(parent: Artifact, part: Part, files: Files) -> frozenset[bytes]:
 
 def _of_files(batch: pa.RecordBatch, files: Files) -> npt.NDArray[np.bool_]:
     mask = np.zeros(batch.num_rows, np.bool_)
-    for source in {source for source, _ in files}:
-        own = {uri for name, uri in files if name == source}
-        there = [uri for uri in batch.column("uri").unique().to_pylist() if not own.isdisjoint(_containers(uri))]
+    for source, uris in files.items():
+        there = [uri for uri in batch.column("uri").unique().to_pylist() if any(one in uris for one in _containers(uri))]
         of_source = np.asarray(pc.equal(batch.column("source"), source))
         mask |= of_source & np.asarray(pc.is_in(batch.column("uri"), value_set=pa.array(there, pa.string())))
     return mask
@@ -118,7 +120,7 @@ def _alive(parent: Artifact, ids: frozenset[bytes], gone: Ids) -> frozenset[byte
     for part in _finished(parent) if ids else ():
         for batch in _batches(parent, part, "documents", ("doc_id",)):
             there = batch.column("doc_id").filter(pa.array(looked_for.removes(batch.column("doc_id")))).to_pylist()
-            found.update(there if part.key not in gone else set(there) - gone[part.key])
+            found.update(set(there) - gone[part.key])
     return frozenset(found)
 
 

@@ -96,7 +96,7 @@ ASPECTS = [(gone, changed) for gone in ("keep", "drop") for changed in ("add", "
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("gone", "changed"), ASPECTS)
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=3)
 @given(states=st.lists(st.tuples(FILES, st.sampled_from(["", "", "compact", "without b"])), min_size=2, max_size=5))
 def test_versions_hold_what_a_plain_model_holds(gone: str, changed: str, states: list[tuple[Batch, str]]) -> None:
     with TemporaryDirectory() as name:
