@@ -41,6 +41,7 @@ from schemas.artifact import Artifact
 from schemas.draft import Draft
 from schemas.recipe import Annotator, Corpus, Dedup, HeldOut, Near, Recipe, Redact, Rules, Run, Tokenizer
 from schemas.store import Store
+from tests.bench.bench_memory import WITHOUT_POS
 from tests.bench.mixed_text import write_mixed
 from tests.pipelines.drafts import ROOT, digests, source, start
 
@@ -170,14 +171,13 @@ WIDE = Rules(min_words=2, max_digits=0.9, max_symbols=0.9, max_duplicate_lines=0
 
 
 def whole_recipe(roots: dict[str, Path], workers: int, *, tokens: bool) -> Recipe:
-    without_pos = {"zh": Annotator(standard="dictionary", pos=False), "default": Annotator(pos=False)}
     return Recipe(
         name="mixed",
         corpus=Corpus(
             sources=tuple(source(name, path=str(path), format="jsonl", lang=None) for name, path in roots.items()),
             rules={"default": WIDE},
             redact=Redact(),
-            annotate={} if tokens else without_pos,
+            annotate={} if tokens else WITHOUT_POS,
             dedup=Dedup(near=Near()),
             split_bytes=1 << 20,
         ),
