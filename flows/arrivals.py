@@ -64,8 +64,8 @@ def compare(read: Iterable[Mapping[str, Any]], listing: Listing, corpus: Corpus)
 
     Empty and unreadable files are news of a version that reads others; alone they make none, unless a file that becomes empty leaves.
     """
-    known, replaces = contents(read), corpus.changed == "replace"
-    with_text = {name for name, held in known.items() if not all(one == _EMPTY or one.startswith(_UNREADABLE) for one in held)}
+    known, replaces = _contents(read), corpus.changed == "replace"
+    with_text = _with_text(known)
 
     def is_news(source: str, uri: str, content: str) -> bool:
         held = known.get((source, uri), [])
@@ -99,7 +99,16 @@ def changed_since(splits: Iterable[Mapping[str, Any]], listing: Listing) -> list
     return list(dict.fromkeys(piece[:2] for piece in pieces if piece not in present))
 
 
-def contents(splits: Iterable[Mapping[str, Any]]) -> dict[Named, list[str]]:
+def sources_held(splits: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Sources of which a version has text."""
+    return {source for source, _ in _with_text(_contents(splits))}
+
+
+def _with_text(known: Mapping[Named, Iterable[str]]) -> set[Named]:
+    return {name for name, held in known.items() if not all(one == _EMPTY or one.startswith(_UNREADABLE) for one in held)}
+
+
+def _contents(splits: Iterable[Mapping[str, Any]]) -> dict[Named, list[str]]:
     """All contents that a version has of each file, in the order in which they were read."""
     found: dict[Named, list[str]] = {}
     for split in sorted(splits, key=lambda split: split["ordinal"]):

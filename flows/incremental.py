@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
-from flows.arrivals import Arrivals, Named, changed_since, compare, contents
+from flows.arrivals import Arrivals, Named, changed_since, compare, sources_held
 from flows.ready import Ready
 from flows.rejects import visible
 from pipelines.contamination.evaluation_sets import input_role
@@ -47,7 +47,7 @@ def extend(full: Ready, corpus: Corpus, store: Store, name: str, listing: Listin
     newest = _newest(store, name)
     read = newest.plan_splits() if newest is not None else []
     arrivals, to_read = compare(read, listing, corpus)
-    obstacles = _obstacles(newest, full.identity, {source for source, _ in contents(read)}) if newest is not None else ()
+    obstacles = _obstacles(newest, full.identity, sources_held(read)) if newest is not None else ()
     parent = newest if not obstacles else None
     draft = _unfinished(store, name, full.identity, parent, listing, arrivals)
     if draft is not None:
