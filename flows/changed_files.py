@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pipelines.leaving import files_leaving
+
 
 def changed_files(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], list[str]]:
     """URIs in order by (what, source), `what` being new, removed or changed; from the splits of two plans."""
@@ -22,7 +24,9 @@ def changed_files(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[s
 
 def _contents(splits: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
-    for split in splits:
+    for split in sorted(splits, key=lambda split: split["ordinal"]):
+        for leaving in files_leaving(split):
+            found.pop(leaving, None)
         found |= {(piece["source"], piece["uri"]): piece["digest"] for piece in split["pieces"]}
         found |= {tuple(place): "empty" for place in split["empty"]}
         found |= {(source, uri): f"unreadable: {why}" for source, uri, why in split["unreadable"]}

@@ -39,8 +39,9 @@ def of_parts(draft: Draft, stages: tuple[str, ...]) -> Callable[[], Progress]:
         done, notes = 0.0, []
         for stage in stages:
             folder = draft.path / "parts" / stage
-            finished = [p.stem for p in folder.glob("*.json")] if folder.is_dir() else []
-            done += sum(weights.get(key, 0) for key in finished) / len(stages)
+            keys = [p.stem for p in folder.glob("*.json")] if folder.is_dir() else []
+            finished = [key for key in keys if key in weights]  # others are parts of a parent, made anew
+            done += sum(weights[key] for key in finished) / len(stages)
             notes.append(f"{stage} {len(finished)}/{len(weights)}")
         return Progress(done, total, "bytes", ", ".join(notes))
 

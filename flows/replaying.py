@@ -51,7 +51,7 @@ def ready_to_replay(recipe: Recipe, store: Store, rejects: Rejects) -> Ready:
     if before.inputs.get(REPLAYED) == stands_for and before.settings == settings:
         return Ready(before, why=(f"{parent.reference} is that replay",))
     _check(parent, identity)
-    splits = replay_splits(parent, rejects)
+    splits = replay_splits(parent, rejects, {source.name for source in corpus.sources})
     if not splits:
         browse(parent, Wanted(rejects.reason, None, rejects.stage), 0)  # raises, naming the reasons that there are
         raise RequestError(

@@ -71,7 +71,7 @@ LATER: Mapping[str, Mapping[str, Any]] = {
 def identity_settings(settings: Corpus) -> dict[str, Any]:
     """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists and models for
     their paths: where they lie doesn't decide what comes out. Rules are settled: the numbers decide, not the name of a pack."""
-    value = settings.model_dump(mode="json", exclude={"max_errors", "incremental", "changed"})
+    value = settings.model_dump(mode="json", exclude={"max_errors", "incremental", "changed", "gone"})
     for section in ("decontaminate", "sampling"):
         if value[section] is None:
             del value[section]  # what was made before there was such a section is made by the same recipe
@@ -148,12 +148,14 @@ def engines(settings: Corpus) -> dict[str, str]:
 
 def run(job: Job) -> None:
     """Do all that the draft has no part record of. Raises `SplitsFailed` if a split kills its process time and again."""
+    from pipelines.leaving import take_leave
     from pipelines.replay import take_out
     from pipelines.runners import run_on_beam
 
     job.record_tombstones()
     if job.parent is not None:
         take_out(job.draft, job.parent)
+        take_leave(job.draft, job.parent)
     job.make_evaluation_index()
     _try_alone(job, "prepare")
     _try_alone(job, "finish")

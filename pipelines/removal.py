@@ -48,6 +48,9 @@ class Removal:
     """Documents, and records that were rejected before, that are forgotten."""
     cleared: frozenset[bytes] = frozenset()
     """Rejects that lose their text."""
+    stage: str = FORGET
+    """Of the rejects that what goes becomes."""
+    reason: str = REASON
 
     @cached_property
     def _sets(self) -> tuple[pa.Array, pa.Array]:
@@ -69,7 +72,7 @@ def remove_documents(draft: Draft, parent: Artifact, removal: Removal, tombstone
         if draft.part(part.stage, part.key) is not None:
             continue
         if part.stage == "finish":
-            _remove_rows(draft, parent, part, removal)
+            remove_rows(draft, parent, part, removal)
         elif part.stage == "prepare":
             remove_keys(draft, parent, part, removal)
     written = temporary(draft, FORGET)
@@ -82,7 +85,8 @@ def temporary(draft: Draft, name: str) -> Path:
     return draft.scratch() / f"{name}-{uuid.uuid4().hex}"
 
 
-def _remove_rows(draft: Draft, parent: Artifact, part: Part, removal: Removal) -> None:
+def remove_rows(draft: Draft, parent: Artifact, part: Part, removal: Removal) -> None:
+    """Documents and rejects of a split in which those that go are rejects without text; nothing if none of them goes."""
     documents, rejects = (_of_role(part, role) for role in ("documents", "rejects"))
     goes = _mask(parent.path / documents.path, removal)
     rejected = read_shard(parent.path / rejects.path)
@@ -100,7 +104,7 @@ def _remove_rows(draft: Draft, parent: Artifact, part: Part, removal: Removal) -
         ledgers = add_by_source([ledgers, *({source: _moved(gone, source)} for source in gone["source"].unique().to_pylist())])
     else:
         gone, file = None, carried_over(draft, parent, documents, part.key)
-    table = _rejects(rejected, renamed, cleared, gone)
+    table = _rejects(rejected, renamed, cleared, gone, removal)
     path = temporary(draft, f"rejects-{part.key}")
     rows = write_shard(path, REJECTS, table.to_batches(max_chunksize=_REJECTED_ROWS), compress=True)
     files = [file, draft.adopt(path, folder="rejects", stem=part.key, suffix=".arrow", role="rejects", rows=rows)]
@@ -109,18 +113,20 @@ def _remove_rows(draft: Draft, parent: Artifact, part: Part, removal: Removal) -
     draft.add_part(part.stage, part.key, files, ledgers, part.facts)
 
 
-def _rejects(before: pa.Table, renamed: npt.NDArray[np.bool_], cleared: npt.NDArray[np.bool_], gone: pa.Table | None) -> pa.Table:
-    """The rejects of before, some of them forgotten or without text, and behind them the documents that are gone."""
+def _rejects(
+    before: pa.Table, renamed: npt.NDArray[np.bool_], cleared: npt.NDArray[np.bool_], gone: pa.Table | None, removal: Removal
+) -> pa.Table:
+    """The rejects of before, some of them removed or without text, and behind them the documents that are gone."""
     texts, renames = pa.array(renamed | cleared), pa.array(renamed)
     columns = {name: before[name] for name in REJECTS.names}
-    for name, value in (("stage", FORGET), ("reason", REASON), ("detail", "")):
+    for name, value in (("stage", removal.stage), ("reason", removal.reason), ("detail", "")):
         columns[name] = pc.if_else(renames, value, columns[name])
     columns["text"] = pc.if_else(texts, pa.scalar(None, pa.string()), columns["text"])
     table = pa.table(columns, schema=REJECTS)
     if gone is not None:
         n = len(gone)
         more = {name: gone[name] for name in PLACES.names}
-        more |= {"stage": [FORGET] * n, "reason": [REASON] * n, "detail": [""] * n, "text": pa.nulls(n, pa.string())}
+        more |= {"stage": [removal.stage] * n, "reason": [removal.reason] * n, "detail": [""] * n, "text": pa.nulls(n, pa.string())}
         table = pa.concat_tables([table, pa.table(more, schema=REJECTS)])
     return table.combine_chunks()
 

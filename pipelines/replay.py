@@ -6,7 +6,7 @@ checked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,10 +39,11 @@ class Rejects(NamedTuple):
         return mask if self.stage is None else mask & np.asarray(pc.equal(table["stage"], self.stage))
 
 
-def replay_splits(parent: Artifact, rejects: Rejects) -> list[dict[str, Any]]:
+def replay_splits(parent: Artifact, rejects: Rejects, sources: Collection[str]) -> list[dict[str, Any]]:
     """A new split for each part with such rejects: the pieces of files that they were read from, and where the rejects stand.
 
-    Of a file that was read again because it had changed, only what was read last can be read now.
+    Of a file that was read again because it had changed, only what was read last can be read now; nothing but of `sources`, those that the
+    recipe has.
     """
     read = parent.plan_splits()
     contents = {(piece["source"], piece["uri"]): piece["digest"] for split in read for piece in split["pieces"]}
@@ -54,7 +55,7 @@ def replay_splits(parent: Artifact, rejects: Rejects) -> list[dict[str, Any]]:
         chosen = _chosen(parent, part, rejects)
         files = set(_files(chosen))
         own = (piece for split in read if int(part.key) <= split["ordinal"] < end for piece in split["pieces"])
-        pieces = [p for p in own if (file := (p["source"], p["uri"])) in files and p["digest"] == contents[file]]
+        pieces = [p for p in own if p["source"] in sources and (file := (p["source"], p["uri"])) in files and p["digest"] == contents[file]]
         if pieces:
             size = sum(piece["end"] - piece["start"] for piece in pieces)
             taken = {"part": part.key, **rejects._asdict()}

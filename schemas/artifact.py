@@ -200,16 +200,18 @@ class Manifest:
             raise Damaged(f"{where}: was changed after it was committed (its digests do not match)")
         return manifest
 
-    def extended(self, version: str, without: Iterable[PartKey], own: Iterable[Part]) -> tuple[tuple[PartList, ...], tuple[PartKey, ...]]:
+    def extended(
+        self, version: str, without: Iterable[PartKey], own: Iterable[Part], every_version: bool
+    ) -> tuple[tuple[PartList, ...], tuple[PartKey, ...]]:
         """What a child of this manifest, whose folder is called `version`, inherits and drops if it has parts `own` and not those in
-        `without`. Versions of which nothing is left are not listed."""
+        `without`. Versions of which nothing is left are not listed, except for `every_version`."""
         lists = [*self.inherits, PartList(version, self.as_json()["manifest_digest"], self.own_parts, self.drops)]
         own_list = PartList("", "", tuple(own), ())
         wanted = {part.id: part for part in self._as_siblings(version)} | {part.id: part for part in own_list.parts}
         for gone in set(without) - {part.id for part in own_list.parts}:
             del wanted[gone]
         homes = {part.home for part in wanted.values()}
-        kept = tuple(one for one in lists if _home(one.version) in homes)
+        kept = tuple(one for one in lists if every_version or _home(one.version) in homes)
         return kept, tuple(part for part in _laid_over([*kept, own_list]) if part not in wanted)
 
     def _as_siblings(self, version: str) -> Iterable[Part]:

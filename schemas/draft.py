@@ -163,7 +163,7 @@ class Draft:
             if not parts and parent is None:
                 raise Damaged(f"{self.path}: stage {stage!r} left no part record; nothing is committed")
             kept += [Part(p.stage, p.key, tuple(f for f in p.files if f.role != WORK), p.ledgers, p.facts) for p in parts]
-        inherits, drops = parent.manifest.extended(parent.version, without, kept) if parent is not None else ((), ())
+        inherits, drops = parent.manifest.extended(parent.version, without, kept, self._asks(parent)) if parent is not None else ((), ())
         name, plan_digest = self.plan["name"], digest_json(self.plan)
         manifest = Manifest(self.plan["kind"], name, self.identity, plan_digest, tuple(kept), stages, inherits, drops)
         problems = [f"source {source}: {p}" for source, ledger in manifest.ledgers.items() for p in ledger.imbalances()]
@@ -173,6 +173,10 @@ class Draft:
             raise Damaged(f"{self.path / MANIFEST}: was already there")
         self.clean()
         return Artifact(self.path, manifest)
+
+    def _asks(self, parent: Artifact) -> bool:
+        """Whether whoever extends this asks earlier versions for splits that were read, also if no part of them is left."""
+        return self.plan["kind"] == "documents" and not _ordinals(parent.plan_splits()) <= _ordinals(self.plan["splits"])
 
     def clean(self) -> None:
         """Remove what only the making needed: the scratch, and part records and files of role `work`."""
@@ -194,3 +198,7 @@ class Draft:
             for path in (self.path / folder).rglob("*"):
                 if path.is_file() and path.relative_to(self.path).as_posix() not in listed:
                     path.unlink()
+
+
+def _ordinals(splits: Sequence[Mapping[str, Any]]) -> set[int]:
+    return {split["ordinal"] for split in splits}

@@ -214,9 +214,13 @@ class Corpus(Section):
     incremental: bool = False
     """Extend the newest version by the files that came since, and keep its tokenizer; false: read all files for each version.
     `gristmill ingest` always extends."""
-    changed: Literal["add", "refuse"] = "add"
+    changed: Literal["add", "replace", "refuse"] = "add"
     """What an incremental version does about a file that it has read with other content. add: reads it again, and what is in it already
-    goes as duplicates, which suits files that grow; refuse: reads nothing, and names it."""
+    goes as duplicates, which suits files that grow; replace: drops what was read from it before, and reads it again; refuse: reads
+    nothing, and names it."""
+    gone: Literal["keep", "drop"] = "keep"
+    """What an incremental version does about what it has read from files, and sources, that are gone. keep: keeps it, which suits an inbox
+    that is emptied; drop: rejects it as `source_gone`."""
 
     @property
     def rejects_hold_text(self) -> bool:

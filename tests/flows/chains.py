@@ -10,6 +10,7 @@ from flows.planning import decide
 from flows.ready import Ready
 from flows.steps import STEPS
 from pipelines.job import Job
+from pipelines.leaving import take_leave
 from pipelines.runners import run_in_process
 from pipelines.tokens import run as run_tokens
 from schemas.arrow import read_shard
@@ -47,10 +48,18 @@ def ingest(store: Store, wanted: Recipe) -> Artifact:
             return decision.artifact
         draft = decision.draft or store.start("documents", wanted.name, ready.identity, ready.splits)
         assign(draft, ready, {})
-        run_in_process(Job.open(draft.path))
+        work_on(draft)
         made = draft.commit(DOCUMENTS.stages, ready.without)
         if not ready.unfinished:
             return made
+
+
+def work_on(draft: Draft) -> None:
+    """All that the documents step does, in this process."""
+    job = Job.open(draft.path)
+    if job.parent is not None:
+        take_leave(draft, job.parent)
+    run_in_process(job)
 
 
 def ingest_tokens(store: Store, wanted: Recipe, documents: Artifact, tokenizer: Artifact) -> Artifact:

@@ -125,3 +125,13 @@ def test_what_is_in_no_file_any_more_is_not_replayed(tmp_path: Path) -> None:
     ingest(store, recipe(tmp_path, **limits(20)))
     with pytest.raises(RequestError, match="what was rejected as min_chars is in no file any more"):
         replay(store, recipe(tmp_path, **limits(4)), "min_chars")
+
+
+def test_files_without_such_rejects_are_not_read_again_behind_it(tmp_path: Path) -> None:
+    wanted, store = recipe(tmp_path, split_bytes=1000), Store(tmp_path / "store")
+    drop(tmp_path, 0, ["a line of the first file"])
+    drop(tmp_path, 1, ["a line of the first file", "a line of the second file"])
+    ingest(store, wanted)
+    assert len(replay(store, wanted, "exact_duplicate").manifest.inherits) == 1  # of which no part is left
+    drop(tmp_path, 2, ["a line of the third file"])
+    assert total(ingest(store, wanted)).records_read == 4
