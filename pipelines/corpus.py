@@ -22,29 +22,15 @@ import signal
 import subprocess
 import sys
 import traceback
-from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import pipelines.clean
-import pipelines.harmful
-import pipelines.language
-import pipelines.rules
-import pipelines.sources
-from pipelines.annotate import annotator_versions
-from pipelines.contamination.evaluation_sets import file_digest as evaluation_digest
-from pipelines.contamination.evaluation_sets import input_role
-from pipelines.rules.quality import engines as quality_engines
-from pipelines.settings import MODEL, WEIGHTS, WORD_LIST
+from pipelines.identity import engines, evaluation_digests, file_roots, identity_settings
 from pipelines.spared import spare
 from pipelines.splits import InputError, Listing, list_inputs, plan_splits
 from pipelines.workers import TRY_AGAIN
 from schemas.errors import RequestError
 from schemas.faults import explain
-from schemas.fingerprint import digest_file
-from schemas.recipe import Corpus, Section
-from schemas.recipe.rules import settled
 
 if TYPE_CHECKING:
     from pipelines.job import Job
@@ -56,94 +42,6 @@ __all__ = [
 
 STEP_VERSION = 3
 """Raised by hand when the step's output changes for the same input."""
-
-
-LATER: Mapping[str, Mapping[str, Any]] = {
-    "clean": {
-        "width": "keep", "chinese": None, "boilerplate_lines": None, "duplicate_lines": None, "lower_case": False,
-        "strip_punctuation": False,
-    },
-    "dedup": {"paragraphs": None, "lines": None},
-}  # fmt: skip
-"""By section, keys that came later, with what turns them off: a recipe that leaves them off has the identity that it had before."""
-
-
-def identity_settings(settings: Corpus) -> dict[str, Any]:
-    """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists and models for
-    their paths: where they lie doesn't decide what comes out. Rules are settled: the numbers decide, not the name of a pack."""
-    value = settings.model_dump(mode="json", exclude={"max_errors", "incremental", "changed", "gone"})
-    for section in ("decontaminate", "sampling"):
-        if value[section] is None:
-            del value[section]  # what was made before there was such a section is made by the same recipe
-    if settings.decontaminate is not None:
-        value["decontaminate"]["sets"] = [{k: v for k, v in one.items() if k != "path"} for one in value["decontaminate"]["sets"]]
-    if (boilerplate := settings.clean.boilerplate_lines) is not None:
-        value["clean"]["boilerplate_lines"]["lists"] = [file_digest(path) for path in boilerplate.lists]
-    for section, keys in LATER.items():
-        for key, off in keys.items():
-            if value[section][key] == off:
-                del value[section][key]
-    sources = [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]
-    for source, told in zip(settings.sources, sources, strict=True):
-        if source.rules:
-            told["rules"] = _as_json(settled(settings.rules, source.rules))
-    for key in ("quality", "perplexity"):
-        if not getattr(settings, key):
-            del value[key]
-        else:
-            value[key] = {lang: {**model, "path": file_digest(model["path"])} for lang, model in value[key].items()}
-    annotate = {lang: {k: v for k, v in annotator.items() if k != "weights"} for lang, annotator in value["annotate"].items()}
-    if settings.harmful is not None:
-        value["harmful"]["lists"] = {lang: [file_digest(path) for path in paths] for lang, paths in settings.harmful.lists.items()}
-    return {**value, "sources": sources, "annotate": annotate, "rules": _as_json(settled(settings.rules, {}))}
-
-
-def _as_json(sections: Mapping[str, Section]) -> dict[str, Any]:
-    return {name: section.model_dump(mode="json") for name, section in sections.items()}
-
-
-def file_roots(settings: Corpus) -> dict[str, str]:
-    """Where files that the section names lie, as the roots of a draft; see `pipelines.job`."""
-    weights = {WEIGHTS + lang: a.weights for lang, a in settings.annotate.items() if a.weights is not None}
-    sets = {input_role(one.name): one.path for one in settings.decontaminate.sets} if settings.decontaminate else {}
-    models = [*(one.path for one in settings.quality.values()), *(one.path for one in settings.perplexity.values())]
-    lists = {WORD_LIST + file_digest(path): path for path in settings.word_lists}
-    found = weights | sets | lists | {MODEL + file_digest(path): path for path in models}
-    return {name: os.path.abspath(path) for name, path in found.items()}
-
-
-def file_digest(path: str) -> str:
-    """Digest of a file that the recipe names. Raises `RequestError` if it can't be read."""
-    try:
-        return digest_file(path)
-    except OSError as error:
-        raise RequestError(f"{path}: can't be read: {error.strerror}") from error
-
-
-def evaluation_digests(settings: Corpus) -> dict[str, str]:
-    """Digest of the file of each evaluation set, by what it is called among the step's inputs and roots: what is in them decides what is
-    kept. Raises `RequestError` for one that can't be read."""
-    sets = settings.decontaminate.sets if settings.decontaminate else ()
-    return {input_role(one.name): evaluation_digest(one, one.path) for one in sets}
-
-
-def engines(settings: Corpus) -> dict[str, str]:
-    """Versions of all that decides the output beside our own code."""
-    found = {
-        "pyarrow": version("pyarrow"),
-        **pipelines.clean.engines(settings.clean),
-        **pipelines.rules.engines(),
-        **pipelines.sources.engines(settings.sources),
-    }
-    if any(source.lang is None for source in settings.sources):
-        found |= pipelines.language.engines()
-    if settings.harmful is not None and settings.harmful.own_lists:
-        found["harmful lists"] = pipelines.harmful.own_lists_digest()
-    if settings.redact is not None or settings.harmful is not None:
-        found["ahocorasick-rs"] = version("ahocorasick-rs")
-    if settings.quality:
-        found |= quality_engines()
-    return found | {f"annotator {lang}": engine for lang, engine in annotator_versions(settings.annotate).items()}
 
 
 def run(job: Job) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
@@ -28,6 +28,10 @@ class Boilerplate(Section):
 
 class Clean(Section):
     """How text is repaired, and in which form it is kept. CJK text keeps its full-width punctuation unless `strip_punctuation` is set."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset(
+        {"width", "chinese", "boilerplate_lines", "duplicate_lines", "lower_case", "strip_punctuation"}
+    )
 
     ftfy: bool = True
     """Repair mojibake with ftfy (width, quote and normalisation fixes off)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -179,6 +179,8 @@ class Decontaminate(Section):
 
 class Corpus(Section):
     """The documents step: raw text in, document shards out."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"decontaminate", "sampling", "quality", "perplexity"})
 
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     """In order of priority: of equal texts, the earlier source's stays."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -38,6 +38,8 @@ class Repeats(Section):
 
 class Dedup(Section):
     """Which repeated texts go; the first in canonical order stays."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"paragraphs", "lines"})
 
     exact: bool = True
     near: Near | None = None
