@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from pipelines import corpus
 from pipelines.dedup import find_losers
-from pipelines.dedup.lines import find_shared_lines
-from pipelines.job import MAX_ATTEMPTS, Handle, Job
+from pipelines.dedup.parts import find_parts
+from pipelines.job import MAX_ATTEMPTS, SHARED_LINES, Handle, Job
 from pipelines.nursery import Nursery, request
 from pipelines.prepare import prepare_split
 from pipelines.runners import place, placements, run_bare, run_in_process
@@ -160,10 +160,10 @@ def test_what_crosses_a_shuffle_does_not_grow_with_the_documents(tmp_path: Path)
         by_split: dict[int, list[Handle]] = {}
         for split, handle in lost:
             by_split.setdefault(split, []).append(handle)
-        lines = find_shared_lines(job, 0, [run for run in runs if run.kind == "lines"], by_split)
+        lines = find_parts(job, 0, runs, by_split)
         to_partitions = max(max(encoded(Keyed, handles).values()) for handles in prepared.values())
         to_splits = max(encoded(Keyed, [*lost, *lines]).values())
-        assert job.partitions == 1 and {run.kind for run in runs} == {"digests", "lines", "bands", "signatures"} and lost
+        assert job.partitions == 1 and {run.kind for run in runs} == {"digests", SHARED_LINES, "bands", "signatures"} and lost
         crossed.append((sum(ledger.records_read for ledger in ledgers(job.draft).values()), to_partitions, to_splits))
     (few, *small), (many, *large) = crossed
     assert many > 9 * few and max(large) <= 1024
