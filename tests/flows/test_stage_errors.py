@@ -21,10 +21,10 @@ import pipelines.record_stages as stages
 from pipelines.job import Job
 from pipelines.runners import run_in_process
 sound = stages._rules
-def broken(batch, settings):
+def broken(batch, **rest):
     if any("{word}" in text for text in batch.column("text").to_pylist()):
         raise KeyError("a bug")
-    return sound(batch, settings)
+    return sound(batch, **rest)
 stages._rules = broken
 run_in_process(Job.open(sys.argv[1]))
 """
