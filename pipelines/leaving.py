@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.removal import Removal, remove_keys, remove_rows
+from pipelines.sources.records import containers
 from pipelines.tombstones import REASON as FORGOTTEN
 from schemas.arrow import read_batches
 from schemas.artifact import Artifact, Part
@@ -28,9 +29,6 @@ LEAVING = "leaving"
 """Key of a split, and role of an input: files, by source and URI, of which nothing that earlier splits read is left."""
 STAGE = "leave"
 REASON = "source_gone"
-
-_MEMBER = "!/"
-"""Between an archive and a member, in a URI."""
 
 Files = Mapping[str, Collection[str]]
 """URIs by source."""
@@ -76,19 +74,10 @@ def _ids(parent: Artifact, part: Part, files: Files) -> frozenset[bytes]:
 def _of_files(batch: pa.RecordBatch, files: Files) -> npt.NDArray[np.bool_]:
     mask = np.zeros(batch.num_rows, np.bool_)
     for source, uris in files.items():
-        there = [uri for uri in batch.column("uri").unique().to_pylist() if any(one in uris for one in _containers(uri))]
+        there = [uri for uri in batch.column("uri").unique().to_pylist() if any(one in uris for one in containers(uri))]
         of_source = np.asarray(pc.equal(batch.column("source"), source))
         mask |= of_source & np.asarray(pc.is_in(batch.column("uri"), value_set=pa.array(there, pa.string())))
     return mask
-
-
-def _containers(uri: str) -> Iterator[str]:
-    """A URI itself, and what it may be a member of."""
-    yield uri
-    at = uri.find(_MEMBER)
-    while at >= 0:
-        yield uri[:at]
-        at = uri.find(_MEMBER, at + 1)
 
 
 def _followers(parent: Artifact, gone: Ids) -> dict[str, frozenset[bytes]]:

@@ -7,6 +7,7 @@ checked.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 
 from pipelines.removal import Removal, carried_over, remove_keys, temporary, without_rejects
 from pipelines.sources import InputChanged
+from pipelines.sources.records import containers
 from pipelines.stages import rejected_ledger
 from schemas.arrow import REJECTS, read_shard, write_shard
 from schemas.artifact import Artifact, Part
@@ -24,8 +26,6 @@ from schemas.ledger import Ledger
 
 REPLAYED = "replayed"
 """Among the inputs of a version: stands for the rejects that were taken through once more."""
-_MEMBER = "!/"
-"""Between an archive and a member, in a URI."""
 
 
 class Rejects(NamedTuple):
@@ -53,7 +53,7 @@ def replay_splits(parent: Artifact, rejects: Rejects, sources: Collection[str]) 
     splits: list[dict[str, Any]] = []
     for part, end in zip(parts, ends, strict=True):
         chosen = _chosen(parent, part, rejects)
-        files = set(_files(chosen))
+        files = set(chain.from_iterable(_files(chosen)))
         own = (piece for split in read if int(part.key) <= split["ordinal"] < end for piece in split["pieces"])
         pieces = [p for p in own if p["source"] in sources and (file := (p["source"], p["uri"])) in files and p["digest"] == contents[file]]
         if pieces:
@@ -70,7 +70,8 @@ def replayed_ids(parent: Artifact, split: Mapping[str, Any]) -> frozenset[bytes]
     (part,) = (part for part in parent.manifest.parts if part.id == ("finish", taken["part"]))
     chosen = _chosen(parent, part, Rejects(taken["reason"], taken["stage"]))
     read = {(piece["source"], piece["uri"]) for piece in split["pieces"]}
-    return frozenset(doc_id for doc_id, file in zip(chosen["doc_id"].to_pylist(), _files(chosen), strict=True) if file in read)
+    of_rejects = zip(chosen["doc_id"].to_pylist(), _files(chosen), strict=True)
+    return frozenset(doc_id for doc_id, files in of_rejects if not read.isdisjoint(files))
 
 
 def take_out(draft: Draft, parent: Artifact) -> None:
@@ -90,9 +91,9 @@ def _chosen(parent: Artifact, part: Part, rejects: Rejects) -> pa.Table:
     return table.filter(pa.array(rejects.chosen(table)))
 
 
-def _files(chosen: pa.Table) -> list[tuple[str, str]]:
-    """Source and URI of the file that each reject was read from: of a member that of its archive."""
-    return [(row["source"], row["uri"].partition(_MEMBER)[0]) for row in chosen.select(["source", "uri"]).to_pylist()]
+def _files(chosen: pa.Table) -> list[list[tuple[str, str]]]:
+    """For each reject, source and URI of what it may have been read from: the file, or the archive that it is a member of."""
+    return [[(row["source"], uri) for uri in containers(row["uri"])] for row in chosen.select(["source", "uri"]).to_pylist()]
 
 
 def _without(draft: Draft, parent: Artifact, part: Part, removal: Removal) -> None:

@@ -15,7 +15,7 @@ import xxhash
 
 from pipelines.places import ARCHIVES
 from pipelines.sources.entries import NOTHING, fault_of_name
-from pipelines.sources.records import Record
+from pipelines.sources.records import Record, member_uri
 from pipelines.sources.streams import Characters, Member, StoredFile
 from pipelines.sources.tars import tar_entries
 from pipelines.sources.zips import zip_entries
@@ -37,7 +37,7 @@ def open_members(file: StoredFile, source: Source, characters: Characters) -> It
         if isinstance(entry, Record):
             yield entry
             continue
-        uri = f"{file.uri}!/{entry.name}"
+        uri = member_uri(file.uri, entry.name)
         included = any(fnmatch.fnmatchcase(entry.name, pattern) for pattern in source.members)
         if not included or any(fnmatch.fnmatchcase(uri, pattern) for pattern in source.exclude):
             continue

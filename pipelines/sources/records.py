@@ -5,9 +5,13 @@ A *fault* is why a reader could make no text of a record; such a record still ow
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import xxhash
+
+_MEMBER = "!/"
+"""Between an archive and a member, in a URI; names of folders may have it, too."""
 
 
 class Record(NamedTuple):
@@ -32,7 +36,21 @@ class Record(NamedTuple):
 
     def uri(self, of_file: str) -> str:
         """What it comes from: a file, or a member of one."""
-        return of_file if self.member is None else f"{of_file}!/{self.member}"
+        return of_file if self.member is None else member_uri(of_file, self.member)
+
+
+def member_uri(archive: str, name: str) -> str:
+    """The URI of a member of an archive, or of a member of one."""
+    return f"{archive}{_MEMBER}{name}"
+
+
+def containers(uri: str) -> Iterator[str]:
+    """A URI itself, and all that it may be a member of."""
+    yield uri
+    at = uri.find(_MEMBER)
+    while at >= 0:
+        yield uri[:at]
+        at = uri.find(_MEMBER, at + 1)
 
 
 def too_long(offset: int, size: int, digest: bytes, limit: int) -> Record:

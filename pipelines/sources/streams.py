@@ -23,6 +23,7 @@ import zstandard
 from pipelines.clean.decode import HEAD_BYTES, detect_encoding
 from pipelines.places import Place, allows_seeking
 from pipelines.sources.compression import BadStream, Item, decompressed, is_compressed
+from pipelines.sources.records import member_uri
 
 __all__ = ["BadStream", "Characters", "InputChanged", "Member", "StoredFile", "Stream", "stated_bytes"]
 
@@ -213,7 +214,7 @@ class Member(Stream):
         again: Callable[[], Iterator[bytes]] | None = None,
     ) -> None:
         """`stored` gives its bytes and raises `BadStream`; `again` gives them once more, if that can be done."""
-        super().__init__(f"{archive.uri}!/{path}", path, characters)
+        super().__init__(member_uri(archive.uri, path), path, characters)
         self._items = decompressed(path, stored, again)
         self._seen: list[Item] = []
         self._head = b""

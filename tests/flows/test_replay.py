@@ -117,6 +117,15 @@ def test_of_a_file_that_changed_what_it_holds_now_is_replayed(tmp_path: Path) ->
     assert total(after).rejected["min_chars"] == 2  # as the file was at first, which nobody can read any more
 
 
+def test_a_folder_may_be_called_as_an_archive_is_in_a_uri(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    (tmp_path / "b" / "odd!").mkdir(parents=True)
+    (tmp_path / "b" / "odd!" / "0.jsonl").write_text('{"text": "short one"}\n{"text": "long enough to be kept by all means"}\n')
+    ingest(store, recipe(tmp_path, **limits(20)))
+    after = replay(store, recipe(tmp_path, **limits(4)), "min_chars")
+    assert audit(after) == [] and sorted(texts(after)) == ["long enough to be kept by all means", "short one"]
+
+
 def test_what_is_in_no_file_any_more_is_not_replayed(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     drop(tmp_path, 0, ["short one", "long enough to be kept by all means"])
