@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.annotate import AnnotatorEngine, annotator_for, annotator_versions, open_annotator
+from pipelines.annotate import AnnotatorEngine, annotator_for, open_annotator
 from pipelines.cuts import Cuts
 from pipelines.dedup import LOSERS
 from pipelines.job import Handle, Job, key_of
@@ -96,7 +96,7 @@ def _finish(job: Job, ordinal: int, handles: Sequence[Handle], annotators: Annot
                     ledgers[source] += _kept_ledger(kept)
                     yield pa.RecordBatch.from_arrays([kept.column(name) for name in schema.names], schema=schema)
 
-    versions = annotator_versions(job.settings.annotate)
+    versions = job.annotators
     schema = DOCUMENTS.with_metadata({**(DOCUMENTS.metadata or {}), b"annotators": canonical_json(versions)})
     path = job.temporary(f"documents-{stem}")
     rows = write_shard(path, schema, documents(), compress=True)

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.annotate import annotator_versions
 from pipelines.contamination.evaluation_sets import file_digest, input_role
 from pipelines.contamination.index import Index, build
 from pipelines.settings import with_files
@@ -89,6 +90,11 @@ class Job:
     @cached_property
     def sources(self) -> dict[str, Source]:
         return {source.name: source for source in self.settings.sources}
+
+    @cached_property
+    def annotators(self) -> dict[str, str]:
+        """Version of each annotator, by language."""
+        return annotator_versions(self.settings.annotate)
 
     @cached_property
     def partitions(self) -> int:
