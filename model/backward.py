@@ -4,6 +4,7 @@ share into *micro-batches*; their gradients add up, and ranks exchange them once
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import torch
@@ -12,20 +13,15 @@ import torch._functorch.config
 import torch._inductor.config
 from torch import Tensor, nn
 
-from model.cross_entropy import NextTokenInChunks
-from model.data import Batch
-from model.decoder import DecoderModel, NextToken, NextTokenOfDocument
+from model.objectives import Inputs
 from model.parallel import Ranks
-from schemas.recipe import Pretrain
 
 
 class Backward:
-    """Takes backward passes of a model's objective; see the module."""
+    """Takes backward passes of an objective's module; see the module."""
 
-    def __init__(self, model: DecoderModel, settings: Pretrain, group: Ranks, compiled: bool) -> None:
-        self._parts, self._group = settings.accumulate, group
-        self._dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-        objective = objective_of(model, settings)
+    def __init__(self, objective: nn.Module, dtype: torch.dtype, group: Ranks, compiled: bool) -> None:
+        self._dtype, self._group = dtype, group
         if compiled:
             torch._dynamo.config.optimize_ddp = False  # one graph: there is one bucket, so nothing to overlap by cutting it
             torch._inductor.config.fx_graph_cache = False  # these two caches would be pickles; compiled C++ is still kept
@@ -33,32 +29,27 @@ class Backward:
             objective.compile(dynamic=False)  # a phase's other window is compiled as if it were the first, so a resumed run has its bits
         self._replica = group.replicate(objective)
 
-    def __call__(self, batch: Batch) -> Tensor:
-        """Add the gradient of this rank's share of a batch; return the mean nats a token, float32 scalar."""
+    def __call__(self, parts: Sequence[Inputs]) -> Tensor:
+        """Add the gradient of this rank's share of a batch, cut into micro-batches; return the mean nats a token, float32 scalar."""
         told = torch.zeros(())
-        for number in range(self._parts):
-            last = number == self._parts - 1
+        share = self._share(parts)
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
             with nullcontext() if last else self._replica.no_sync():
-                told = told + self._pass(batch if self._parts == 1 else batch.part(number, self._parts))
+                told = told + (self._pass(part.tensors, 1 / len(parts)) if share is None else self._pass((*part.tensors, share), 1.0))
         return told
 
-    def _pass(self, batch: Batch) -> Tensor:
-        rows: tuple[Tensor, ...] = (batch.ids,)
-        weight = 1 / self._parts
-        if batch.documents is not None and batch.positions is not None:
-            # The number of predicted tokens is the whole batch's, so that micro-batches with less of them weigh less.
-            rows = (batch.ids, batch.documents, batch.positions, torch.tensor(max(batch.predicted, 1) / self._group.count))
-            weight = 1.0
+    def _share(self, parts: Sequence[Inputs]) -> Tensor | None:
+        """The tokens that all ranks predict, a rank: so those of passes with fewer weigh no more. None if passes are all alike."""
+        counts = [part.predicted for part in parts if part.predicted is not None]
+        if not counts:
+            return None
+        total = int(self._group.add(torch.tensor(sum(counts))))
+        return torch.tensor(max(total, 1) / self._group.count)
+
+    def _pass(self, rows: tuple[Tensor, ...], weight: float) -> Tensor:
         with torch.autocast("cpu", dtype=self._dtype, enabled=self._dtype != torch.float32):
             found = self._replica(*rows)
         loss, told = found if isinstance(found, tuple) else (found, found)
         (loss * weight).backward()
         return told.detach() * weight
-
-
-def objective_of(model: DecoderModel, settings: Pretrain) -> nn.Module:
-    """What a pretraining minimises."""
-    if settings.z_loss or settings.loss_chunk:
-        return NextTokenInChunks(model, settings.document_mask, settings.z_loss, settings.loss_chunk)
-    boundaries = settings.document_mask or settings.packing == "best_fit"
-    return NextTokenOfDocument(model, settings.document_mask) if boundaries else NextToken(model)

@@ -1,6 +1,6 @@
 """The model: a *checkpoint* is a folder with the weights, moments and random state of a run as safetensors, and its
 scalars in `state.json`. It is *durable* once its `done` marker is on disk. A *saved model* is `model.safetensors` beside
-a `config.json`, as Hugging Face writes the decoder's family (`model.hf`).
+a `config.json`, as Hugging Face writes the model's family (`model.hf`).
 
 Nothing is pickled: torch's distributed checkpoint writes through its Hugging Face storage, each rank a share of the tensors.
 """
@@ -19,9 +19,9 @@ import torch.distributed.checkpoint as dcp
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.decoder import DecoderModel
+from model.families import LanguageModel, build_model
 from model.hf import Adapter, NotRepresented, adapter_for, adapter_named
-from model.hf.adapter import EMBEDDING, HEAD, Reader
+from model.hf.adapter import Reader
 from model.hf.files import Weights
 from model.parallel import Ranks
 from schemas import recipe
@@ -86,14 +86,12 @@ class Checkpoints:
             raise Mismatch(f"{path}: does not fit this run: {error}") from error
 
 
-def save_model(model: DecoderModel, folder: Path, config: Mapping[str, Any]) -> tuple[Path, Path]:
+def save_model(model: LanguageModel, folder: Path, config: Mapping[str, Any]) -> tuple[Path, Path]:
     """Write `model.safetensors` (float32, vocabulary of its real size) and `config.json`; return both paths.
 
     ``config`` adds keys to those that describe the architecture (``bos_token_id`` and the like). Tied heads are left out.
     """
-    adapter, state = adapter_for(model.config), model.state_dict()
-    for name in (EMBEDDING, HEAD):
-        state[name] = state[name][: model.vocab_size]
+    adapter, state = adapter_for(model.config), _trimmed(model)
     tensors = {t.name: t.export([state[name] for name in t.ours]).float() for t in adapter.tensors(model.config)}
     weights, description = folder / "model.safetensors", folder / "config.json"
     save_file(tensors, weights, metadata={"format": "pt"})
@@ -102,12 +100,18 @@ def save_model(model: DecoderModel, folder: Path, config: Mapping[str, Any]) -> 
     return weights, description
 
 
+def _trimmed(model: LanguageModel) -> dict[str, Tensor]:
+    """A model's state, alive, with a vocabulary of its real size."""
+    state: dict[str, Tensor] = model.state_dict()
+    return state | {name: state[name][: model.vocab_size] for name in model.VOCABULARY}
+
+
 @dataclass(frozen=True)
 class Described:
     """What a `config.json` says."""
 
     config: dict[str, Any]
-    adapter: Adapter
+    adapter: Adapter[Any]
     architecture: recipe.Decoder
     vocab_size: int
 
@@ -122,15 +126,15 @@ def read_config(folder: Path) -> Described:
     except FileNotFoundError as error:
         raise Mismatch(f"{path}: is missing; a saved model has config.json and model.safetensors") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Mismatch(f"{path}: does not describe a decoder of ours: {error}") from error
+        raise Mismatch(f"{path}: does not describe a model of ours: {error}") from error
 
 
-def load_model(folder: Path, device: str = "cpu") -> tuple[DecoderModel, dict[str, Any]]:
+def load_model(folder: Path, device: str = "cpu") -> tuple[LanguageModel, dict[str, Any]]:
     """The model saved in a folder (float32, ready to evaluate), and its `config.json`; any folder of Hugging Face's that an adapter
     reads will do. Raises ``Mismatch`` naming the file, and what of it can't be represented."""
     described = read_config(folder)
     with torch.random.fork_rng(devices=[]):
-        model = DecoderModel(described.architecture, described.vocab_size)
+        model = build_model(described.architecture, described.vocab_size)
     try:
         _fill(model, described.adapter, Weights(folder))
     except NotRepresented as error:
@@ -139,11 +143,9 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[DecoderModel, dict[st
 
 
 @torch.no_grad()
-def _fill(model: DecoderModel, adapter: Adapter, weights: Weights) -> None:
+def _fill(model: LanguageModel, adapter: Adapter[Any], weights: Weights) -> None:
     """Copy a checkpoint's tensors into a model. Raises `NotRepresented` for one that is missing, left over, or of another shape."""
-    own = model.state_dict()
-    for name in (EMBEDDING, HEAD):
-        own[name] = own[name][: model.vocab_size]
+    own = _trimmed(model)
     wanted = adapter.tensors(model.config)
     names = weights.names(adapter, model.config)
     for tensor in wanted:

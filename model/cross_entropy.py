@@ -10,9 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-from model.decoder import DecoderModel
+from torch import Tensor
 
 
 class _SumOverTokens(torch.autograd.Function):
@@ -57,27 +55,3 @@ def linear_cross_entropy(
     with torch.autocast("cpu", enabled=False):
         found: tuple[Tensor, Tensor] = _SumOverTokens.apply(states, head, targets, weights, z_loss, chunk or len(states), dtype)
     return found
-
-
-class NextTokenInChunks(nn.Module):
-    """The objectives of `model.decoder`, by the cross entropy above."""
-
-    def __init__(self, decoder: DecoderModel, masked: bool, z_loss: float, chunk: int | None) -> None:
-        super().__init__()
-        self.decoder, self.masked, self.z_loss, self.chunk = decoder, masked, z_loss, chunk
-
-    def forward(
-        self, rows: Tensor, documents: Tensor | None = None, positions: Tensor | None = None, share: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """As `NextToken`, or with all four as `NextTokenOfDocument` -> what to minimise, and the cross entropy, float32 scalars."""
-        targets = rows[:, 1:].flatten()
-        packed = None
-        if documents is None or positions is None or share is None:
-            weights = torch.full(targets.shape, 1 / len(targets), dtype=torch.float32)
-        else:
-            own = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
-            weights = own.flatten().float() / share
-            packed = (documents[:, :-1], positions[:, :-1]) if self.masked else None
-        states = self.decoder.hidden(rows[:, :-1], packed=packed).flatten(0, 1)
-        head = self.decoder.lm_head.weight[: self.decoder.vocab_size]
-        return linear_cross_entropy(states, head, targets, weights, z_loss=self.z_loss, chunk=self.chunk)

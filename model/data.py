@@ -7,7 +7,7 @@ micro-batches. Its *state* is a few scalars, and any step is found at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -35,24 +35,24 @@ class Batch:
     """Samples of one window."""
 
     ids: Tensor
-    """int64 [samples, context + 1]"""
+    """int64 [samples, window]"""
+    numbers: Tensor
+    """int64 [samples], global indices: what is drawn for a sample is drawn by these, whoever reads it."""
     documents: Tensor | None = None
-    """int32 [samples, context + 1]: which document of its row a token belongs to, from 0; -1 is filling."""
+    """int32 [samples, window]: which document of its row a token belongs to, from 0; -1 is filling."""
     positions: Tensor | None = None
-    """int64 [samples, context + 1], counted from each document's first token in the row; 0 is filling."""
-    predicted: int = 0
-    """Tokens that all ranks together predict in this step: with boundaries, those whose predecessor is of their document."""
+    """int64 [samples, window], counted from each document's first token in the row; 0 is filling."""
 
     def part(self, number: int, parts: int) -> Batch:
         """Micro-batch ``number`` of ``parts``; together, in order, they are the batch."""
         if len(self.ids) % parts:
             raise RequestError(f"{len(self.ids)} samples of a rank do not divide into {parts} micro-batches: change one of them")
         size = len(self.ids) // parts
-        return self._rows(slice(number * size, (number + 1) * size), self.predicted)
+        return self._rows(slice(number * size, (number + 1) * size))
 
-    def _rows(self, which: slice, predicted: int) -> Batch:
+    def _rows(self, which: slice) -> Batch:
         documents, positions = (None if column is None else column[which] for column in (self.documents, self.positions))
-        return Batch(self.ids[which], documents, positions, predicted)
+        return Batch(self.ids[which], self.numbers[which], documents, positions)
 
 
 class Batches:
@@ -87,8 +87,7 @@ class Batches:
     def samples(self, indices: Ints) -> Batch:
         """Samples of one window by their global indices, int64 [n], in any order."""
         segments, window = self._segments(indices)
-        predicted = int((segments.length - 1).sum()) if self._boundaries else len(indices) * (window - 1)
-        return self._read(segments, len(indices), window, predicted)
+        return self._read(segments, indices, window)
 
     def alike(self, step: int, tokens: int) -> int:
         """How many steps from ``step`` on make up ``tokens`` tokens; at least one, and no more than its phase has."""
@@ -111,16 +110,8 @@ class Batches:
             raise RequestError(f"batch {phase.batch} does not divide over {ranks} ranks: change batch or run.ranks")
         share = phase.batch // ranks
         whole = self.phases.first_sample(step) + np.arange(count * phase.batch).reshape(count, phase.batch)
-        mine = slice(rank * share, (rank + 1) * share)
-        if not self._boundaries:
-            segments, window = self._segments(whole[:, mine].ravel())
-            predicted = [phase.batch * phase.context] * count
-        else:
-            segments, window = self._segments(whole.ravel())
-            predicted = np.bincount(segments.row // phase.batch, segments.length - 1, minlength=count).astype(np.int64).tolist()
-            segments = segments.share(phase.batch, mine)
-        group = self._read(segments, count * share, window, 0)
-        return [group._rows(slice(number * share, (number + 1) * share), targets) for number, targets in enumerate(predicted)]
+        group = self.samples(whole[:, rank * share : (rank + 1) * share].ravel())
+        return [group._rows(slice(number * share, (number + 1) * share)) for number in range(count)]
 
     def state(self, step: int) -> dict[str, Any]:
         """What a run must remember to go on at ``step``: a few scalars."""
@@ -159,17 +150,17 @@ class Batches:
             stream[here], rank[here] = self.phases.rows[number].draw(indices[here])
         return stream, rank
 
-    def _read(self, segments: Segments, samples: int, window: int, predicted: int) -> Batch:
-        at = segments.laid(samples, window)
-        ids = torch.from_numpy(self._text.read(segments, at, samples * window)).view(samples, window)
+    def _read(self, segments: Segments, indices: Ints, window: int) -> Batch:
+        samples = len(indices)
+        at, shape = segments.laid(samples, window), (samples, window)
+        ids, numbers = torch.from_numpy(self._text.read(segments, at, samples * window)).view(shape), torch.from_numpy(indices)
         if not self._boundaries:
-            return Batch(ids, predicted=predicted)
+            return Batch(ids, numbers)
         documents, positions = np.full(samples * window, -1, dtype=np.int32), np.zeros(samples * window, dtype=np.int64)
         where = np.repeat(at - np.cumsum(segments.length) + segments.length, segments.length) + np.arange(segments.length.sum())
         documents[where] = np.repeat(np.arange(len(at)) - segments.first(), segments.length)
         positions[where] = where - np.repeat(at, segments.length)
-        shape = (samples, window)
-        return Batch(ids, torch.from_numpy(documents).view(shape), torch.from_numpy(positions).view(shape), predicted)
+        return Batch(ids, numbers, torch.from_numpy(documents).view(shape), torch.from_numpy(positions).view(shape))
 
 
 def training_batches(
@@ -180,16 +171,17 @@ def training_batches(
     *,
     packing: Packing = "concat",
     boundaries: bool = False,
+    window: Callable[[int], int] = lambda context: context + 1,
     cache: ShardCache | None = None,
     keep: Path | None = None,
 ) -> Batches:
     """The batches of the training subset of the tokens artifact at a folder or URL; ``cache`` and ``keep`` as in ``open_text``.
 
-    ``boundaries``: batches carry documents and positions; they always do with best-fit packing.
+    ``boundaries``: batches carry documents and positions; they always do with best-fit packing. ``window``: tokens of a sample, by context.
     """
     by_source = names_sources([stage.mix for stage in stages])
     text, digest = open_text(location, "train", special, by_source=by_source, cache=cache, keep=keep)
-    layouts = {stage.context: _layout(text, stage.context + 1, packing, keep) for stage in stages}
+    layouts = {stage.context: _layout(text, window(stage.context), packing, keep) for stage in stages}
     return Batches(text, layouts, stages, digest, seed, boundaries or packing == "best_fit")
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from model.layers import Attention, Gelu, LayerCache, RMSNorm, SwiGLU, Turn, document_mask, padding_mask, rotary_table
 from schemas import recipe
@@ -97,6 +96,9 @@ class Backbone(nn.Module):
 class DecoderModel(nn.Module):
     """A decoder with its head; parameter names equal those of Hugging Face's ``LlamaForCausalLM``, whatever the family."""
 
+    VOCABULARY = ("model.embed_tokens.weight", "lm_head.weight")
+    """Parameters with a row for each id of the vocabulary, padded."""
+
     def __init__(self, config: recipe.Decoder, vocab_size: int) -> None:
         """Weights are drawn from torch's global generator: seed it first."""
         super().__init__()
@@ -146,33 +148,3 @@ class DecoderModel(nn.Module):
         c, weight = self.config, self.lm_head.weight
         room = c.context if positions is None else min(positions, c.context)
         return [LayerCache(batch, c.kv_heads, room, c.head_size, weight.dtype, weight.device) for _ in range(c.layers)]
-
-
-class NextToken(nn.Module):
-    """The training objective: mean cross entropy, in nats, of each token given those before it in its block."""
-
-    def __init__(self, decoder: DecoderModel) -> None:
-        super().__init__()
-        self.decoder = decoder
-
-    def forward(self, blocks: Tensor) -> Tensor:
-        """int64 [batch, context + 1] -> float32 scalar."""
-        logits = self.decoder(blocks[:, :-1])
-        return F.cross_entropy(logits.flatten(0, 1).float(), blocks[:, 1:].flatten())
-
-
-class NextTokenOfDocument(nn.Module):
-    """The training objective over rows of several documents: a document's first token, and filling, are not predicted."""
-
-    def __init__(self, decoder: DecoderModel, masked: bool) -> None:
-        """``masked``: attend within documents, with positions of their own; else to all that is before in the row."""
-        super().__init__()
-        self.decoder, self.masked = decoder, masked
-
-    def forward(self, rows: Tensor, documents: Tensor, positions: Tensor, share: Tensor) -> Tensor:
-        """int64 [batch, context + 1], int32 and int64 of that shape, and the number of tokens to divide the sum of nats by ->
-        float32 scalar. With the same ``share`` on all ranks, tokens of all rows weigh the same, whatever is filling where."""
-        logits = self.decoder(rows[:, :-1], packed=(documents[:, :-1], positions[:, :-1]) if self.masked else None)
-        own = (documents[:, 1:] == documents[:, :-1]) & (documents[:, 1:] >= 0)
-        nats = F.cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten(), reduction="none")
-        return (nats * own.flatten()).sum() / share

@@ -7,9 +7,10 @@ Threads serve where processes would copy: assembling is numpy's work, which lets
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import Generic, TypeVar
 
 from model.data import Batch, Batches
 
@@ -17,17 +18,22 @@ TOKENS = 1 << 17
 """Tokens that are assembled at a time at least: small batches cost little more together than one does."""
 
 
-class Prefetch:
-    """Iterates over one rank's batches of the steps ``first`` to ``end``."""
+Made = TypeVar("Made")
 
-    def __init__(self, batches: Batches, first: int, end: int, rank: int, ranks: int, workers: int = 1, ahead: int = 2) -> None:
+
+class Prefetch(Generic[Made]):
+    """Iterates over one rank's batches of the steps ``first`` to ``end``, each as what is ``made`` of it."""
+
+    def __init__(
+        self, batches: Batches, made: Callable[[Batch], Made], first: int, end: int, rank: int, ranks: int, workers: int = 1, ahead: int = 2
+    ) -> None:
         """``ahead``: groups of steps that are assembled before they are asked for."""
-        self._batches, self._end, self._rank, self._ranks = batches, end, rank, ranks
+        self._batches, self._made, self._end, self._rank, self._ranks = batches, made, end, rank, ranks
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="prefetch")
         self._next, self._ahead = first, ahead
-        self._waiting: deque[Future[list[Batch]]] = deque()
+        self._waiting: deque[Future[list[Made]]] = deque()
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Made]:
         self._send()
         while self._waiting:
             group = self._waiting.popleft().result()
@@ -37,10 +43,13 @@ class Prefetch:
     def _send(self) -> None:
         while self._next < self._end and len(self._waiting) < self._ahead:
             count = min(self._batches.alike(self._next, TOKENS // self._ranks), self._end - self._next)
-            self._waiting.append(self._pool.submit(self._batches.batches_at, self._next, count, self._rank, self._ranks))
+            self._waiting.append(self._pool.submit(self._make, self._next, count))
             self._next += count
 
-    def __enter__(self) -> Prefetch:
+    def _make(self, first: int, count: int) -> list[Made]:
+        return [self._made(batch) for batch in self._batches.batches_at(first, count, self._rank, self._ranks)]
+
+    def __enter__(self) -> Prefetch[Made]:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

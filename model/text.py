@@ -53,12 +53,6 @@ class Segments:
         """Some of them, with other rows."""
         return Segments(row, self.place[which], self.length[which], self.opens[which], self.closes[which])
 
-    def share(self, batch: int, rows: slice) -> Segments:
-        """Those of some rows of each batch of rows; rows are numbered anew."""
-        which, row = np.divmod(self.row, batch)
-        mine = (row >= rows.start) & (row < rows.stop)
-        return self.take(mine, which[mine] * (rows.stop - rows.start) + row[mine] - rows.start)
-
     def first(self) -> NDArray[np.int64]:
         """Number of the first segment of each one's row."""
         return np.searchsorted(self.row, self.row)

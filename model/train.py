@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,9 @@ from model.average import WeightAverage
 from model.backward import Backward
 from model.checkpoint import Checkpoints, Mismatch, save_model
 from model.data import Batch, training_batches
-from model.decoder import DecoderModel
+from model.families import build_model
 from model.hardware import compiler_problem, environment
+from model.objectives import Inputs, objective_of
 from model.optim import build_optimizer
 from model.parallel import NotFinite, Ranks, Stopped, ranks
 from model.phases import stages
@@ -59,9 +61,10 @@ class Trainer:
         tokens, vocabulary = draft.input("tokens"), draft.input("tokenizer").facts("tokenizer")
         self.special: dict[str, int] = vocabulary["special_tokens"]
         context, around = settings.model.context, Special(self.special["bos"], self.special["eos"])
+        self.objective = objective_of(settings)
         self.batches = training_batches(
             tokens.path, stages(settings), settings.seed, around, packing=settings.packing, boundaries=settings.document_mask,
-            keep=draft.scratch() / "index",
+            window=self.objective.window, keep=draft.scratch() / "index",
         )  # fmt: skip
         for phase in self.batches.phases.rows:
             self.batches.batch_at(phase.step, group.rank, group.count).part(0, settings.accumulate)
@@ -70,7 +73,7 @@ class Trainer:
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
         self.validation = Validation(held_out, settings.validate_tokens, context, key, group, settings.document_mask)
         torch.manual_seed(settings.seed)
-        self.model = DecoderModel(settings.model, vocabulary["vocab_size"])
+        self.model = build_model(settings.model, vocabulary["vocab_size"])
         self.optimizer = build_optimizer(self.model, settings.optimizer, group)
         self.average = WeightAverage(self.model, settings.average.decay) if settings.average else None
         self.skipped = self.skipped_in_row = 0
@@ -91,18 +94,22 @@ class Trainer:
         step = self._resume()
         if step < self.steps:
             self._warm_up(step)
-            with Prefetch(self.batches, step, self.steps, self.group.rank, self.group.count) as batches:
-                for batch in batches:
+            with Prefetch(self.batches, self._passes, step, self.steps, self.group.rank, self.group.count) as batches:
+                for passes in batches:
                     step += 1
-                    self._step_and_record(step, batch)
+                    self._step_and_record(step, passes)
         if self.group.first:
             self._finish()
         self.group.wait()
 
-    def _step_and_record(self, step: int, batch: Batch) -> None:
+    def _passes(self, batch: Batch) -> list[Inputs]:
+        """What the passes over this rank's share of a batch read."""
+        return [self.objective.inputs(batch.part(number, self.settings.accumulate)) for number in range(self.settings.accumulate)]
+
+    def _step_and_record(self, step: int, passes: Sequence[Inputs]) -> None:
         """Take the step that makes it ``step`` steps; validate and leave a checkpoint if it is time to. Raises Stopped, NotFinite."""
         last = self.steps
-        row, stop = self._step(step - 1, batch)
+        row, stop = self._step(step - 1, passes)
         if self._validates(step):
             self._validate(row)
         self.record.add(row)
@@ -116,30 +123,30 @@ class Trainer:
         return step % self.settings.validate_every == 0 or step == self.steps
 
     def _validate(self, row: dict[str, Any]) -> None:
-        """Add bits per byte of the weights that will be the model, and of the average if it is kept beside them."""
+        """Add the measure of the weights that will be the model, and of the average if it is kept beside them."""
         if self.average is None or self._average_beside():
-            row["bits_per_byte"] = self.validation.bits_per_byte(self.model, self.dtype)
+            row[self.validation.measure] = self.validation.by_language(self.model, self.dtype)
         if self.average is not None:
             with self.average.in_place():
-                key = "average_bits_per_byte" if self._average_beside() else "bits_per_byte"
-                row[key] = self.validation.bits_per_byte(self.model, self.dtype)
+                key = f"average_{self.validation.measure}" if self._average_beside() else self.validation.measure
+                row[key] = self.validation.by_language(self.model, self.dtype)
 
     def _average_beside(self) -> bool:
         return self.settings.average is not None and self.settings.average.export == "beside"
 
     def _warm_up(self, step: int) -> None:
         self.record.compare_with(matmul_peak(self.dtype, self.group), operations_per_token(self.model, self.settings.model))
-        self.backward = Backward(self.model, self.settings, self.group, self.compiled)
+        self.backward = Backward(self.objective.module(self.model), self.dtype, self.group, self.compiled)
         self.record.progress(step, "compiling" if self.compiled else "starting", force=True)
-        batch = self.batches.batch_at(step, self.group.rank, self.group.count)
+        passes = self._passes(self.batches.batch_at(step, self.group.rank, self.group.count))
         for _ in range(DRY_PASSES):
             # DDP orders its buckets anew after the first backward passes; the sum's bits must not depend on when a run began.
-            self.backward(batch)
+            self.backward(passes)
             self.optimizer.zero_grad()
 
-    def _step(self, step: int, batch: Batch) -> tuple[dict[str, Any], bool]:
+    def _step(self, step: int, passes: Sequence[Inputs]) -> tuple[dict[str, Any], bool]:
         """Take step ``step`` (from 0); return its metrics (loss: mean nats a token) and whether some rank was asked to stop."""
-        loss = self.backward(batch)
+        loss = self.backward(passes)
         parameters = list(self.model.parameters())
         norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
         verdict = self.group.agree(loss, norm)
@@ -229,7 +236,7 @@ class Trainer:
             "tokens": rows[-1]["tokens"],
             "epochs": self.batches.epochs(self.steps),
             "train_loss": sum(tail) / len(tail),
-            "validation_bits_per_byte": rows[-1]["bits_per_byte"],
+            f"validation_{self.validation.measure}": rows[-1][self.validation.measure],
             "environment": self.environment,
             **({"skipped_steps": self.skipped} if self.skipped else {}),
         }

@@ -42,6 +42,9 @@ class Sample:
 class Validation:
     """A fixed draw of held-out documents by language, and the ranks that score it together."""
 
+    measure = "bits_per_byte"
+    """What metrics call it."""
+
     def __init__(self, streams: Mapping[str, Stream], tokens: int, context: int, key: str, ranks: Ranks, masked: bool) -> None:
         """Every language gets an even share of ``tokens``; ``key`` decides the draw; ``masked``: documents are read as if each stood
         alone. No streams: nothing is measured."""
@@ -50,8 +53,8 @@ class Validation:
         self._samples = {lang: draw(stream, share, context, f"{key}/{lang}/validation") for lang, stream in streams.items()}
 
     @torch.no_grad()
-    def bits_per_byte(self, model: DecoderModel, precision: torch.dtype) -> dict[str, float]:
-        """By language; all ranks call it together and get the same."""
+    def by_language(self, model: DecoderModel, precision: torch.dtype) -> dict[str, float]:
+        """Bits per byte; all ranks call it together and get the same."""
         found = {}
         for lang, sample in self._samples.items():
             mine = slice(self._ranks.rank, None, self._ranks.count)

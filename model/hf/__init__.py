@@ -1,4 +1,4 @@
-"""The model: an *adapter* says how decoders of a shape are written down for Hugging Face `transformers`: `config.json`, and a
+"""The model: an *adapter* says how models of a shape are written down for Hugging Face `transformers`: `config.json`, and a
 list of *tensors*, each with what of our state it holds. One file an adapter; all are alike, and none imports `transformers`.
 
 A saved model of ours is in that form already, so that exporting one is copying, and importing one is reading.
@@ -13,19 +13,19 @@ from model.hf import gpt2, llama, qwen3
 from model.hf.adapter import Adapter, NotRepresented, TensorOf
 from schemas import recipe
 
-ADAPTERS = (llama.ADAPTER, qwen3.ADAPTER, gpt2.ADAPTER)
+ADAPTERS: tuple[Adapter[Any], ...] = (llama.ADAPTER, qwen3.ADAPTER, gpt2.ADAPTER)
 
 __all__ = ["ADAPTERS", "Adapter", "NotRepresented", "TensorOf", "adapter_for", "adapter_named"]
 
 
-def adapter_for(architecture: recipe.Decoder) -> Adapter:
-    """The adapter of a decoder's shape."""
+def adapter_for(architecture: recipe.Decoder) -> Adapter[Any]:
+    """The adapter of a model's shape."""
     if architecture.family == "gpt2":
         return gpt2.ADAPTER
     return qwen3.ADAPTER if architecture.qk_norm else llama.ADAPTER
 
 
-def adapter_named(config: Mapping[str, Any]) -> Adapter:
+def adapter_named(config: Mapping[str, Any]) -> Adapter[Any]:
     """The adapter that reads a `config.json`. Raises `NotRepresented` if there is none."""
     known = {adapter.model_type: adapter for adapter in ADAPTERS}
     model_type = config.get("model_type")

@@ -1,13 +1,13 @@
 """The model: what adapters are made of. A *tensor of* a checkpoint holds one or several of our parameters: under another name,
 end to end, or transposed; each way is undone exactly. A *reader* takes values from a `config.json` and refuses, naming the
-key, what our decoders can't represent: a model that is read is computed as `transformers` computes it, or not at all.
+key, what our models can't represent: a model that is read is computed as `transformers` computes it, or not at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from pydantic import ValidationError
@@ -16,14 +16,14 @@ from torch import Tensor
 from schemas import recipe
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-"""Our parameters with a row for each id of the vocabulary."""
+"""Our decoders' parameters with a row for each id of the vocabulary."""
 
 LATER_ROPE = "rope_parameters"
 """Since version 5 of `transformers`; `rope_theta` and `rope_scaling` before."""
 
 
 class NotRepresented(ValueError):
-    """A checkpoint that our decoders can't compute; the message names the key or the tensor, and why."""
+    """A checkpoint that our models can't compute; the message names the key or the tensor, and why."""
 
 
 @dataclass(frozen=True)
@@ -45,36 +45,40 @@ class TensorOf:
         return list((tensor.T if self.transposed else tensor).chunk(len(self.ours)))
 
 
+Shape = TypeVar("Shape", bound=recipe.Decoder)
+
+
 @dataclass(frozen=True)
-class Adapter:
-    """How decoders of one shape are written down; see the package."""
+class Adapter(Generic[Shape]):
+    """How models of one shape are written down; see the package."""
 
     model_type: str
     architecture: str
-    """The class of `transformers` with a head for the next token."""
+    """The class of `transformers` that has all that is written."""
     base: str
     """Where that class keeps what is below its head: a checkpoint of the base alone lacks this prefix."""
-    describe: Callable[[recipe.Decoder], dict[str, Any]]
+    describe: Callable[[Shape], dict[str, Any]]
     """The keys of `config.json` that are this shape's own."""
-    read: Callable[[Reader], recipe.Decoder]
-    tensors_of_layer: Callable[[recipe.Decoder, int], list[TensorOf]]
-    tensors_outside: Callable[[recipe.Decoder], list[TensorOf]]
+    read: Callable[[Reader], Shape]
+    tensors: Callable[[Shape], list[TensorOf]]
+    """All tensors of a checkpoint; what is tied to another is left out."""
+    copies: Callable[[Shape], Mapping[str, str]]
+    """Tensors that a checkpoint may hold besides, equal to the tensor that each is tied to, by their names there."""
     ignored: tuple[str, ...] = ()
     """Ends of names of tensors that say nothing: masks that old versions wrote."""
 
-    def config(self, architecture: recipe.Decoder, vocab_size: int) -> dict[str, Any]:
+    def config(self, architecture: Shape, vocab_size: int) -> dict[str, Any]:
         """`config.json`, special tokens aside."""
         return {
             "architectures": [self.architecture],
             "model_type": self.model_type,
             "vocab_size": vocab_size,
-            "tie_word_embeddings": architecture.tie_embeddings,
             "dtype": "float32",
             "torch_dtype": "float32",
             **self.describe(architecture),
         }
 
-    def architecture_of(self, config: Mapping[str, Any]) -> recipe.Decoder:
+    def architecture_of(self, config: Mapping[str, Any]) -> Shape:
         """What a `config.json` describes. Raises `NotRepresented` naming the key that is missing or can't be represented."""
         if config.get("quantization_config") is not None:
             raise NotRepresented("quantization_config is set: only whole weights (float32, bfloat16, float16) can be represented")
@@ -82,12 +86,6 @@ class Adapter:
             return self.read(Reader(config))
         except ValidationError as error:
             raise NotRepresented("; ".join(f"{e['loc'][0] if e['loc'] else 'it'}: {e['msg']}" for e in error.errors())) from error
-
-    def tensors(self, architecture: recipe.Decoder) -> list[TensorOf]:
-        """All tensors of a checkpoint; a tied head has none."""
-        layers = [t for number in range(architecture.layers) for t in self.tensors_of_layer(architecture, number)]
-        head = [] if architecture.tie_embeddings else [TensorOf(HEAD, (HEAD,))]
-        return [*self.tensors_outside(architecture), *layers, *head]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.hf.adapter import EMBEDDING, HEAD, Adapter, NotRepresented
-from schemas import recipe
+from model.hf.adapter import Adapter, NotRepresented
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHARD_BYTES = 5 << 30
@@ -40,21 +39,22 @@ class Weights:
         value: Tensor = self._open[self.files[name]].get_tensor(name)
         return value
 
-    def names(self, adapter: Adapter, architecture: recipe.Decoder) -> dict[str, str]:
+    def names(self, adapter: Adapter[Any], architecture: Any) -> dict[str, str]:
         """Names here by the adapter's own: a checkpoint of the base alone lacks its prefix.
 
-        All tensors must be there, and nothing else but what the adapter ignores, and the copy of the embedding that a tied head may
-        be. Raises `NotRepresented`.
+        All tensors must be there, and nothing else but what the adapter ignores, and copies of tensors that these are tied to.
+        Raises `NotRepresented`.
         """
-        ours = {tensor.name: tensor.ours for tensor in adapter.tensors(architecture)}
+        wanted, copies = {tensor.name for tensor in adapter.tensors(architecture)}, adapter.copies(architecture)
         here = [name for name in self.files if not name.endswith(adapter.ignored)]
-        found = {longer if (longer := adapter.base + name) in ours and name not in ours else name: name for name in here}
-        if architecture.tie_embeddings and (head := found.pop(HEAD, None)) is not None:
-            for embedding in (here for name, here in found.items() if ours.get(name) == (EMBEDDING,)):
-                if not torch.equal(self.tensor(head), self.tensor(embedding)):
-                    raise NotRepresented(f"{self.files[head]}: {head} differs from {embedding}, though config.json ties them")
-        if different := sorted(set(found) ^ set(ours)):
-            told = [f"{name} is {'missing' if name in ours else 'left over'}" for name in different[:3]]
+        known = wanted | set(copies)
+        found = {longer if (longer := adapter.base + name) in known and name not in known else name: name for name in here}
+        for copy, tied in copies.items():
+            name = found.pop(copy, None)
+            if name is not None and tied in found and not torch.equal(self.tensor(name), self.tensor(found[tied])):
+                raise NotRepresented(f"{self.files[name]}: {name} differs from {found[tied]}, though config.json ties them")
+        if different := sorted(set(found) ^ wanted):
+            told = [f"{name} is {'missing' if name in wanted else 'left over'}" for name in different[:3]]
             raise NotRepresented(f"{next(iter(self._open))}: tensors differ from config.json's: {', '.join(told)}")
         return found
 

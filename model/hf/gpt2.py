@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.hf.adapter import EMBEDDING, Adapter, Reader, TensorOf
+from model.hf.adapter import EMBEDDING, HEAD, Adapter, Reader, TensorOf
 from schemas import recipe
 
 _BASE = "transformer."
+_EMBEDDING = f"{_BASE}wte.weight"
 _BY_PART = {
     "ln_1": ("input_layernorm",),
     "attn.c_attn": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
@@ -36,6 +37,7 @@ def _describe(c: recipe.Decoder) -> dict[str, Any]:
         "scale_attn_by_inverse_layer_idx": False,
         "reorder_and_upcast_attn": False,
         "add_cross_attention": False,
+        "tie_word_embeddings": c.tie_embeddings,
     }
 
 
@@ -59,7 +61,7 @@ def _read(reader: Reader) -> recipe.Decoder:
     )
 
 
-def _tensors_of_layer(c: recipe.Decoder, number: int) -> list[TensorOf]:
+def _tensors_of_layer(number: int) -> list[TensorOf]:
     found = []
     for part, ours in _BY_PART.items():
         for kind in ("weight", "bias"):
@@ -68,15 +70,19 @@ def _tensors_of_layer(c: recipe.Decoder, number: int) -> list[TensorOf]:
     return found
 
 
-def _tensors_outside(c: recipe.Decoder) -> list[TensorOf]:
-    return [
-        TensorOf(f"{_BASE}wte.weight", (EMBEDDING,)),
+def _tensors(c: recipe.Decoder) -> list[TensorOf]:
+    outside = [
+        TensorOf(_EMBEDDING, (EMBEDDING,)),
         TensorOf(f"{_BASE}wpe.weight", ("model.embed_positions.weight",)),
         TensorOf(f"{_BASE}ln_f.weight", ("model.norm.weight",)),
         TensorOf(f"{_BASE}ln_f.bias", ("model.norm.bias",)),
     ]
+    layers = [tensor for number in range(c.layers) for tensor in _tensors_of_layer(number)]
+    return [*outside, *layers, *([] if c.tie_embeddings else [TensorOf(HEAD, (HEAD,))])]
 
 
-ADAPTER = Adapter(
-    "gpt2", "GPT2LMHeadModel", _BASE, _describe, _read, _tensors_of_layer, _tensors_outside, ignored=(".attn.bias", ".attn.masked_bias")
-)
+def _copies(c: recipe.Decoder) -> dict[str, str]:
+    return {HEAD: _EMBEDDING} if c.tie_embeddings else {}
+
+
+ADAPTER = Adapter("gpt2", "GPT2LMHeadModel", _BASE, _describe, _read, _tensors, _copies, ignored=(".attn.bias", ".attn.masked_bias"))

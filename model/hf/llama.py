@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from model.hf.adapter import EMBEDDING, LATER_ROPE, Adapter, Reader, TensorOf
+from model.hf.adapter import EMBEDDING, HEAD, LATER_ROPE, Adapter, Reader, TensorOf
 from schemas import recipe
 
-_LAYER = (
+LAYER = (
     "input_layernorm", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
     "post_attention_layernorm", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj",
 )  # fmt: skip
@@ -33,6 +34,7 @@ def describe(c: recipe.Decoder) -> dict[str, Any]:
         LATER_ROPE: {"rope_type": "default", "rope_theta": c.rope_theta},
         "hidden_act": "silu",
         "attention_bias": False,
+        "tie_word_embeddings": c.tie_embeddings,
     }
 
 
@@ -61,15 +63,18 @@ def read(reader: Reader, head_width: int | None = None, kv_heads: int | None = N
     )
 
 
-def tensors_of_layer(c: recipe.Decoder, number: int) -> list[TensorOf]:
-    return [same(f"model.layers.{number}.{part}.weight") for part in _LAYER]
+def tensors(c: recipe.Decoder, parts: Sequence[str] = LAYER) -> list[TensorOf]:
+    """Those of a decoder whose layers have these parts."""
+    layers = [same(f"model.layers.{number}.{part}.weight") for number in range(c.layers) for part in parts]
+    head = [] if c.tie_embeddings else [same(HEAD)]
+    return [same(EMBEDDING), same("model.norm.weight"), *layers, *head]
 
 
-def tensors_outside(c: recipe.Decoder) -> list[TensorOf]:
-    return [same(EMBEDDING), same("model.norm.weight")]
+def copies(c: recipe.Decoder) -> dict[str, str]:
+    return {HEAD: EMBEDDING} if c.tie_embeddings else {}
 
 
 ADAPTER = Adapter(
-    "llama", "LlamaForCausalLM", "model.", lambda c: {**describe(c), "mlp_bias": False}, read, tensors_of_layer, tensors_outside,
+    "llama", "LlamaForCausalLM", "model.", lambda c: {**describe(c), "mlp_bias": False}, read, tensors, copies,
     ignored=("rotary_emb.inv_freq",),
 )  # fmt: skip

@@ -29,9 +29,8 @@ def _read(reader: Reader) -> recipe.Decoder:
     return llama.read(reader, _HEAD_WIDTH, _KV_HEADS, qk_norm=True)
 
 
-def _tensors_of_layer(c: recipe.Decoder, number: int) -> list[TensorOf]:
-    norms = [llama.same(f"model.layers.{number}.self_attn.{part}_norm.weight") for part in "qk"]
-    return [*llama.tensors_of_layer(c, number), *norms]
+def _tensors(c: recipe.Decoder) -> list[TensorOf]:
+    return llama.tensors(c, (*llama.LAYER, "self_attn.q_norm", "self_attn.k_norm"))
 
 
-ADAPTER = Adapter("qwen3", "Qwen3ForCausalLM", "model.", _describe, _read, _tensors_of_layer, llama.tensors_outside)
+ADAPTER = Adapter("qwen3", "Qwen3ForCausalLM", "model.", _describe, _read, _tensors, llama.copies)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from schemas.recipe.architecture import Decoder
 from schemas.recipe.clean import Boilerplate, Clean
 from schemas.recipe.corpus import Annotator, Corpus, Decontaminate, EvaluationSet, Harmful, HeldOut, Redact, Sampling
 from schemas.recipe.dedup import Dedup, Near, Repeats
@@ -18,7 +19,7 @@ from schemas.recipe.scores import Classifier, NgramModel
 from schemas.recipe.section import AtKey, Name, Positive, Section
 from schemas.recipe.source import Source
 from schemas.recipe.tokenizer import Tokenizer, Tokens
-from schemas.recipe.training import Average, Decoder, Evaluate, Finetune, Optimizer, Phase, Pretrain, Schedule
+from schemas.recipe.training import Average, Evaluate, Finetune, Optimizer, Phase, Pretrain, Schedule
 
 __all__ = [
     "Annotator", "Average", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate",

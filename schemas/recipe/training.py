@@ -6,71 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from schemas.recipe.architecture import Decoder
 from schemas.recipe.section import Fraction, Name, Positive, Section
-
-SIZES: dict[str, dict[str, int]] = {
-    "tiny": {"layers": 2, "width": 128, "heads": 2, "kv_heads": 2, "ffn": 384, "context": 128},
-    "mini": {"layers": 4, "width": 256, "heads": 4, "kv_heads": 4, "ffn": 704, "context": 256},
-    "small": {"layers": 12, "width": 768, "heads": 12, "kv_heads": 12, "ffn": 2048, "context": 1024},
-    "medium": {"layers": 24, "width": 1024, "heads": 16, "kv_heads": 16, "ffn": 2816, "context": 1024},
-    "1b": {"layers": 16, "width": 2048, "heads": 32, "kv_heads": 8, "ffn": 8192, "context": 2048},
-}
-"""What the names of sizes stand for; in gpt2, as many heads of keys and values as heads, and four widths for ffn. Small and medium are
-GPT-2's, 1b is that of Llama 3.2, but for its context."""
-
-
-class Decoder(Section):
-    """A decoder: llama has RMSNorm, half-split RoPE, SwiGLU, grouped-query attention; gpt2 LayerNorm, learned positions, GELU, biases."""
-
-    LATER: ClassVar[frozenset[str]] = frozenset({"family", "head_width", "qk_norm", "size"})
-
-    size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
-    """Stands for the numbers below that go with it, of which others may be given beside it."""
-    family: Literal["llama", "gpt2"] = "llama"
-    layers: Positive = 4
-    width: Positive = 256
-    heads: Positive = 4
-    kv_heads: Positive = 4
-    """Of keys and values, which groups of heads share; gpt2 has as many as heads."""
-    head_width: Positive | None = None
-    """Null: width / heads."""
-    qk_norm: bool = False
-    """Norm queries and keys, head by head, before they turn (llama only; such a model is a Qwen3 to Hugging Face)."""
-    ffn: Positive = 688
-    context: Positive = 128
-    rope_theta: float = 10_000.0
-    """Base of the rotation's wavelengths (llama only)."""
-    norm_eps: float = 1e-5
-    tie_embeddings: bool = True
-
-    @model_validator(mode="before")
-    @classmethod
-    def _size_stands_for_numbers(cls, value: Any) -> Any:
-        """The numbers decide, not the name: it is gone afterwards."""
-        if not isinstance(value, dict) or value.get("size") not in SIZES:
-            return value
-        numbers = SIZES[value["size"]]
-        if value.get("family") == "gpt2":
-            numbers = numbers | {"kv_heads": value.get("heads", numbers["heads"]), "ffn": 4 * value.get("width", numbers["width"])}
-        return {**numbers, **value, "size": None}
-
-    @property
-    def head_size(self) -> int:
-        """Width of a head."""
-        return self.head_width or self.width // self.heads
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Decoder:
-        if (self.head_width is None and self.width % self.heads) or self.heads % self.kv_heads:
-            raise ValueError("width must be a multiple of heads, and heads of kv_heads")
-        if self.family == "gpt2":
-            own = {"kv_heads": self.heads, "head_width": None, "qk_norm": False, "rope_theta": 10_000.0}
-            for key, only in own.items():
-                if getattr(self, key) != only:
-                    raise ValueError(f"{key} {getattr(self, key)}: gpt2 has no such option; " + (f"set {only}" if only else "leave it out"))
-        elif self.head_size % 2:
-            raise ValueError(f"heads of width {self.head_size}: rotation turns pairs, so it must be even")
-        return self
 
 
 class Optimizer(Section):

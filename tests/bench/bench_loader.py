@@ -78,7 +78,7 @@ def make_tokens(folder: Path, tokens: int) -> tuple[Path, Path]:
 
 def shuffled(batches: Batches, batch: int) -> Iterator[Batch]:
     """Batches in order of step."""
-    with Prefetch(batches, 0, 1 << 40, 0, 1) as found:
+    with Prefetch(batches, lambda batch: batch, 0, 1 << 40, 0, 1) as found:
         yield from found
 
 

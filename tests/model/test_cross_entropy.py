@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from model.cross_entropy import NextTokenInChunks, linear_cross_entropy
-from model.decoder import DecoderModel, NextToken, NextTokenOfDocument
+from model.cross_entropy import linear_cross_entropy
+from model.decoder import DecoderModel
+from model.objectives.next_token import NextToken, NextTokenInChunks, NextTokenOfDocument
 from schemas import recipe
 
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.data import Batch, Batches, training_batches
+from model.objectives.next_token import own
 from model.phases import Stage
 from model.prefetch import Prefetch
 from model.text import Special, open_text
@@ -48,8 +49,9 @@ def batches_of(tokens: Artifact, stages: list[Stage], seed: int = 3, **options: 
 
 
 def equal(one: Batch, other: Batch) -> bool:
-    pairs = ((one.ids, other.ids), (one.documents, other.documents), (one.positions, other.positions))
-    return one.predicted == other.predicted and all(torch.equal(a, b) if a is not None and b is not None else a is b for a, b in pairs)
+    names = ("ids", "numbers", "documents", "positions")
+    pairs = [(getattr(one, name), getattr(other, name)) for name in names]
+    return all(torch.equal(a, b) if a is not None and b is not None else a is b for a, b in pairs)
 
 
 @pytest.mark.parametrize("subset", ["train", "validation"])
@@ -94,9 +96,7 @@ def test_ranks_and_micro_batches_together_take_the_one_batch(batches: Batches, s
     parts = parts if row.batch // ranks % parts == 0 else 1
     micro = [share.part(number, parts) for share in shares for number in range(parts)]
     assert torch.equal(torch.cat([batch.ids for batch in micro]), samples.ids)
-    assert {batch.predicted for batch in micro} == {samples.predicted}
-    if samples.documents is not None:
-        assert samples.predicted == int(((samples.documents[:, 1:] == samples.documents[:, :-1]) & (samples.documents[:, 1:] >= 0)).sum())
+    assert torch.equal(torch.cat([batch.numbers for batch in micro]), samples.numbers)
     if samples.documents is not None and samples.positions is not None:
         assert torch.equal(torch.cat([batch.documents for batch in micro if batch.documents is not None]), samples.documents)
         assert torch.equal(torch.cat([batch.positions for batch in micro if batch.positions is not None]), samples.positions)
@@ -112,13 +112,13 @@ def test_batch_size_moves_no_sample(tokens_artifact: Artifact) -> None:
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_prefetched_batches_are_the_same_from_any_step_on(batches: Batches, workers: int, ranks: int) -> None:
     for first in (0, 4, 5, 8, 9, 13, 14, 17):
-        with Prefetch(batches, first, 20, ranks - 1, ranks, workers) as found:
+        with Prefetch(batches, lambda batch: batch, first, 20, ranks - 1, ranks, workers) as found:
             for step, batch in zip(range(first, 20), found, strict=True):
                 assert equal(batch, batches.batch_at(step, ranks - 1, ranks))
 
 
 def test_an_error_while_prefetching_reaches_the_reader(batches: Batches) -> None:
-    with Prefetch(batches, 0, 3, 0, 5) as found, pytest.raises(RequestError, match="does not divide over 5 ranks"):
+    with Prefetch(batches, lambda batch: batch, 0, 3, 0, 5) as found, pytest.raises(RequestError, match="does not divide over 5 ranks"):
         list(found)
 
 
@@ -220,7 +220,7 @@ def test_positions_and_documents_restart_at_every_bos(tokens_artifact: Artifact)
         assert torch.equal(batch.documents, (begins.cumsum(1) - 1).int())
         assert torch.equal(batch.positions == 0, begins)
         assert ((batch.positions[:, 1:] - batch.positions[:, :-1] == 1) | begins[:, 1:]).all()
-        assert batch.predicted == int((~begins[:, 1:]).sum())
+        assert torch.equal(own(batch.documents), ~begins[:, 1:])
 
 
 def test_weights_by_source_name_streams_by_source(tokens_artifact: Artifact) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model.decoder import DecoderModel, Layer, NextToken, NextTokenOfDocument
+from model.decoder import DecoderModel, Layer
+from model.objectives.next_token import NextToken, NextTokenOfDocument
 from schemas import recipe
 
 SMALL = recipe.Decoder(layers=2, width=32, heads=4, kv_heads=2, ffn=48, context=16)

@@ -18,12 +18,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from model.checkpoint import Mismatch, load_model, save_model
-from model.decoder import DecoderModel, NextToken
+from model.decoder import DecoderModel
 from model.evaluate.held_out import read_texts
 from model.generate import Asked, Drawing, Writer, beam_search, continue_rows
 from model.hf import TensorOf
 from model.hf.export import export_model
 from model.hf.importing import examine
+from model.objectives.next_token import NextToken
 from schemas import recipe
 from schemas.artifact import Artifact
 from schemas.errors import RequestError

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.decoder import DecoderModel, NextToken
+from model.decoder import DecoderModel
+from model.objectives.next_token import NextToken
 from model.optim import WeightOptimizer, build_optimizer, deal
 from model.schedule import lr_scale
 from schemas import recipe

@@ -178,7 +178,7 @@ def test_validation_counts_every_token_but_bos_over_the_bytes(whole: Draft, toke
     model, _ = load_model(whole.path)
     streams = {"en": validation_streams(tokens_artifact.path, Special(0, 1))["en"]}
     with ranks(1) as group:
-        found = Validation(streams, 300, 16, "key", group, masked=False).bits_per_byte(model, torch.float32)["en"]
+        found = Validation(streams, 300, 16, "key", group, masked=False).by_language(model, torch.float32)["en"]
     sample = draw(streams["en"], 300, 16, "key/en/validation")
     nats = sum(
         float(F.cross_entropy(model(row[None])[0], target, ignore_index=IGNORED, reduction="sum"))
@@ -197,7 +197,7 @@ def test_masked_validation_reads_every_document_alone(whole: Draft, tokens_artif
     stream = validation_streams(tokens_artifact.path, Special(0, 1))["en"]
     sample = draw(stream, 300, 16, "key/en/validation")
     with ranks(1) as group:
-        found = Validation({"en": stream}, 300, 16, "key", group, masked=True).bits_per_byte(model, torch.float32)["en"]
+        found = Validation({"en": stream}, 300, 16, "key", group, masked=True).by_language(model, torch.float32)["en"]
     nats = 0.0
     for inputs, targets, documents in zip(sample.inputs, sample.targets, sample.documents, strict=True):
         for number in documents.unique().tolist():

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.decoder import DecoderModel, NextToken
+from model.decoder import DecoderModel
+from model.objectives.next_token import NextToken
 from model.watch import Watch, dead_units
 from schemas import recipe
 

@@ -1,0 +1,123 @@
+"""The model: an *architecture* is the shape of a model: a decoder, an encoder, or one of each. Its *family* says of which parts
+it is made.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Discriminator, Tag, model_validator
+
+from schemas.recipe.section import Positive, Section
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"layers": 2, "width": 128, "heads": 2, "kv_heads": 2, "ffn": 384, "context": 128},
+    "mini": {"layers": 4, "width": 256, "heads": 4, "kv_heads": 4, "ffn": 704, "context": 256},
+    "small": {"layers": 12, "width": 768, "heads": 12, "kv_heads": 12, "ffn": 2048, "context": 1024},
+    "medium": {"layers": 24, "width": 1024, "heads": 16, "kv_heads": 16, "ffn": 2816, "context": 1024},
+    "1b": {"layers": 16, "width": 2048, "heads": 32, "kv_heads": 8, "ffn": 8192, "context": 2048},
+}
+"""What the names of sizes stand for; in gpt2, as many heads of keys and values as heads, and four widths for ffn. Small and medium are
+GPT-2's, 1b is that of Llama 3.2, but for its context."""
+
+
+class Decoder(Section):
+    """A decoder: llama has RMSNorm, half-split RoPE, SwiGLU, grouped-query attention; gpt2 LayerNorm, learned positions, GELU, biases."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"family", "head_width", "qk_norm", "size"})
+
+    size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
+    """Stands for the numbers below that go with it, of which others may be given beside it."""
+    family: Literal["llama", "gpt2"] = "llama"
+    layers: Positive = 4
+    width: Positive = 256
+    heads: Positive = 4
+    kv_heads: Positive = 4
+    """Of keys and values, which groups of heads share; gpt2 has as many as heads."""
+    head_width: Positive | None = None
+    """Null: width / heads."""
+    qk_norm: bool = False
+    """Norm queries and keys, head by head, before they turn (llama only; such a model is a Qwen3 to Hugging Face)."""
+    ffn: Positive = 688
+    context: Positive = 128
+    rope_theta: float = 10_000.0
+    """Base of the rotation's wavelengths (llama only)."""
+    norm_eps: float = 1e-5
+    tie_embeddings: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_stands_for_numbers(cls, value: Any) -> Any:
+        """The numbers decide, not the name: it is gone afterwards."""
+        if not isinstance(value, dict) or value.get("size") not in SIZES:
+            return value
+        numbers = SIZES[value["size"]]
+        if value.get("family") == "gpt2":
+            numbers = numbers | {"kv_heads": value.get("heads", numbers["heads"]), "ffn": 4 * value.get("width", numbers["width"])}
+        return {**numbers, **value, "size": None}
+
+    @property
+    def head_size(self) -> int:
+        """Width of a head."""
+        return self.head_width or self.width // self.heads
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Decoder:
+        if (self.head_width is None and self.width % self.heads) or self.heads % self.kv_heads:
+            raise ValueError("width must be a multiple of heads, and heads of kv_heads")
+        if self.family == "gpt2":
+            own = {"kv_heads": self.heads, "head_width": None, "qk_norm": False, "rope_theta": 10_000.0}
+            for key, only in own.items():
+                if getattr(self, key) != only:
+                    raise ValueError(f"{key} {getattr(self, key)}: gpt2 has no such option; " + (f"set {only}" if only else "leave it out"))
+        elif self.head_size % 2:
+            raise ValueError(f"heads of width {self.head_size}: rotation turns pairs, so it must be even")
+        return self
+
+
+class Encoder(Section):
+    """An encoder, which sees a text whole: bert has norms behind its layers, learned positions, token types and GELU; modernbert norms
+    before them, half-split RoPE and GeGLU, no biases."""
+
+    size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
+    """Stands for the numbers below that go with it, of which others may be given beside it."""
+    family: Literal["bert", "modernbert"]
+    layers: Positive = 4
+    width: Positive = 256
+    heads: Positive = 4
+    ffn: Positive = 1024
+    context: Positive = 128
+    rope_theta: float = 10_000.0
+    """Base of the rotation's wavelengths (modernbert only)."""
+    norm_eps: float = 1e-5
+
+
+class EncoderDecoder(Section):
+    """An encoder that reads, and a decoder that writes: t5 is T5 v1.1, with RMSNorm, relative position biases and gated GELU, no biases."""
+
+    size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
+    """Stands for the numbers below that go with it, of which others may be given beside it."""
+    family: Literal["t5"]
+    layers: Positive = 4
+    """Of the encoder, and as many of the decoder."""
+    width: Positive = 256
+    heads: Positive = 4
+    head_width: Positive | None = None
+    """Null: width / heads."""
+    ffn: Positive = 688
+    context: Positive = 128
+    """Tokens that the encoder reads; relative positions know no limit, so this is of training."""
+    norm_eps: float = 1e-6
+    tie_embeddings: bool = False
+
+
+def _kind(value: Any) -> str:
+    family = value.get("family") if isinstance(value, dict) else getattr(value, "family", None)
+    return {"bert": "encoder", "modernbert": "encoder", "t5": "encoder_decoder"}.get(family or "", "decoder")
+
+
+Architecture = Annotated[
+    Annotated[Decoder, Tag("decoder")] | Annotated[Encoder, Tag("encoder")] | Annotated[EncoderDecoder, Tag("encoder_decoder")],
+    Discriminator(_kind),
+]
+"""Which of them a recipe means, its family says; a decoder has a default."""
