@@ -37,6 +37,8 @@ class Arrivals:
     """With the reason."""
     leaving: tuple[Named, ...]
     """Those of the changed and the gone files of which what was read before goes, as the recipe wants it."""
+    emptied: tuple[str, ...] = ()
+    """Sources of the recipe that have no file any more, though some were read."""
 
     def reasons(self) -> list[str]:
         """What there is to read, or to drop, in words: "2 new files in source reviews"."""
@@ -82,12 +84,14 @@ def compare(read: Iterable[Mapping[str, Any]], listing: Listing, corpus: Corpus)
     present |= {(one[0], one[1]) for one in (*listing.empty, *listing.unreadable, *listing.waiting)}
     folders = tuple(f"{source}/{uri}/" for source, uri, _ in listing.unreadable)  # who knows what is in them
     gone = sorted(name for name in with_text - present if not "/".join(name).startswith(folders))
+    sources_now = {source for source, _ in present} | {source for source, _, _ in listing.unreadable}
     arrivals = Arrivals(
         new=tuple(name for name in names if name not in with_text),
         changed=tuple(changed),
         gone=tuple(gone),
         waiting=listing.waiting,
         leaving=tuple(sorted([*(changed if replaces else ()), *(gone if corpus.gone == "drop" else ())])),
+        emptied=tuple(s.name for s in corpus.sources if s.name not in sources_now and any(source == s.name for source, _ in gone)),
     )
     return arrivals, replace(listing, files=tuple(unread), empty=tuple(empty), unreadable=tuple(unreadable))
 

@@ -56,6 +56,11 @@ class Plain:
         self.read: dict[str, list[list[str]]] = {}
         self.records = 0
 
+    def emptied(self, files: Batch, sources: list[str]) -> list[str]:
+        """Sources that have no file any more, though text was read from some."""
+        had_text = {name.split("/")[0] for name, contents in self.read.items() if any(contents)}
+        return [source for source in sources if source in had_text and not any(name.startswith(f"{source}/") for name in files)]
+
     def ingest(self, files: Batch) -> None:
         had_text = {name for name, contents in self.read.items() if any(contents)}
         seen = {name: contents[-1:] if self.changed == "replace" else contents for name, contents in self.read.items()}
@@ -108,6 +113,10 @@ def test_versions_hold_what_a_plain_model_holds(gone: str, changed: str, states:
             if also == "without b" and gone == "drop":
                 wanted, there = only(whole, "a"), {name: lines for name, lines in files.items() if name < "b"}
             set_out(folder / "in", files)
+            if gone == "drop" and (emptied := plain.emptied(there, [source.name for source in wanted.corpus.sources])):
+                with pytest.raises(RequestError, match=f"source {emptied[0]}: has no file any more"):
+                    ingest(store, wanted)
+                continue
             try:
                 version = ingest(store, wanted)
             except NothingYet:
@@ -257,14 +266,25 @@ def test_sources_are_added_and_taken_out(tmp_path: Path, gone: str) -> None:
 
 def test_other_changes_of_sources_are_a_full_build(tmp_path: Path) -> None:
     both, store = recipe(tmp_path / "in"), Store(tmp_path / "store")
-    put(tmp_path / "in", {"a/1.txt": ["one"], "b/1.jsonl": ["two"]})
+    put(tmp_path / "in", {"a/1.txt": ["one"], "a/2.txt": ["three"], "b/1.jsonl": ["two"]})
     ingest(store, both)
     other = recipe(tmp_path / "in", origin="uri")
     assert "can't be extended: recipe corpus.sources[b].origin text -> uri" in prepare(store, other).why[0]
     (tmp_path / "in" / "a" / "1.txt").unlink()
     with pytest.raises(RequestError, match=r"a file that it was made from can't be found \(a:1\.txt\)"):
         prepare(store, other)
-    assert texts(ingest(store, recipe(tmp_path / "in", origin="uri", gone="drop"))) == ["two"]
+    assert texts(ingest(store, recipe(tmp_path / "in", origin="uri", gone="drop"))) == ["three", "two"]
+
+
+def test_a_source_without_any_file_lets_nothing_go(tmp_path: Path) -> None:
+    wanted, store = recipe(tmp_path / "in", gone="drop"), Store(tmp_path / "store")
+    put(tmp_path / "in", {"a/1.txt": ["one"], "b/1.jsonl": ["two"]})
+    first = ingest(store, wanted)
+    (tmp_path / "in" / "a" / "1.txt").unlink()
+    with pytest.raises(RequestError, match="source a: has no file any more, though some were read: so looks a disk that is not mounted"):
+        prepare(store, wanted)
+    assert ingest(store, recipe(tmp_path / "in")).path == first.path, "a recipe that keeps what is gone has no need to ask"
+    assert texts(ingest(store, only(wanted, "b"))) == ["two"]
 
 
 def test_a_plan_that_drops_what_is_back_is_given_up(tmp_path: Path) -> None:
