@@ -49,8 +49,8 @@ def extend(full: Ready, corpus: Corpus, store: Store, name: str, listing: Listin
     arrivals, to_read = compare(read, listing, corpus)
     if arrivals.emptied and corpus.gone == "drop":
         raise RequestError(
-            f"source {arrivals.emptied[0]}: has no file any more, though some were read: so looks a disk that is not mounted. Put the files "
-            "back, or let go of all of them by taking the source out of the recipe"
+            f"source {arrivals.emptied[0]}: has no file any more, though some were read: so looks a disk that is not mounted. Put the "
+            "files back, or let go of all of them by taking the source out of the recipe"
         )
     obstacles = _obstacles(newest, full.identity, sources_held(read)) if newest is not None else ()
     parent = newest if not obstacles else None
