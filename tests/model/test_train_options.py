@@ -53,7 +53,6 @@ def test_a_run_killed_anywhere_ends_in_the_same_bits(make_draft: MakeDraft, tmp_
 @pytest.mark.slow
 def test_two_ranks_killed_between_checkpoints_end_in_the_same_bits(make_draft: MakeDraft, tmp_path: Path) -> None:
     settings = tiny(steps=60, checkpoint_every=20, validate_every=50, batch=8, accumulate=2, z_loss=1e-4, average={}, **MASKED)
-    settings["optimizer"] = {"name": "sgd"}
     whole, broken = make_draft(tmp_path / "whole", **settings), make_draft(tmp_path / "broken", **settings)
     process = launch(whole, 2)
     assert process.wait() == 0, process.communicate()[1].decode()
