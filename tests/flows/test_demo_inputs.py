@@ -52,13 +52,14 @@ def test_interrupted_before_its_stamp_another_process_starts_over_to_equal_bytes
 def test_what_is_whole_is_left_alone_and_what_is_not_is_written_again(
     written: tuple[Path, dict[str, dict[str, Any]]], tmp_path: Path
 ) -> None:
-    folder, first = written
-    before, times = content(folder), {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    assert demo.write_inputs(folder) == first
-    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == times
-
+    folder, told = written
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
+    before, times = content(copy), {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
+    first = demo.write_inputs(copy)
+    assert first == {name: facts | {"path": str(copy / name)} for name, facts in told.items()}
+    assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == times
+
     topic = copy / "pydoc" / "assert.txt"
     topic.write_bytes(topic.read_bytes()[:-1])
     (copy / "reviews" / "stray.jsonl").write_text("{}\n")
