@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from model.speed import operations_per_token
 from model.train import main
 from schemas.draft import Draft
 from schemas.recipe import Pretrain
-from tests.model.test_train import MakeDraft, interrupted, launch, outcome, tiny, wait_for_step
+from tests.model.test_train import MakeDraft, alive, children, interrupted, launch, outcome, tiny, wait_for_step
 
 MASKED = {"packing": "best_fit", "document_mask": True}
 
@@ -58,8 +59,14 @@ def test_two_ranks_killed_between_checkpoints_end_in_the_same_bits(make_draft: M
     assert process.wait() == 0, process.communicate()[1].decode()
     process = launch(broken, 2)
     wait_for_step(broken, 33, process)
+    workers = children(process.pid)
+    assert len(workers) >= 2
     process.send_signal(signal.SIGKILL)
     process.wait()
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in workers):
+        assert time.monotonic() < deadline, "ranks outlived torchrun"
+        time.sleep(0.05)
     assert broken.part("pretrain", "model") is None, "it was too quick to be killed"
     process = launch(broken, 2)
     assert process.wait() == 0, process.communicate()[1].decode()
