@@ -6,10 +6,12 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from flows.server import embedded_server
 
 RECIPE = """\
 name: tiny
@@ -87,13 +89,17 @@ def environment() -> dict[str, str]:
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def command_in(folder: Path) -> Command:
-    """`gristmill ARGUMENTS` in a folder, as a person would run it."""
+Server = dict[str, str]
+"""What the environment of a run names a Prefect server by."""
+
+
+def command_in(folder: Path, server: Server | None = None) -> Command:
+    """`gristmill ARGUMENTS` in a folder, as a person would run it, with a server of its own or that one."""
 
     def gristmill(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "flows.cli", *arguments], cwd=folder, env=environment(), capture_output=True, text=True, check=False
-        )
+        command = [sys.executable, "-m", "flows.cli", *arguments]
+        run_in = environment() | (server or {})
+        done = subprocess.run(command, cwd=folder, env=run_in, capture_output=True, text=True, check=False)
         if check:
             assert done.returncode == 0, done.stderr + done.stdout
         return done
@@ -102,15 +108,30 @@ def command_in(folder: Path) -> Command:
 
 
 @pytest.fixture(scope="session")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prefect server for all runs that prove nothing about servers: its start and its empty database cost more than a small run.
+
+    Runs that are killed, race, or must leave no trace of a secret anywhere start their own, as a person's do.
+    """
+    home = tmp_path_factory.mktemp("prefect")
+    with pytest.MonkeyPatch.context() as patch:
+        for key in [key for key in os.environ if key.startswith("PREFECT_")]:
+            patch.delenv(key)
+        patch.setenv("PREFECT_HOME", str(home))
+        with embedded_server(home):
+            yield {key: value for key, value in os.environ.items() if key.startswith("PREFECT_")}
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Path:
     """A folder with the raw text, the recipe, and a finished run of it."""
     folder = tmp_path_factory.mktemp("workspace")
     write_raw(folder / "raw")
     (folder / "tiny.yaml").write_text(RECIPE)
-    command_in(folder)("run", "tiny.yaml")
+    command_in(folder, server)("run", "tiny.yaml")
     return folder
 
 
 @pytest.fixture
-def gristmill(workspace: Path) -> Command:
-    return command_in(workspace)
+def gristmill(workspace: Path, server: Server) -> Command:
+    return command_in(workspace, server)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.flows.conftest import Command, command_in
+from tests.flows.conftest import Command, Server, command_in
 
 pytestmark = pytest.mark.slow
 
@@ -23,19 +23,19 @@ QUESTION = "Which river runs past the old brewery and feeds the mill pond that t
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Path:
     """A folder with a recipe and a finished run of its documents step."""
     folder = tmp_path_factory.mktemp("decontaminate")
     (folder / "web.txt").write_text(f"A line that nobody asks for.\nFound on a page: {QUESTION.lower()} Nobody knows.\nAnother line.\n")
     (folder / "quiz.csv").write_text(f'id,question\n17,"{QUESTION}"\n')
     (folder / "recipe.yaml").write_text(RECIPE)
-    command_in(folder)("run", "recipe.yaml", "--until", "documents")
+    command_in(folder, server)("run", "recipe.yaml", "--until", "documents")
     return folder
 
 
 @pytest.fixture
-def gristmill(folder: Path) -> Command:
-    return command_in(folder)
+def gristmill(folder: Path, server: Server) -> Command:
+    return command_in(folder, server)
 
 
 def plan(gristmill: Command, recipe: str = "recipe.yaml") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -36,32 +37,34 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def test_equal_bytes_in_another_folder_and_process(written: tuple[Path, dict[str, dict[str, Any]]], tmp_path: Path) -> None:
+def test_interrupted_before_its_stamp_another_process_starts_over_to_equal_bytes(
+    written: tuple[Path, dict[str, dict[str, Any]]], tmp_path: Path
+) -> None:
     folder, _ = written
     write = "import sys; from pathlib import Path; from flows.demo import write_inputs; write_inputs(Path(sys.argv[1]))"
     other = tmp_path / "other"
+    (other / "code").mkdir(parents=True)
+    (other / "code" / "half.py").write_text("import")
     subprocess.run([sys.executable, "-c", write, str(other)], check=True, cwd=Path(demo.__file__).parents[1])
     assert content(other) == content(folder)
 
 
-def test_what_is_whole_is_left_alone_and_what_is_not_is_written_again(tmp_path: Path) -> None:
-    first = demo.write_inputs(tmp_path)
-    before, times = content(tmp_path), {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    assert demo.write_inputs(tmp_path) == first
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == times
+def test_what_is_whole_is_left_alone_and_what_is_not_is_written_again(
+    written: tuple[Path, dict[str, dict[str, Any]]], tmp_path: Path
+) -> None:
+    folder, told = written
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    before, times = content(copy), {path: path.stat().st_mtime_ns for path in copy.rglob("*")}
+    first = demo.write_inputs(copy)
+    assert first == {name: facts | {"path": str(copy / name)} for name, facts in told.items()}
+    assert {path: path.stat().st_mtime_ns for path in copy.rglob("*")} == times
 
-    topic = tmp_path / "pydoc" / "assert.txt"
+    topic = copy / "pydoc" / "assert.txt"
     topic.write_bytes(topic.read_bytes()[:-1])
-    (tmp_path / "reviews" / "stray.jsonl").write_text("{}\n")
-    assert demo.write_inputs(tmp_path) == first
-    assert content(tmp_path) == before
-
-
-def test_interrupted_before_its_stamp_it_starts_over(written: tuple[Path, dict[str, dict[str, Any]]], tmp_path: Path) -> None:
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "half.py").write_text("import")
-    demo.write_inputs(tmp_path)
-    assert content(tmp_path) == content(written[0])
+    (copy / "reviews" / "stray.jsonl").write_text("{}\n")
+    assert demo.write_inputs(copy) == first
+    assert content(copy) == before
 
 
 def test_reviews_are_the_lines_of_the_package_in_file_order(written: tuple[Path, dict[str, dict[str, Any]]]) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from schemas.store import Store
-from tests.flows.conftest import RECIPE, Command, command_in
+from tests.flows.conftest import RECIPE, Command, Server, command_in
 
 STRICTER = RECIPE.replace("{min_words: 5}", "{min_words: 52}").replace("{engine: rjieba}", "{engine: plain}")
 
 
 @pytest.fixture(scope="module")
-def folder(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(workspace: Path, tmp_path_factory: pytest.TempPathFactory, server: Server) -> Path:
     """The shared run, and a second version of its documents, tokenizer and tokens: other rules, another annotator, other files."""
     folder = tmp_path_factory.mktemp("diff")
     for name in ("raw", ".gristmill/store"):
@@ -26,7 +26,7 @@ def folder(workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (notes / "01.txt").write_text("")
     (notes / "new\x1b.txt").write_text("One more note that says something of a \x1b[31mlength. " * 20)
     (folder / "stricter.yaml").write_text(STRICTER)
-    command_in(folder)("run", "stricter.yaml", "--until", "tokens")
+    command_in(folder, server)("run", "stricter.yaml", "--until", "tokens")
     return folder
 
 

@@ -17,7 +17,7 @@ from flows.gc import Rules, examine, remove
 from flows.lineage import lineage
 from schemas.audit import audit
 from schemas.store import Store
-from tests.flows.conftest import RECIPE, command_in, environment, write_raw
+from tests.flows.conftest import RECIPE, Server, command_in, environment, write_raw
 from tests.flows.stores import DAY, NOW, age_artifact, make, old, relative
 
 ROOT = Path(__file__).parents[2]
@@ -101,14 +101,17 @@ def test_a_person_at_a_terminal_is_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_never_feels_sweeps_beside_it(tmp_path: Path) -> None:
+def test_a_run_never_feels_sweeps_beside_it(tmp_path: Path, server: Server) -> None:
     """Sweeps without any grace, one after the other, while a run makes and a second one reuses: the leases alone guard them."""
     write_raw(tmp_path / "raw")
     (tmp_path / "tiny.yaml").write_text(RECIPE)
     store, sweeps = Store(tmp_path / ".gristmill" / "store"), 0
     command = [sys.executable, "-m", "flows.cli", "run", "tiny.yaml", "--until", "tokens"]
     for _ in range(2):
-        with open(tmp_path / "log", "w") as log, subprocess.Popen(command, cwd=tmp_path, env=environment(), stderr=log, stdout=log) as run:
+        with (
+            open(tmp_path / "log", "w") as log,
+            subprocess.Popen(command, cwd=tmp_path, env=environment() | server, stderr=log, stdout=log) as run,
+        ):
             while run.poll() is None:
                 if store.root.is_dir():
                     remove(store, Rules(1, 0), examine(store, Rules(1, 0), time.time()))

@@ -9,7 +9,7 @@ import yaml
 from flows.demo import write_inputs
 from schemas.arrow import read_shard
 from schemas.store import Store
-from tests.flows.conftest import command_in
+from tests.flows.conftest import Server, command_in
 
 RECIPE = Path(__file__).parents[2] / "flows" / "recipes" / "demo.yaml"
 
@@ -17,14 +17,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def documents(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
+def documents(tmp_path_factory: pytest.TempPathFactory, server: Server) -> pa.Table:
     """The documents of the demo, tagged by rules instead of spaCy: the tags do not matter here, and it is faster."""
     folder = tmp_path_factory.mktemp("demo")
     write_inputs(folder / ".gristmill" / "demo")
     recipe = yaml.safe_load(RECIPE.read_text())
     recipe["corpus"]["annotate"] = {"default": {"engine": "plain"}}
     (folder / "demo.yaml").write_text(yaml.safe_dump(recipe))
-    command_in(folder)("run", "demo.yaml", "--until", "documents")
+    command_in(folder, server)("run", "demo.yaml", "--until", "documents")
     artifact = Store(folder / ".gristmill" / "store").find("documents/demo")
     return pa.concat_tables(read_shard(path) for path in artifact.paths("documents"))
 

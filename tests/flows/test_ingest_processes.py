@@ -16,7 +16,7 @@ from schemas.artifact import Artifact
 from schemas.recipe import Recipe
 from schemas.store import Store
 from tests.flows.chains import DOCUMENTS, ingest, own_texts, recipe, texts
-from tests.flows.conftest import command_in, environment
+from tests.flows.conftest import Server, command_in, environment
 from tests.flows.test_ingest import put, shards
 from tests.flows.test_launch import wait_for
 from tests.pipelines.drafts import ROOT
@@ -133,10 +133,10 @@ run: {workers: 1}
 """
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, server: Server) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "recipe.yaml").write_text(RECIPE)
-    gristmill = command_in(tmp_path)
+    gristmill = command_in(tmp_path, server)
 
     def documents(*options: str) -> dict[str, Any]:
         (row,) = json.loads(gristmill("ingest", "recipe.yaml", "--until", "documents", "--json", *options).stdout)

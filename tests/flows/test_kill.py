@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from schemas.store import Store
-from tests.flows.conftest import RECIPE, command_in, environment, write_raw
+from tests.flows.conftest import RECIPE, Server, command_in, environment, write_raw
 from tests.flows.test_launch import wait_for
 
 
@@ -114,8 +114,8 @@ def test_two_simultaneous_runs_make_one_artifact(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_worker_and_two_give_the_same_bytes(tmp_path: Path) -> None:
+def test_one_worker_and_two_give_the_same_bytes(tmp_path: Path, server: Server) -> None:
     for workers in ("1", "2"):
         prepare(tmp_path / workers)
-        command_in(tmp_path / workers)("run", "tiny.yaml", "--until", "tokens", "--workers", workers)
+        command_in(tmp_path / workers, server)("run", "tiny.yaml", "--until", "tokens", "--workers", workers)
     assert digests(tmp_path / "1") == digests(tmp_path / "2")

@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from model.speed import operations_per_token
 from model.train import main
 from schemas.draft import Draft
 from schemas.recipe import Pretrain
-from tests.model.test_train import MakeDraft, interrupted, launch, outcome, tiny, wait_for_step
+from tests.model.test_train import MakeDraft, alive, children, interrupted, launch, outcome, tiny, wait_for_step
 
 MASKED = {"packing": "best_fit", "document_mask": True}
 
@@ -53,14 +54,19 @@ def test_a_run_killed_anywhere_ends_in_the_same_bits(make_draft: MakeDraft, tmp_
 @pytest.mark.slow
 def test_two_ranks_killed_between_checkpoints_end_in_the_same_bits(make_draft: MakeDraft, tmp_path: Path) -> None:
     settings = tiny(steps=60, checkpoint_every=20, validate_every=50, batch=8, accumulate=2, z_loss=1e-4, average={}, **MASKED)
-    settings["optimizer"] = {"name": "sgd"}
     whole, broken = make_draft(tmp_path / "whole", **settings), make_draft(tmp_path / "broken", **settings)
     process = launch(whole, 2)
     assert process.wait() == 0, process.communicate()[1].decode()
     process = launch(broken, 2)
     wait_for_step(broken, 33, process)
+    workers = children(process.pid)
+    assert len(workers) >= 2
     process.send_signal(signal.SIGKILL)
     process.wait()
+    deadline = time.monotonic() + 20
+    while any(alive(pid) for pid in workers):
+        assert time.monotonic() < deadline, "ranks outlived torchrun"
+        time.sleep(0.05)
     assert broken.part("pretrain", "model") is None, "it was too quick to be killed"
     process = launch(broken, 2)
     assert process.wait() == 0, process.communicate()[1].decode()
