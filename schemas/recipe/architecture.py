@@ -25,6 +25,8 @@ class Decoder(Section):
     """A decoder: llama has RMSNorm, half-split RoPE, SwiGLU, grouped-query attention; gpt2 LayerNorm, learned positions, GELU, biases."""
 
     LATER: ClassVar[frozenset[str]] = frozenset({"family", "head_width", "qk_norm", "size"})
+    OBJECTIVES: ClassVar[tuple[str, ...]] = ("next_token",)
+    """Names of those that it can be trained by, its own first."""
 
     size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
     """Stands for the numbers below that go with it, of which others may be given beside it."""
@@ -79,6 +81,8 @@ class Encoder(Section):
     """An encoder, which sees a text whole: bert has norms behind its layers, learned positions, token types and GELU; modernbert norms
     before them, half-split RoPE and GeGLU, no biases."""
 
+    OBJECTIVES: ClassVar[tuple[str, ...]] = ("masked_tokens",)
+
     size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
     """Stands for the numbers below that go with it, of which others may be given beside it."""
     family: Literal["bert", "modernbert"]
@@ -94,6 +98,8 @@ class Encoder(Section):
 
 class EncoderDecoder(Section):
     """An encoder that reads, and a decoder that writes: t5 is T5 v1.1, with RMSNorm, relative position biases and gated GELU, no biases."""
+
+    OBJECTIVES: ClassVar[tuple[str, ...]] = ("span_corruption", "denoising")
 
     size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
     """Stands for the numbers below that go with it, of which others may be given beside it."""
@@ -111,13 +117,18 @@ class EncoderDecoder(Section):
     tie_embeddings: bool = False
 
 
-def _kind(value: Any) -> str:
-    family = value.get("family") if isinstance(value, dict) else getattr(value, "family", None)
-    return {"bert": "encoder", "modernbert": "encoder", "t5": "encoder_decoder"}.get(family or "", "decoder")
+_KINDS = {"llama": "decoder", "gpt2": "decoder", "bert": "encoder", "modernbert": "encoder", "t5": "encoder_decoder"}
+
+
+def _kind(value: Any) -> str | None:
+    family = value.get("family", "llama") if isinstance(value, dict) else getattr(value, "family", "llama")
+    return _KINDS.get(family) if isinstance(family, str) else None
 
 
 Architecture = Annotated[
     Annotated[Decoder, Tag("decoder")] | Annotated[Encoder, Tag("encoder")] | Annotated[EncoderDecoder, Tag("encoder_decoder")],
-    Discriminator(_kind),
+    Discriminator(
+        _kind, custom_error_type="family", custom_error_message=f"no such family: they are {', '.join(_KINDS)}, llama if it is left out"
+    ),
 ]
 """Which of them a recipe means, its family says; a decoder has a default."""
