@@ -58,7 +58,7 @@ def import_model(
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
-    """Make a model artifact of a Hugging Face model (Llama, Qwen3, GPT-2, BERT, ModernBERT); what can't be represented exactly is refused."""
+    """Make a model artifact of a Hugging Face model (Llama, Qwen3, GPT-2, BERT, ModernBERT); what can't be exact is refused."""
     from flows.hugging_face import import_model as make
 
     outcome = make(open_store(store), folder, name, lambda line: print(line, file=sys.stderr, flush=True))
