@@ -19,6 +19,7 @@ import torch.distributed.checkpoint as dcp
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.decoder import DecoderModel
 from model.families import LanguageModel, build_model
 from model.hf import Adapter, NotRepresented, adapter_for, adapter_named
 from model.hf.adapter import Reader
@@ -112,7 +113,7 @@ class Described:
 
     config: dict[str, Any]
     adapter: Adapter[Any]
-    architecture: recipe.Decoder
+    architecture: recipe.Architecture
     vocab_size: int
 
 
@@ -140,6 +141,15 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[LanguageModel, dict[s
     except NotRepresented as error:
         raise Mismatch(str(error)) from error
     return model.to(device).eval(), described.config
+
+
+def load_decoder(folder: Path, device: str = "cpu") -> tuple[DecoderModel, dict[str, Any]]:
+    """``load_model`` of a model that goes on with a text. Raises ``Mismatch`` if it is of another kind."""
+    model, config = load_model(folder, device)
+    if not isinstance(model, DecoderModel):
+        hint = "`gristmill fill` lets an encoder fill in masks"
+        raise Mismatch(f"{folder}: is {config['model_type']}, which does not go on with a text: this needs a decoder; {hint}")
+    return model, config
 
 
 @torch.no_grad()

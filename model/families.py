@@ -8,11 +8,17 @@ read, and how they are trained, differs: see `model.objectives`.
 from __future__ import annotations
 
 from model.decoder import DecoderModel
+from model.encoder import EncoderModel
 from schemas import recipe
+from schemas.errors import RequestError
 
-LanguageModel = DecoderModel
+LanguageModel = DecoderModel | EncoderModel
 
 
-def build_model(architecture: recipe.Decoder, vocab_size: int) -> LanguageModel:
+def build_model(architecture: recipe.Architecture, vocab_size: int) -> LanguageModel:
     """A model with weights drawn from torch's global generator: seed it first."""
-    return DecoderModel(architecture, vocab_size)
+    if isinstance(architecture, recipe.Decoder):
+        return DecoderModel(architecture, vocab_size)
+    if isinstance(architecture, recipe.Encoder):
+        return EncoderModel(architecture, vocab_size)
+    raise RequestError(f"model.family {architecture.family}: can't be made yet")

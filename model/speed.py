@@ -32,7 +32,7 @@ def matmul_peak(dtype: torch.dtype, group: Ranks) -> float:
     return float(group.add(torch.tensor(2 * SIZE**3 / best, dtype=torch.float64)))
 
 
-def operations_per_token(model: nn.Module, config: recipe.Decoder) -> int:
+def operations_per_token(model: nn.Module, config: recipe.Architecture) -> int:
     """Of training: forward and backward."""
     weights = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
     return 6 * weights + 12 * config.layers * config.width * config.context

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Tag, ValidationError
 
 from schemas.errors import RequestError
 from schemas.recipe import Recipe
@@ -57,12 +57,12 @@ def _follows(problem: Mapping[str, Any], problems: Sequence[Any]) -> bool:
 
 
 def _describe(path: Path, root: yaml.Node | None, problem: Mapping[str, Any]) -> str:
-    location, kind, message, given = problem["loc"], problem["type"], problem["msg"], problem["input"]
+    location, kind, message, given = _untagged(problem["loc"]), problem["type"], problem["msg"], problem["input"]
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, AtKey):
         location, message = (*location, *cause.at), cause.what
     elif kind == "extra_forbidden":
-        known = _known_keys(location[:-1])
+        known = _known_keys(problem["loc"][:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         message = f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(sorted(known))}"
     elif kind == "missing":
@@ -89,10 +89,28 @@ def _line(node: yaml.Node | None, location: Location) -> int:
     return line
 
 
+def _untagged(location: Location) -> tuple[int | str, ...]:
+    """A location without tags, by which pydantic tells which alternative of a union a value was taken for: they stand in no file."""
+    return tuple(part for number, part in enumerate(location) if not _tagged(_types(location[:number]), part))
+
+
+def _tagged(types_here: Sequence[Any], part: int | str) -> list[Any]:
+    """Those of some alternatives that `part` is the tag of."""
+    return [kind for kind in types_here if typing.get_origin(kind) is typing.Annotated and Tag(str(part)) in kind.__metadata__]
+
+
 def _known_keys(location: Location) -> list[str]:
-    """Keys of the section at `location`, found by walking the models' annotations."""
+    """Keys of the section at `location`."""
+    return [k for kind in _types(location) if isinstance(kind, type) and issubclass(kind, BaseModel) for k in kind.model_fields]
+
+
+def _types(location: Location) -> list[Any]:
+    """What a value at `location` may be, found by walking the models' annotations."""
     types_here: list[Any] = [Recipe]
     for part in location:
+        if tagged := _tagged(types_here, part):
+            types_here = [typing.get_args(kind)[0] for kind in tagged]
+            continue
         found: list[Any] = []
         for kind in types_here:
             if isinstance(part, str) and isinstance(kind, type) and issubclass(kind, BaseModel) and part in kind.model_fields:
@@ -100,7 +118,7 @@ def _known_keys(location: Location) -> list[str]:
             elif typing.get_origin(kind) in (tuple, dict):
                 found += [t for argument in typing.get_args(kind) for t in _inner(argument)]
         types_here = found
-    return [k for kind in types_here if isinstance(kind, type) and issubclass(kind, BaseModel) for k in kind.model_fields]
+    return types_here
 
 
 def _inner(annotation: Any) -> Iterator[Any]:
@@ -108,7 +126,7 @@ def _inner(annotation: Any) -> Iterator[Any]:
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
         for argument in typing.get_args(annotation):
             yield from _inner(argument)
-    elif typing.get_origin(annotation) is typing.Annotated:
+    elif typing.get_origin(annotation) is typing.Annotated and not any(isinstance(told, Tag) for told in annotation.__metadata__):
         yield from _inner(typing.get_args(annotation)[0])
     else:
         yield annotation

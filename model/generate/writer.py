@@ -13,7 +13,7 @@ from typing import Literal
 
 from tokenizers import Tokenizer
 
-from model.checkpoint import load_model
+from model.checkpoint import load_decoder
 from model.generate.beams import beam_search
 from model.generate.drawing import Drawing
 from model.generate.rows import continue_rows
@@ -64,7 +64,7 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         """Raises `Mismatch` naming the file that is not as it should be."""
-        self.model, config = load_model(folder)
+        self.model, config = load_decoder(folder)
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._framed = (folder / TOKENIZER_CONFIG).is_file()
         self._bos = config.get("bos_token_id")

@@ -1,7 +1,8 @@
 """The model: to *export* a saved model is to write a folder that `transformers` loads with `AutoModelForCausalLM`,
 `AutoTokenizer` and `pipeline`, with no code of ours: weights, `config.json`, `generation_config.json`, and the tokenizer's files.
 
-The tokenizer puts before a text what pretraining put before it, its `bos`: so a prompt is read there as it is here.
+The tokenizer puts before a text what pretraining put before it, its `bos`, and for encoders behind it the `eos`: so a text is read there
+as it is here.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION = "config.json", "tokenizer.json
 CARRIED = (TOKENIZER_CONFIG, "special_tokens_map.json", "chat_template.jinja")
 """Files beside `tokenizer.json` that an imported model keeps, and hands on."""
 
+ENCODERS = ("bert", "modernbert")
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
@@ -61,7 +63,8 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
         return names + carried
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     roles = {role: tokenizer.id_to_token(config[key]) for role in _ROLES if isinstance(config.get(key := f"{role}_token_id"), int)}
-    frame_as_pretraining(tokenizer, config["bos_token_id"])
+    encoder = config["model_type"] in ENCODERS
+    frame_as_pretraining(tokenizer, config["bos_token_id"], config["eos_token_id"] if encoder else None)
     tokenizer.save(str(out / TOKENIZER))
     tokens = {f"{role}_token": token for role, token in roles.items()}
     others = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
@@ -69,9 +72,9 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
     described = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
-        "model_input_names": ["input_ids", "attention_mask"],
+        "model_input_names": ["input_ids", *(["token_type_ids"] if config["model_type"] == "bert" else []), "attention_mask"],
         "model_max_length": config.get("max_position_embeddings", config.get("n_positions")),
-        "padding_side": "left",
+        "padding_side": "right" if encoder else "left",
         **tokens,
         **({"extra_special_tokens": others} if others else {}),
     }
@@ -80,15 +83,25 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
     return [*names, TOKENIZER_CONFIG, "special_tokens_map.json"]
 
 
-def frame_as_pretraining(tokenizer: Tokenizer, number: int) -> None:
-    """Let the tokenizer put the bos before a text, and nothing behind it: what follows a prompt is the model's to say."""
-    token = tokenizer.id_to_token(number)
-    if token is None:
-        raise NotRepresented(f"{CONFIG}: bos_token_id {number} is no token of {TOKENIZER}")
-    bos = processors.TemplateProcessing(single=f"{token} $A", pair=f"{token} $A $B", special_tokens=[(token, number)])
+def frame_as_pretraining(tokenizer: Tokenizer, bos: int, eos: int | None = None) -> None:
+    """Let the tokenizer put the bos before a text. Behind it comes nothing, as what follows a prompt is a decoder's to say; or, if it is
+    given, the eos, and behind a second text too, whose tokens have type 1."""
+    first, last = (_token(tokenizer, "bos", bos), None if eos is None else _token(tokenizer, "eos", eos))
+    if last is None:
+        frame = processors.TemplateProcessing(single=f"{first} $A", pair=f"{first} $A $B", special_tokens=[(first, bos)])
+    else:
+        pair = f"{first}:0 $A:0 {last}:0 $B:1 {last}:1"
+        frame = processors.TemplateProcessing(single=f"{first} $A {last}", pair=pair, special_tokens=[(first, bos), (last, eos)])
     own = tokenizer.post_processor
     plain = own is not None and own.num_special_tokens_to_add(False) == 0
-    tokenizer.post_processor = processors.Sequence([own, bos]) if plain else bos
+    tokenizer.post_processor = processors.Sequence([own, frame]) if plain else frame
+
+
+def _token(tokenizer: Tokenizer, role: str, number: int) -> str:
+    token: str | None = tokenizer.id_to_token(number)
+    if token is None:
+        raise NotRepresented(f"{CONFIG}: {role}_token_id {number} is no token of {TOKENIZER}")
+    return token
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

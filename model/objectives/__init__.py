@@ -6,6 +6,10 @@ One file an objective. Each token that a step predicts weighs the same, whatever
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from model.objectives.masked_tokens import MaskedTokensObjective
 from model.objectives.next_token import NextTokenObjective
 from model.objectives.objective import Inputs, Objective
 from schemas.recipe import Pretrain
@@ -13,6 +17,8 @@ from schemas.recipe import Pretrain
 __all__ = ["Inputs", "Objective", "objective_of"]
 
 
-def objective_of(settings: Pretrain) -> Objective:
-    """What a recipe's pretraining minimises."""
+def objective_of(settings: Pretrain, vocabulary: Mapping[str, Any]) -> Objective:
+    """What a recipe's pretraining minimises; ``vocabulary``: a tokenizer's facts. Raises RequestError if they lack what it needs."""
+    if settings.aim.name == "masked_tokens":
+        return MaskedTokensObjective(settings, vocabulary)
     return NextTokenObjective(settings)

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.recipe.architecture import Decoder
+from schemas.recipe.architecture import Architecture, Decoder, Encoder, EncoderDecoder
 from schemas.recipe.clean import Boilerplate, Clean
 from schemas.recipe.corpus import Annotator, Corpus, Decontaminate, EvaluationSet, Harmful, HeldOut, Redact, Sampling
 from schemas.recipe.dedup import Dedup, Near, Repeats
+from schemas.recipe.objective import Objective
 from schemas.recipe.rules import Rules
 from schemas.recipe.scores import Classifier, NgramModel
 from schemas.recipe.section import AtKey, Name, Positive, Section
@@ -22,10 +23,10 @@ from schemas.recipe.tokenizer import Tokenizer, Tokens
 from schemas.recipe.training import Average, Evaluate, Finetune, Optimizer, Phase, Pretrain, Schedule
 
 __all__ = [
-    "Annotator", "Average", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup", "Evaluate",
-    "EvaluationSet",
-    "Finetune", "Harmful", "HeldOut", "Near", "NgramModel", "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Repeats", "Rules",
-    "Run", "Sampling", "Schedule", "Section", "Source", "Tokenizer", "Tokens", "json_schema",
+    "Annotator", "Architecture", "Average", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup",
+    "Encoder", "EncoderDecoder", "Evaluate", "EvaluationSet", "Finetune", "Harmful", "HeldOut", "Near", "NgramModel", "Objective",
+    "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Repeats", "Rules", "Run", "Sampling", "Schedule", "Section", "Source",
+    "Tokenizer", "Tokens", "json_schema",
 ]  # fmt: skip
 
 
@@ -67,6 +68,14 @@ class Recipe(Section):
             raise AtKey(("finetune",), "starts from the model that pretrain makes: add a pretrain section")
         if self.evaluate and not self.pretrain:
             raise AtKey(("evaluate",), "measures the model that pretrain makes: add a pretrain section")
+        for section, asked in (("finetune", self.finetune), ("evaluate", self.evaluate)):
+            if asked and self.pretrain and not isinstance(self.pretrain.model, Decoder):
+                what = f"is of decoders so far, and pretrain.model.family is {self.pretrain.model.family}: leave the section out"
+                raise AtKey((section,), what)
+        if self.pretrain and self.pretrain.aim.name == "masked_tokens" and self.tokenizer.lacks_mask:
+            raise AtKey(
+                ("tokenizer",), "has no mask, by which masked_tokens hides others: set family bert, or name it in special_tokens.mask"
+            )
         names = [source.name for source in self.corpus.sources]
         if self.finetune and self.finetune.source not in names:
             raise AtKey(("finetune", "source"), f"{self.finetune.source!r} is not a source of the corpus; they are {', '.join(names)}")

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from schemas.recipe.section import Positive, Section
+from schemas.recipe.section import AtKey, Positive, Section
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"layers": 2, "width": 128, "heads": 2, "kv_heads": 2, "ffn": 384, "context": 128},
@@ -21,10 +21,31 @@ SIZES: dict[str, dict[str, int]] = {
 GPT-2's, 1b is that of Llama 3.2, but for its context."""
 
 
+ENCODER_SIZES: dict[str, dict[str, dict[str, int]]] = {
+    "bert": {
+        "tiny": {"layers": 2, "width": 128, "heads": 2, "ffn": 512, "context": 128},
+        "mini": {"layers": 4, "width": 256, "heads": 4, "ffn": 1024, "context": 256},
+        "small": {"layers": 12, "width": 768, "heads": 12, "ffn": 3072, "context": 512},
+        "medium": {"layers": 24, "width": 1024, "heads": 16, "ffn": 4096, "context": 512},
+        "1b": {"layers": 24, "width": 1792, "heads": 28, "ffn": 7168, "context": 512},
+    },
+    "modernbert": {
+        "tiny": {"layers": 2, "width": 128, "heads": 2, "ffn": 256, "context": 128},
+        "mini": {"layers": 4, "width": 256, "heads": 4, "ffn": 512, "context": 256},
+        "small": {"layers": 22, "width": 768, "heads": 12, "ffn": 1152, "context": 1024},
+        "medium": {"layers": 28, "width": 1024, "heads": 16, "ffn": 2624, "context": 1024},
+        "1b": {"layers": 28, "width": 1792, "heads": 28, "ffn": 3840, "context": 2048},
+    },
+}
+"""The same for encoders: small and medium are BERT's and ModernBERT's base and large, but for ModernBERT's context."""
+
+
 class Decoder(Section):
     """A decoder: llama has RMSNorm, half-split RoPE, SwiGLU, grouped-query attention; gpt2 LayerNorm, learned positions, GELU, biases."""
 
     LATER: ClassVar[frozenset[str]] = frozenset({"family", "head_width", "qk_norm", "size"})
+    OBJECTIVES: ClassVar[tuple[str, ...]] = ("next_token",)
+    """Names of those that it can be trained by, its own first."""
 
     size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
     """Stands for the numbers below that go with it, of which others may be given beside it."""
@@ -77,7 +98,10 @@ class Decoder(Section):
 
 class Encoder(Section):
     """An encoder, which sees a text whole: bert has norms behind its layers, learned positions, token types and GELU; modernbert norms
-    before them, half-split RoPE and GeGLU, no biases."""
+    before them, half-split RoPE and GeGLU, no biases, and but for every third layer attention to what is near."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"size", "task"})
+    OBJECTIVES: ClassVar[tuple[str, ...]] = ("masked_tokens",)
 
     size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
     """Stands for the numbers below that go with it, of which others may be given beside it."""
@@ -87,13 +111,56 @@ class Encoder(Section):
     heads: Positive = 4
     ffn: Positive = 1024
     context: Positive = 128
-    rope_theta: float = 10_000.0
-    """Base of the rotation's wavelengths (modernbert only)."""
+    rope_theta: float = 160_000.0
+    """Base of the rotation's wavelengths in layers that see all (modernbert only)."""
+    local_rope_theta: float = 10_000.0
+    """The same in layers that see what is near (modernbert only)."""
+    local_window: Annotated[int, Field(ge=2, multiple_of=2)] = 128
+    """How far such layers see: half of it to each side (modernbert only)."""
+    global_every: Positive = 3
+    """The first layer sees all, and every so many from it on (modernbert only)."""
     norm_eps: float = 1e-5
+    """Unless given, 1e-12 for bert."""
+    task: Literal["masked_tokens", "next_sentence", "none"] | None = None
+    """What heads it has, as its checkpoint says: to score hidden tokens, that and whether a sentence follows, or none. Not for recipes: the
+    objective tells."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_and_family_stand_for_numbers(cls, value: Any) -> Any:
+        """The numbers decide, not the name: it is gone afterwards."""
+        if not isinstance(value, dict):
+            return value
+        own = {"norm_eps": 1e-12} if value.get("family") == "bert" else {}
+        sizes = ENCODER_SIZES.get(value.get("family", ""), {})
+        if value.get("size") in sizes:
+            return {**own, **sizes[value["size"]], **value, "size": None}
+        return {**own, **value}
+
+    @property
+    def head_size(self) -> int:
+        """Width of a head."""
+        return self.width // self.heads
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Encoder:
+        if self.width % self.heads:
+            raise ValueError("width must be a multiple of heads")
+        if self.family == "bert":
+            for key in ("rope_theta", "local_rope_theta", "local_window", "global_every"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise AtKey((key,), "bert has no such option: leave it out")
+        elif self.head_size % 2:
+            raise ValueError(f"heads of width {self.head_size}: rotation turns pairs, so it must be even")
+        elif self.task == "next_sentence":
+            raise AtKey(("task",), "modernbert has no head for next sentences")
+        return self
 
 
 class EncoderDecoder(Section):
     """An encoder that reads, and a decoder that writes: t5 is T5 v1.1, with RMSNorm, relative position biases and gated GELU, no biases."""
+
+    OBJECTIVES: ClassVar[tuple[str, ...]] = ("span_corruption", "denoising")
 
     size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
     """Stands for the numbers below that go with it, of which others may be given beside it."""
@@ -111,13 +178,18 @@ class EncoderDecoder(Section):
     tie_embeddings: bool = False
 
 
-def _kind(value: Any) -> str:
-    family = value.get("family") if isinstance(value, dict) else getattr(value, "family", None)
-    return {"bert": "encoder", "modernbert": "encoder", "t5": "encoder_decoder"}.get(family or "", "decoder")
+_KINDS = {"llama": "decoder", "gpt2": "decoder", "bert": "encoder", "modernbert": "encoder", "t5": "encoder_decoder"}
+
+
+def _kind(value: Any) -> str | None:
+    family = value.get("family", "llama") if isinstance(value, dict) else getattr(value, "family", "llama")
+    return _KINDS.get(family) if isinstance(family, str) else None
 
 
 Architecture = Annotated[
     Annotated[Decoder, Tag("decoder")] | Annotated[Encoder, Tag("encoder")] | Annotated[EncoderDecoder, Tag("encoder_decoder")],
-    Discriminator(_kind),
+    Discriminator(
+        _kind, custom_error_type="family", custom_error_message=f"no such family: they are {', '.join(_KINDS)}, llama if it is left out"
+    ),
 ]
 """Which of them a recipe means, its family says; a decoder has a default."""

@@ -45,6 +45,12 @@ class Tokenizer(Section):
     pin: str | None = None
     """`name@version` of a tokenizer to use instead of training one."""
 
+    @property
+    def lacks_mask(self) -> bool:
+        """Whether it is known to have no token that hides others; of one that is trained elsewhere nothing is known yet."""
+        of_bert = self.family == "bert" or (self.family is None and self.kind == "wordpiece")
+        return not (self.path or self.pin or of_bert or "mask" in self.special_tokens)
+
     @model_validator(mode="after")
     def _options_fit(self) -> Tokenizer:
         if self.path is not None and self.pin is not None:

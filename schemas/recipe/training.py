@@ -6,8 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.recipe.architecture import Decoder
-from schemas.recipe.section import Fraction, Name, Positive, Section
+from schemas.recipe.architecture import Architecture, Decoder, Encoder, EncoderDecoder
+from schemas.recipe.objective import Objective
+from schemas.recipe.section import AtKey, Fraction, Name, Positive, Section
 
 
 class Optimizer(Section):
@@ -83,9 +84,12 @@ class Phase(Section):
 class Pretrain(Section):
     """The pretrain step: token shards in, a model out."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"accumulate", "average", "z_loss", "loss_chunk", "on_nonfinite"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"accumulate", "average", "z_loss", "loss_chunk", "on_nonfinite", "objective"})
 
-    model: Decoder = Decoder()
+    model: Architecture = Decoder()
+    objective: Objective | None = None
+    """What it learns to predict; null: what its family is made for, next_token for decoders, masked_tokens for encoders, span_corruption
+    for encoder-decoders."""
     steps: Positive | None = 1000
     """Null if `epochs` is given."""
     epochs: Annotated[float, Field(gt=0)] | None = None
@@ -127,6 +131,32 @@ class Pretrain(Section):
         if isinstance(value, dict) and value.get("epochs") is not None:
             return {"steps": None, **value}
         return value
+
+    @property
+    def aim(self) -> Objective:
+        """The objective, or the family's own."""
+        return self.objective or Objective.model_validate({"name": self.model.OBJECTIVES[0]})
+
+    @property
+    def architecture(self) -> Decoder | Encoder | EncoderDecoder:
+        """The model, with the heads that the objective needs."""
+        if not isinstance(self.model, Encoder):
+            return self.model
+        return self.model.model_copy(update={"task": "next_sentence" if self.aim.next_sentence else "masked_tokens"})
+
+    @model_validator(mode="after")
+    def _objective_fits_the_model(self) -> Pretrain:
+        family, fitting = self.model.family, self.model.OBJECTIVES
+        if isinstance(self.model, Encoder) and self.model.task is not None:
+            raise AtKey(("model", "task"), "follows from objective.next_sentence: leave it out")
+        if self.aim.name not in fitting:
+            raise AtKey(("objective", "name"), f"{self.aim.name} does not train {family}: it learns by {' or '.join(fitting)}")
+        if self.aim.next_sentence and family != "bert":
+            raise AtKey(("objective", "next_sentence"), f"{family} has no head for it: it is bert's")
+        for key in ("z_loss", "loss_chunk"):
+            if getattr(self, key) and isinstance(self.model, Encoder):
+                raise AtKey((key,), f"is not for {family}, which scores hidden tokens only: leave it out")
+        return self
 
     @model_validator(mode="after")
     def _phases_follow_each_other(self) -> Pretrain:

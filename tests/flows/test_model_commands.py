@@ -70,6 +70,7 @@ def test_a_stream_is_the_text(here: Here) -> None:
         ((*asked, "--stream", "--json"), "--stream prints one text"),
         ((*asked, "--samples", "3", "--beams", "2"), "3 samples of 2 beams"),
         (("generate", "model/tiny"), "there is no prompt"),
+        (("fill", "model/tiny", "the [MASK]"), "is llama, which fills in no masks; `gristmill generate`"),
     ):
         with pytest.raises(RequestError, match=told):
             here(*wrong)
