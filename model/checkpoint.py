@@ -19,6 +19,7 @@ import torch.distributed.checkpoint as dcp
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.decoder import DecoderModel
 from model.families import LanguageModel, build_model
 from model.hf import Adapter, NotRepresented, adapter_for, adapter_named
 from model.hf.adapter import Reader
@@ -112,7 +113,7 @@ class Described:
 
     config: dict[str, Any]
     adapter: Adapter[Any]
-    architecture: recipe.Decoder
+    architecture: recipe.Architecture
     vocab_size: int
 
 
@@ -140,6 +141,14 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[LanguageModel, dict[s
     except NotRepresented as error:
         raise Mismatch(str(error)) from error
     return model.to(device).eval(), described.config
+
+
+def load_decoder(folder: Path) -> DecoderModel:
+    """As `load_model`, for what goes on from a decoder. Raises ``Mismatch`` if it is another model."""
+    model, _ = load_model(folder)
+    if not isinstance(model, DecoderModel):
+        raise Mismatch(f"{folder}: holds no decoder, and nothing else will do here: name or pretrain one")
+    return model
 
 
 @torch.no_grad()

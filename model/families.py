@@ -7,15 +7,28 @@ read, and how they are trained, differs: see `model.objectives`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from model.decoder import DecoderModel
+from model.encoder_decoder import EncoderDecoderModel
 from schemas import recipe
 from schemas.errors import RequestError
 
-LanguageModel = DecoderModel
+LanguageModel = DecoderModel | EncoderDecoderModel
 
 
 def build_model(architecture: recipe.Architecture, vocab_size: int) -> LanguageModel:
     """A model with weights drawn from torch's global generator: seed it first."""
-    if isinstance(architecture, recipe.Decoder):
-        return DecoderModel(architecture, vocab_size)
-    raise RequestError(f"model.family {architecture.family}: can't be made yet")
+    match architecture:
+        case recipe.Decoder():
+            return DecoderModel(architecture, vocab_size)
+        case recipe.EncoderDecoder():
+            return EncoderDecoderModel(architecture, vocab_size)
+        case recipe.Encoder():
+            raise RequestError(f"pretrain.model.family {architecture.family}: there is no such model yet")
+
+
+def special_ids(architecture: recipe.Architecture, special: Mapping[str, int]) -> dict[str, int]:
+    """What `config.json` says of special tokens, given their ids by role: what an encoder-decoder writes starts with its pad."""
+    ids = {f"{role}_token_id": number for role, number in special.items()}
+    return ids | ({"decoder_start_token_id": special["pad"]} if isinstance(architecture, recipe.EncoderDecoder) else {})

@@ -57,7 +57,7 @@ class Record:
         _append(self.metrics, {**row, "flags": list(flags)} if flags else row)
         self._measure_speed(row["step"], row["tokens"])
         loss = "skipped" if row["loss"] is None else f"loss {row['loss']:.3f}"
-        self.progress(row["step"], loss + self._note, force="bits_per_byte" in row)
+        self.progress(row["step"], loss + self._note, force="bits_per_byte" in row or "validation_loss" in row)
 
     def progress(self, step: int, note: str, *, force: bool = False) -> None:
         """Tell how far the run is, now and then or if ``force``."""

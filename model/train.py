@@ -26,7 +26,7 @@ from model.average import WeightAverage
 from model.backward import Backward
 from model.checkpoint import Checkpoints, Mismatch, save_model
 from model.data import Batch, training_batches
-from model.families import build_model
+from model.families import build_model, special_ids
 from model.hardware import compiler_problem, environment
 from model.objectives import Inputs, objective_of
 from model.optim import build_optimizer
@@ -39,11 +39,13 @@ from model.speed import matmul_peak, operations_per_token
 from model.stream import validation_streams
 from model.text import Special
 from model.validate import Validation
+from model.validate_objective import ObjectiveLoss
+from model.vocabulary import vocabulary_of
 from model.watch import dead_units
 from schemas.artifact import Damaged, File
 from schemas.draft import Draft
 from schemas.errors import RequestError
-from schemas.recipe import Pretrain
+from schemas.recipe import Decoder, Pretrain
 
 STAGE = "pretrain"
 EXIT_STOPPED = 75
@@ -58,10 +60,10 @@ class Trainer:
 
     def __init__(self, draft: Draft, settings: Pretrain, group: Ranks) -> None:
         self.draft, self.settings, self.group = draft, settings, group
-        tokens, vocabulary = draft.input("tokens"), draft.input("tokenizer").facts("tokenizer")
-        self.special: dict[str, int] = vocabulary["special_tokens"]
+        tokens, vocabulary = draft.input("tokens"), vocabulary_of(draft.input("tokenizer"))
+        self.special = vocabulary.special
         context, around = settings.model.context, Special(self.special["bos"], self.special["eos"])
-        self.objective = objective_of(settings)
+        self.objective = objective_of(settings, vocabulary)
         self.batches = training_batches(
             tokens.path, stages(settings), settings.seed, around, packing=settings.packing, boundaries=settings.document_mask,
             window=self.objective.window, keep=draft.scratch() / "index",
@@ -71,9 +73,13 @@ class Trainer:
         self.steps = settings.steps or self.batches.phases.steps_within(settings.epochs or 0)
         held_out = validation_streams(tokens.path, around)
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
-        self.validation = Validation(held_out, settings.validate_tokens, context, key, group, settings.document_mask)
+        self.validation = (
+            Validation(held_out, settings.validate_tokens, context, key, group, settings.document_mask)
+            if isinstance(settings.model, Decoder)
+            else ObjectiveLoss(self.objective, held_out, settings.validate_tokens, context, key, group)
+        )
         torch.manual_seed(settings.seed)
-        self.model = build_model(settings.model, vocabulary["vocab_size"])
+        self.model = build_model(settings.model, vocabulary.size)
         self.optimizer = build_optimizer(self.model, settings.optimizer, group)
         self.average = WeightAverage(self.model, settings.average.decay) if settings.average else None
         self.skipped = self.skipped_in_row = 0
@@ -135,10 +141,11 @@ class Trainer:
         return self.settings.average is not None and self.settings.average.export == "beside"
 
     def _warm_up(self, step: int) -> None:
-        self.record.compare_with(matmul_peak(self.dtype, self.group), operations_per_token(self.model, self.settings.model))
+        passes = self._passes(self.batches.batch_at(step, self.group.rank, self.group.count))
+        operations = operations_per_token(self.model, self.settings.model, passes[0])
+        self.record.compare_with(matmul_peak(self.dtype, self.group), operations)
         self.backward = Backward(self.objective.module(self.model), self.dtype, self.group, self.compiled)
         self.record.progress(step, "compiling" if self.compiled else "starting", force=True)
-        passes = self._passes(self.batches.batch_at(step, self.group.rank, self.group.count))
         for _ in range(DRY_PASSES):
             # DDP orders its buckets anew after the first backward passes; the sum's bits must not depend on when a run began.
             self.backward(passes)
@@ -246,7 +253,7 @@ class Trainer:
 
     def _adopt_model(self, folder: Path, below: str = "") -> list[File]:
         """Write the model's weights and description, and make them the draft's, in a folder of their own if ``below`` names one."""
-        ids = {f"{name}_token_id": number for name, number in self.special.items()}
+        ids = special_ids(self.settings.model, self.special)
         place, kind = (f"{below}/", f"{below}_") if below else ("", "")
         weights, config = save_model(self.model, folder, ids)
         return [

@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from model.checkpoint import load_model
+from model.checkpoint import load_decoder
 from model.decoder import DecoderModel
 from model.evaluate.classification import classification
 from model.evaluate.held_out import draw, read_texts
@@ -49,7 +49,7 @@ def evaluate(draft: Draft, settings: Evaluate) -> None:
     tokenizer = draft.input("tokenizer").facts("tokenizer")
     special = tokenizer["special_tokens"]
     around = Frame(special["bos"], special["eos"], tokenizer["vocab_size"])
-    decoder, _ = load_model(draft.input("pretrain").path)
+    decoder = load_decoder(draft.input("pretrain").path)
     if decoder.vocab_size != around.vocab_size:
         raise Damaged(f"{draft.input('pretrain').path}: has a vocabulary of {decoder.vocab_size} ids, its tokenizer {around.vocab_size}")
     results: dict[str, Any] = {"subset": settings.subset}

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import load_model
+from model.checkpoint import load_decoder
 from model.finetune.classifier import Classifier, Reading
 from model.finetune.labelled import Labelled, classes, read_labelled
 from model.finetune.train import DROPOUT, Trainer, answer
@@ -64,7 +64,7 @@ def finetune(draft: Draft, settings: Finetune) -> None:
 def _start(draft: Draft, settings: Finetune, labels: list[str]) -> Classifier:
     """The classifier before its first step."""
     pretrained = draft.input("pretrain")
-    decoder, _ = load_model(pretrained.path)
+    decoder = load_decoder(pretrained.path)
     longest = decoder.config.context
     if not 2 <= settings.max_tokens <= longest:
         raise RequestError(

@@ -45,7 +45,7 @@ class TensorOf:
         return list((tensor.T if self.transposed else tensor).chunk(len(self.ours)))
 
 
-Shape = TypeVar("Shape", bound=recipe.Decoder)
+Shape = TypeVar("Shape", bound=recipe.Architecture)
 
 
 @dataclass(frozen=True)

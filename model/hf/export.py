@@ -1,7 +1,8 @@
-"""The model: to *export* a saved model is to write a folder that `transformers` loads with `AutoModelForCausalLM`,
-`AutoTokenizer` and `pipeline`, with no code of ours: weights, `config.json`, `generation_config.json`, and the tokenizer's files.
+"""The model: to *export* a saved model is to write a folder that `transformers` loads with `AutoModelForCausalLM` (or
+`AutoModelForSeq2SeqLM`), `AutoTokenizer` and `pipeline`, with no code of ours: weights, `config.json`, `generation_config.json`, and the tokenizer's files.
 
-The tokenizer puts before a text what pretraining put before it, its `bos`: so a prompt is read there as it is here.
+The tokenizer puts before a text what pretraining put before it, its `bos`, or behind it the `eos` of what an encoder reads: so a prompt is
+read there as it is here.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
     names = copy_weights(folder, out, shard_bytes)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     shutil.copyfile(folder / CONFIG, out / CONFIG)
-    special = {f"{role}_token_id": config.get(f"{role}_token_id") for role in ("bos", "eos", "pad")}
+    special = {f"{role}_token_id": config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "decoder_start")}
     _write_json(out / GENERATION, {key: value for key, value in special.items() if value is not None})
     names += [CONFIG, GENERATION, TOKENIZER]
     if (folder / TOKENIZER_CONFIG).is_file():
@@ -61,7 +62,8 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
         return names + carried
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     roles = {role: tokenizer.id_to_token(config[key]) for role in _ROLES if isinstance(config.get(key := f"{role}_token_id"), int)}
-    frame_as_pretraining(tokenizer, config["bos_token_id"])
+    reads = bool(config.get("is_encoder_decoder"))
+    frame_as_pretraining(tokenizer, config["eos_token_id" if reads else "bos_token_id"], behind=reads)
     tokenizer.save(str(out / TOKENIZER))
     tokens = {f"{role}_token": token for role, token in roles.items()}
     others = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
@@ -71,7 +73,7 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": config.get("max_position_embeddings", config.get("n_positions")),
-        "padding_side": "left",
+        "padding_side": "right" if reads else "left",
         **tokens,
         **({"extra_special_tokens": others} if others else {}),
     }
@@ -80,15 +82,17 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
     return [*names, TOKENIZER_CONFIG, "special_tokens_map.json"]
 
 
-def frame_as_pretraining(tokenizer: Tokenizer, number: int) -> None:
-    """Let the tokenizer put the bos before a text, and nothing behind it: what follows a prompt is the model's to say."""
+def frame_as_pretraining(tokenizer: Tokenizer, number: int, behind: bool) -> None:
+    """Let the tokenizer put the bos before a text, and nothing behind it: what follows a prompt is the model's to say. Or else
+    the eos ``behind`` it, where the model reads a text whole."""
     token = tokenizer.id_to_token(number)
     if token is None:
-        raise NotRepresented(f"{CONFIG}: bos_token_id {number} is no token of {TOKENIZER}")
-    bos = processors.TemplateProcessing(single=f"{token} $A", pair=f"{token} $A $B", special_tokens=[(token, number)])
+        raise NotRepresented(f"{CONFIG}: {'eos' if behind else 'bos'}_token_id {number} is no token of {TOKENIZER}")
+    single, pair = (f"$A {token}", f"$A {token} $B {token}") if behind else (f"{token} $A", f"{token} $A $B")
+    frame = processors.TemplateProcessing(single=single, pair=pair, special_tokens=[(token, number)])
     own = tokenizer.post_processor
     plain = own is not None and own.num_special_tokens_to_add(False) == 0
-    tokenizer.post_processor = processors.Sequence([own, bos]) if plain else bos
+    tokenizer.post_processor = processors.Sequence([own, frame]) if plain else frame
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -45,6 +45,12 @@ class Tokenizer(Section):
     pin: str | None = None
     """`name@version` of a tokenizer to use instead of training one."""
 
+    @property
+    def has_no_sentinels(self) -> bool:
+        """Whether it is sure, before it is there, that the tokenizer has none."""
+        t5 = self.family == "t5" or (self.family is None and self.kind == "unigram")
+        return self.path is None and self.pin is None and not (t5 if self.sentinels is None else self.sentinels)
+
     @model_validator(mode="after")
     def _options_fit(self) -> Tokenizer:
         if self.path is not None and self.pin is not None:

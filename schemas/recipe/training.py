@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.recipe.architecture import Architecture, Decoder, Encoder
+from schemas.recipe.architecture import Architecture, Decoder, Encoder, EncoderDecoder
 from schemas.recipe.objective import Objective
 from schemas.recipe.section import AtKey, Fraction, Name, Positive, Section
 
@@ -147,6 +147,16 @@ class Pretrain(Section):
         for key in ("z_loss", "loss_chunk"):
             if getattr(self, key) and isinstance(self.model, Encoder):
                 raise AtKey((key,), f"is not for {family}, which scores hidden tokens only: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _spans_are_cut_from_whole_samples(self) -> Pretrain:
+        if isinstance(self.model, EncoderDecoder):
+            why = f"{self.aim.name} cuts spans out of samples of one length, across the ends of documents"
+            if self.packing != "concat":
+                raise AtKey(("packing",), f"{why}, so concat is all there is: leave it out")
+            if self.document_mask:
+                raise AtKey(("document_mask",), f"{why}, so there is no document to stay within: leave it out")
         return self
 
     @model_validator(mode="after")
