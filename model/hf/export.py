@@ -1,5 +1,6 @@
 """The model: to *export* a saved model is to write a folder that `transformers` loads with `AutoModelForCausalLM` (or
-`AutoModelForSeq2SeqLM`), `AutoTokenizer` and `pipeline`, with no code of ours: weights, `config.json`, `generation_config.json`, and the tokenizer's files.
+`AutoModelForSeq2SeqLM`), `AutoTokenizer` and `pipeline`, with no code of ours: weights, `config.json`, `generation_config.json`, and the
+tokenizer's files.
 
 The tokenizer puts before a text what pretraining put before it, its `bos`, or behind it the `eos` of what an encoder reads: so a prompt is
 read there as it is here.
