@@ -143,12 +143,12 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[LanguageModel, dict[s
     return model.to(device).eval(), described.config
 
 
-def load_decoder(folder: Path) -> DecoderModel:
-    """As `load_model`, for what goes on from a decoder. Raises ``Mismatch`` if it is another model."""
-    model, _ = load_model(folder)
+def load_decoder(folder: Path, device: str = "cpu") -> tuple[DecoderModel, dict[str, Any]]:
+    """``load_model`` of a model that goes on with a text. Raises ``Mismatch`` if it is of another kind."""
+    model, config = load_model(folder, device)
     if not isinstance(model, DecoderModel):
-        raise Mismatch(f"{folder}: holds no decoder, and nothing else will do here: name or pretrain one")
-    return model
+        raise Mismatch(f"{folder}: is {config['model_type']}, which does not go on with a text: this needs a decoder")
+    return model, config
 
 
 @torch.no_grad()

@@ -10,22 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from model.decoder import DecoderModel
+from model.encoder import EncoderModel
 from model.encoder_decoder import EncoderDecoderModel
 from schemas import recipe
-from schemas.errors import RequestError
 
-LanguageModel = DecoderModel | EncoderDecoderModel
+LanguageModel = DecoderModel | EncoderModel | EncoderDecoderModel
 
 
 def build_model(architecture: recipe.Architecture, vocab_size: int) -> LanguageModel:
     """A model with weights drawn from torch's global generator: seed it first."""
-    match architecture:
-        case recipe.Decoder():
-            return DecoderModel(architecture, vocab_size)
-        case recipe.EncoderDecoder():
-            return EncoderDecoderModel(architecture, vocab_size)
-        case recipe.Encoder():
-            raise RequestError(f"pretrain.model.family {architecture.family}: there is no such model yet")
+    if isinstance(architecture, recipe.Decoder):
+        return DecoderModel(architecture, vocab_size)
+    if isinstance(architecture, recipe.Encoder):
+        return EncoderModel(architecture, vocab_size)
+    return EncoderDecoderModel(architecture, vocab_size)
 
 
 def special_ids(architecture: recipe.Architecture, special: Mapping[str, int]) -> dict[str, int]:

@@ -1,5 +1,5 @@
 """The model: layers that model families share: *RMSNorm*, *rotary* positions, *grouped-query attention* with an optional
-*cache* of keys and values, and two feed-forward networks: the gated *SwiGLU*, and the plain one with *GELU*.
+*cache* of keys and values, and feed-forward networks: the gated *SwiGLU* and *GeGLU*, and the plain one with *GELU*.
 
 Attribute names are those of Hugging Face's Llama, so that its state dict needs no map. Nothing here knows of ranks.
 """
@@ -88,8 +88,8 @@ def padding_mask(padding: Tensor, start: int, time: int) -> Tensor:
     return (seen | (key == query))[:, None]
 
 
-def fusible_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Causal softmax(Q K^T / sqrt(d)) V written out, for the compiler to fuse: q [batch, heads, time, head_width], k and v with
+def fusible_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = True) -> Tensor:
+    """softmax(Q K^T / sqrt(d)) V written out, for the compiler to fuse: q [batch, heads, time, head_width], k and v with
     as many heads or a divisor of them; the softmax in float32. With a mask, that alone says who attends to whom.
 
     Takes time squared of memory a head, which at short contexts costs less than the blocks of the flash kernel: compiled, with
@@ -98,19 +98,30 @@ def fusible_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = Non
     group = q.shape[1] // k.shape[1]
     if group > 1:
         k, v = k.repeat_interleave(group, dim=1), v.repeat_interleave(group, dim=1)
-    hidden = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).triu(1) if mask is None else ~mask
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-    return torch.softmax(scores.float().masked_fill(hidden, -torch.inf), dim=-1).to(v.dtype) @ v
+    scores = ((q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)).float()
+    if causal or mask is not None:
+        hidden = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).triu(1) if mask is None else ~mask
+        scores = scores.masked_fill(hidden, -torch.inf)
+    return torch.softmax(scores, dim=-1).to(v.dtype) @ v
 
 
 class Attention(nn.Module):
-    """Causal self-attention in which groups of query heads share a key and value head (Ainslie et al., arXiv:2305.13245)."""
+    """Self-attention in which groups of query heads share a key and value head (Ainslie et al., arXiv:2305.13245)."""
 
     def __init__(
-        self, width: int, heads: int, kv_heads: int, head_width: int | None = None, bias: bool = False, qk_norm_eps: float | None = None
+        self,
+        width: int,
+        heads: int,
+        kv_heads: int,
+        head_width: int | None = None,
+        bias: bool = False,
+        qk_norm_eps: float | None = None,
+        causal: bool = True,
     ) -> None:
-        """With ``qk_norm_eps``, queries and keys are normed head by head (Henry et al., arXiv:2010.04245; RMSNorm as in Qwen3)."""
+        """With ``qk_norm_eps``, queries and keys are normed head by head (Henry et al., arXiv:2010.04245; RMSNorm as in Qwen3).
+        ``causal``: without a mask, each position attends to those up to itself; else to all."""
         super().__init__()
+        self.causal = causal
         self.heads, self.kv_heads, self.head_width = heads, kv_heads, head_width or width // heads
         self.q_proj = nn.Linear(width, heads * self.head_width, bias=bias)
         self.k_proj = nn.Linear(width, kv_heads * self.head_width, bias=bias)
@@ -123,8 +134,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, turn: Turn | None = None, cache: LayerCache | None = None, mask: Tensor | None = None) -> Tensor:
         """float [batch, time, width] -> the same; with a cache, ``x`` continues the positions that it holds.
 
-        ``turn`` are the cosines and sines of the rotary positions. A mask, bool [batch, 1, time, time so far], takes the place of plain
-        causality. Without one, a call that continues a filled cache holds one position (decoding); the first call may hold many.
+        ``turn`` are the cosines and sines of the rotary positions. A mask, bool [batch, 1, time, time so far], takes the
+        place of causality, or of none. Without one, a call that continues a filled cache holds one position (decoding); the first call
+        may hold many.
         """
         batch, time, _ = x.shape
         q = self.q_proj(x).view(batch, time, self.heads, self.head_width).transpose(1, 2)
@@ -137,9 +149,9 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.extend(k, v)
         if torch.compiler.is_compiling() and 1 < time <= FUSED_UP_TO and cache is None:
-            mixed = fusible_attention(q, k, v, mask)
+            mixed = fusible_attention(q, k, v, mask, self.causal)
         else:
-            causal = mask is None and time > 1
+            causal = self.causal and mask is None and time > 1
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, enable_gqa=self.heads != self.kv_heads)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, time, -1))
 
@@ -158,14 +170,24 @@ class SwiGLU(nn.Module):
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
 
 
-class Gelu(nn.Module):
-    """Feed-forward network down(gelu(up(x))) with biases, the GELU by its tanh formula, as in GPT-2 (arXiv:1606.08415)."""
+class GeGLU(SwiGLU):
+    """The same with GELU, down(gelu(gate(x)) * up(x)), exactly by the error function, as in ModernBERT."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def forward(self, x: Tensor) -> Tensor:
+        """float [..., width] -> the same shape."""
+        return self.down_proj(F.gelu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Gelu(nn.Module):
+    """Feed-forward network down(gelu(up(x))) with biases, the GELU by its tanh formula, as in GPT-2 (arXiv:1606.08415), or exact, as in
+    BERT."""
+
+    def __init__(self, width: int, hidden: int, exact: bool = False) -> None:
         super().__init__()
+        self.formula = "none" if exact else "tanh"
         self.up_proj = nn.Linear(width, hidden)
         self.down_proj = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """float [..., width] -> the same shape."""
-        return self.down_proj(F.gelu(self.up_proj(x), approximate="tanh"))
+        return self.down_proj(F.gelu(self.up_proj(x), approximate=self.formula))

@@ -39,7 +39,7 @@ def operations_per_token(model: nn.Module, config: recipe.Architecture, inputs: 
     written as ``inputs`` have."""
     if not isinstance(model, EncoderDecoderModel):
         return 6 * _weights(model) + 12 * config.layers * config.width * config.context
-    read, written = (tensor.shape[1] for tensor in inputs.tensors) if inputs else (1, 1)
+    read, written = (inputs.tensors[0].shape[1], inputs.tensors[1].shape[1] - 1) if inputs else (config.context, config.context)
     inner = config.layers * model.config.heads * model.config.head_size
     memory = 2 * inner * config.width  # keys and values of what was read
     of_read = 6 * (_weights(model.encoder) + memory) + 12 * inner * read

@@ -243,7 +243,7 @@ class Trainer:
             "tokens": rows[-1]["tokens"],
             "epochs": self.batches.epochs(self.steps),
             "train_loss": sum(tail) / len(tail),
-            f"validation_{self.validation.measure}": rows[-1][self.validation.measure],
+            f"validation_{self.validation.measure.removeprefix('validation_')}": rows[-1][self.validation.measure],
             "environment": self.environment,
             **({"skipped_steps": self.skipped} if self.skipped else {}),
         }

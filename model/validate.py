@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from model.decoder import DecoderModel
 from model.order import Permutation
 from model.parallel import Ranks
 from model.stream import Stream
@@ -53,7 +53,7 @@ class Validation:
         self._samples = {lang: draw(stream, share, context, f"{key}/{lang}/validation") for lang, stream in streams.items()}
 
     @torch.no_grad()
-    def by_language(self, model: DecoderModel, precision: torch.dtype) -> dict[str, float]:
+    def by_language(self, model: nn.Module, precision: torch.dtype) -> dict[str, float]:
         """Bits per byte; all ranks call it together and get the same."""
         found = {}
         for lang, sample in self._samples.items():

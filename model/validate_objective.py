@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch import nn
 
 from model.data import Batch
 from model.objectives import Inputs, Objective
@@ -41,7 +42,7 @@ class ObjectiveLoss:
                 self._samples[lang] = count
 
     @torch.no_grad()
-    def by_language(self, model: torch.nn.Module, precision: torch.dtype) -> dict[str, float]:
+    def by_language(self, model: nn.Module, precision: torch.dtype) -> dict[str, float]:
         """Mean nats a predicted token; all ranks call it together and get the same."""
         module, found = self._objective.module(model), {}
         for lang, batches in self._batches.items():

@@ -49,7 +49,7 @@ def evaluate(draft: Draft, settings: Evaluate) -> None:
     tokenizer = draft.input("tokenizer").facts("tokenizer")
     special = tokenizer["special_tokens"]
     around = Frame(special["bos"], special["eos"], tokenizer["vocab_size"])
-    decoder = load_decoder(draft.input("pretrain").path)
+    decoder, _ = load_decoder(draft.input("pretrain").path)
     if decoder.vocab_size != around.vocab_size:
         raise Damaged(f"{draft.input('pretrain').path}: has a vocabulary of {decoder.vocab_size} ids, its tokenizer {around.vocab_size}")
     results: dict[str, Any] = {"subset": settings.subset}

@@ -64,7 +64,7 @@ def finetune(draft: Draft, settings: Finetune) -> None:
 def _start(draft: Draft, settings: Finetune, labels: list[str]) -> Classifier:
     """The classifier before its first step."""
     pretrained = draft.input("pretrain")
-    decoder = load_decoder(pretrained.path)
+    decoder, _ = load_decoder(pretrained.path)
     longest = decoder.config.context
     if not 2 <= settings.max_tokens <= longest:
         raise RequestError(

@@ -15,6 +15,7 @@ from typing import Literal
 from tokenizers import Tokenizer
 
 from model.checkpoint import Mismatch, load_model
+from model.decoder import DecoderModel
 from model.encoder_decoder import EncoderDecoderModel
 from model.generate.answering import Answering, Continues
 from model.generate.beams import beam_search
@@ -67,13 +68,17 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         """Raises `Mismatch` naming the file that is not as it should be."""
-        self.model, config = load_model(folder)
+        model, config = load_model(folder)
+        if not isinstance(model, DecoderModel | EncoderDecoderModel):
+            raise Mismatch(f"{folder}: is {config['model_type']}, which writes no text: this needs a decoder, or an encoder-decoder")
+        self.model = model
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._framed = (folder / TOKENIZER_CONFIG).is_file()
-        self._bos, self._start = config.get("bos_token_id"), config.get("decoder_start_token_id", config.get("pad_token_id"))
+        self._bos = config.get("bos_token_id")
+        self._start: int = config.get("decoder_start_token_id", config.get("pad_token_id", -1))
         eos = config.get("eos_token_id")
         self.eos = frozenset(eos if isinstance(eos, list) else [] if eos is None else [eos])
-        if self.answers and (not self.eos or self._start is None):
+        if self.answers and (not self.eos or self._start < 0):
             raise Mismatch(f"{folder}: config.json has no eos_token_id, or no decoder_start_token_id: an encoder-decoder needs both")
 
     @property
@@ -85,7 +90,7 @@ class Writer:
         """A prompt as the model reads it. Raises ValueError for an empty one if the model knows no bos."""
         ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=self._framed).ids
         if self.answers:
-            return ids if self._framed else [*ids, min(self.eos)]
+            return ids if self._framed and ids else [*ids, min(self.eos)]
         if (not self._framed or not ids) and self._bos is not None:
             ids = [self._bos, *ids]
         if not ids:
@@ -95,12 +100,12 @@ class Writer:
     def write(self, prompts: Sequence[str], asked: Asked, tell: Tell | None = None) -> list[Written]:
         """For each prompt in order, as many texts as were asked for. Raises ValueError as `ids` and `beam_search` do."""
         read = [self.ids(prompt) for prompt in prompts for _ in range(asked.samples)]
-        unsaid = frozenset([*self.eos, *([] if self._start is None else [self._start])]) if self.answers else None
+        unsaid = self.eos | {self._start} if self.answers else None
         texts = [_Growing(self.tokenizer, [] if self.answers else ids, self.eos, asked.stop, unsaid) for ids in read]
         if asked.beams > 1:
             for first in range(0, len(texts), asked.samples):
-                model, (begun,) = self._begin(read[first : first + 1])
-                found = beam_search(model, begun, asked.max_tokens, asked.beams, self.eos, asked.drawing.repetition_penalty)
+                model, (begin,) = self._begin(read[first : first + 1])
+                found = beam_search(model, begin, asked.max_tokens, asked.beams, self.eos, asked.drawing.repetition_penalty)
                 for text, new in zip(texts[first : first + asked.samples], found, strict=False):
                     all(text.add(token) for token in new)
         else:

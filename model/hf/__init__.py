@@ -9,21 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from model.hf import gpt2, llama, qwen3, t5
+from model.hf import bert, gpt2, llama, modernbert, qwen3, t5
 from model.hf.adapter import Adapter, NotRepresented, TensorOf
 from schemas import recipe
 
-ADAPTERS: tuple[Adapter[Any], ...] = (llama.ADAPTER, qwen3.ADAPTER, gpt2.ADAPTER, t5.ADAPTER)
+ADAPTERS: tuple[Adapter[Any], ...] = (
+    llama.ADAPTER, qwen3.ADAPTER, gpt2.ADAPTER, bert.ADAPTER, modernbert.ADAPTER, t5.ADAPTER,
+)  # fmt: skip
 
 __all__ = ["ADAPTERS", "Adapter", "NotRepresented", "TensorOf", "adapter_for", "adapter_named"]
 
 
 def adapter_for(architecture: recipe.Architecture) -> Adapter[Any]:
     """The adapter of a model's shape."""
+    if isinstance(architecture, recipe.Encoder):
+        return bert.ADAPTER if architecture.family == "bert" else modernbert.ADAPTER
     if isinstance(architecture, recipe.EncoderDecoder):
         return t5.ADAPTER
-    if isinstance(architecture, recipe.Encoder):
-        raise NotRepresented(f"{architecture.family} has no adapter yet")
     if architecture.family == "gpt2":
         return gpt2.ADAPTER
     return qwen3.ADAPTER if architecture.qk_norm else llama.ADAPTER

@@ -6,7 +6,7 @@ key, what our models can't represent: a model that is read is computed as `trans
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -45,7 +45,7 @@ class TensorOf:
         return list((tensor.T if self.transposed else tensor).chunk(len(self.ours)))
 
 
-Shape = TypeVar("Shape", bound=recipe.Architecture)
+Shape = TypeVar("Shape", recipe.Decoder, recipe.Encoder, recipe.EncoderDecoder)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ class Adapter(Generic[Shape]):
     copies: Callable[[Shape], Mapping[str, str]]
     """Tensors that a checkpoint may hold besides, equal to the tensor that each is tied to, by their names there."""
     ignored: tuple[str, ...] = ()
-    """Ends of names of tensors that say nothing: masks that old versions wrote."""
+    """Ends of names of tensors that say nothing here: masks that old versions wrote, and heads that the config knows nothing of."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Ends of names that old versions wrote, and what they are now."""
 
     def config(self, architecture: Shape, vocab_size: int) -> dict[str, Any]:
         """`config.json`, special tokens aside."""

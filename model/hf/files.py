@@ -46,9 +46,9 @@ class Weights:
         Raises `NotRepresented`.
         """
         wanted, copies = {tensor.name for tensor in adapter.tensors(architecture)}, adapter.copies(architecture)
-        here = [name for name in self.files if not name.endswith(adapter.ignored)]
         known = wanted | set(copies)
-        found = {longer if (longer := adapter.base + name) in known and name not in known else name: name for name in here}
+        found = {_name_now(name, adapter, known): name for name in self.files}
+        found = {now: name for now, name in found.items() if now in known or not name.endswith(adapter.ignored)}
         for copy, tied in copies.items():
             name = found.pop(copy, None)
             if name is not None and tied in found and not torch.equal(self.tensor(name), self.tensor(found[tied])):
@@ -76,6 +76,14 @@ def weight_files(folder: Path) -> list[Path]:
     if outside or not names:
         raise NotRepresented(f"{index}: names {outside[0]!r}, which is no file beside it" if outside else f"{index}: names no file")
     return [folder / name for name in names]
+
+
+def _name_now(name: str, adapter: Adapter[Any], known: set[str]) -> str:
+    """What the adapter calls a tensor."""
+    for end, now in adapter.renamed.items():
+        if name.endswith(end):
+            name = name.removesuffix(end) + now
+    return longer if (longer := adapter.base + name) in known and name not in known else name
 
 
 def copy_weights(source: Path, target: Path, shard_bytes: int = SHARD_BYTES) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from schemas.recipe.section import Positive, Section
+from schemas.recipe.section import AtKey, Positive, Section
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"layers": 2, "width": 128, "heads": 2, "kv_heads": 2, "ffn": 384, "context": 128},
@@ -19,6 +19,25 @@ SIZES: dict[str, dict[str, int]] = {
 }
 """What the names of sizes stand for; in gpt2, as many heads of keys and values as heads, and four widths for ffn. Small and medium are
 GPT-2's, 1b is that of Llama 3.2, but for its context."""
+
+
+ENCODER_SIZES: dict[str, dict[str, dict[str, int]]] = {
+    "bert": {
+        "tiny": {"layers": 2, "width": 128, "heads": 2, "ffn": 512, "context": 128},
+        "mini": {"layers": 4, "width": 256, "heads": 4, "ffn": 1024, "context": 256},
+        "small": {"layers": 12, "width": 768, "heads": 12, "ffn": 3072, "context": 512},
+        "medium": {"layers": 24, "width": 1024, "heads": 16, "ffn": 4096, "context": 512},
+        "1b": {"layers": 24, "width": 1792, "heads": 28, "ffn": 7168, "context": 512},
+    },
+    "modernbert": {
+        "tiny": {"layers": 2, "width": 128, "heads": 2, "ffn": 256, "context": 128},
+        "mini": {"layers": 4, "width": 256, "heads": 4, "ffn": 512, "context": 256},
+        "small": {"layers": 22, "width": 768, "heads": 12, "ffn": 1152, "context": 1024},
+        "medium": {"layers": 28, "width": 1024, "heads": 16, "ffn": 2624, "context": 1024},
+        "1b": {"layers": 28, "width": 1792, "heads": 28, "ffn": 3840, "context": 2048},
+    },
+}
+"""The same for encoders: small and medium are BERT's and ModernBERT's base and large, but for ModernBERT's context."""
 
 
 class Decoder(Section):
@@ -79,8 +98,9 @@ class Decoder(Section):
 
 class Encoder(Section):
     """An encoder, which sees a text whole: bert has norms behind its layers, learned positions, token types and GELU; modernbert norms
-    before them, half-split RoPE and GeGLU, no biases."""
+    before them, half-split RoPE and GeGLU, no biases, and but for every third layer attention to what is near."""
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"size", "task"})
     OBJECTIVES: ClassVar[tuple[str, ...]] = ("masked_tokens",)
 
     size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
@@ -91,9 +111,50 @@ class Encoder(Section):
     heads: Positive = 4
     ffn: Positive = 1024
     context: Positive = 128
-    rope_theta: float = 10_000.0
-    """Base of the rotation's wavelengths (modernbert only)."""
+    rope_theta: float = 160_000.0
+    """Base of the rotation's wavelengths in layers that see all (modernbert only)."""
+    local_rope_theta: float = 10_000.0
+    """The same in layers that see what is near (modernbert only)."""
+    local_window: Annotated[int, Field(ge=2, multiple_of=2)] = 128
+    """How far such layers see: half of it to each side (modernbert only)."""
+    global_every: Positive = 3
+    """The first layer sees all, and every so many from it on (modernbert only)."""
     norm_eps: float = 1e-5
+    """Unless given, 1e-12 for bert."""
+    task: Literal["masked_tokens", "next_sentence", "none"] | None = None
+    """What heads it has, as its checkpoint says: to score hidden tokens, that and whether a sentence follows, or none. Not for recipes: the
+    objective tells."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_and_family_stand_for_numbers(cls, value: Any) -> Any:
+        """The numbers decide, not the name: it is gone afterwards."""
+        if not isinstance(value, dict):
+            return value
+        own = {"norm_eps": 1e-12} if value.get("family") == "bert" else {}
+        sizes = ENCODER_SIZES.get(value.get("family", ""), {})
+        if value.get("size") in sizes:
+            return {**own, **sizes[value["size"]], **value, "size": None}
+        return {**own, **value}
+
+    @property
+    def head_size(self) -> int:
+        """Width of a head."""
+        return self.width // self.heads
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Encoder:
+        if self.width % self.heads:
+            raise ValueError("width must be a multiple of heads")
+        if self.family == "bert":
+            for key in ("rope_theta", "local_rope_theta", "local_window", "global_every"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise AtKey((key,), "bert has no such option: leave it out")
+        elif self.head_size % 2:
+            raise ValueError(f"heads of width {self.head_size}: rotation turns pairs, so it must be even")
+        elif self.task == "next_sentence":
+            raise AtKey(("task",), "modernbert has no head for next sentences")
+        return self
 
 
 T5_SIZES: dict[str, dict[str, Any]] = {

@@ -137,9 +137,18 @@ class Pretrain(Section):
         """The objective, or the family's own."""
         return self.objective or Objective.model_validate({"name": self.model.OBJECTIVES[0]})
 
+    @property
+    def architecture(self) -> Decoder | Encoder | EncoderDecoder:
+        """The model, with the heads that the objective needs."""
+        if not isinstance(self.model, Encoder):
+            return self.model
+        return self.model.model_copy(update={"task": "next_sentence" if self.aim.next_sentence else "masked_tokens"})
+
     @model_validator(mode="after")
     def _objective_fits_the_model(self) -> Pretrain:
         family, fitting = self.model.family, self.model.OBJECTIVES
+        if isinstance(self.model, Encoder) and self.model.task is not None:
+            raise AtKey(("model", "task"), "follows from objective.next_sentence: leave it out")
         if self.aim.name not in fitting:
             raise AtKey(("objective", "name"), f"{self.aim.name} does not train {family}: it learns by {' or '.join(fitting)}")
         if self.aim.next_sentence and family != "bert":

@@ -122,3 +122,11 @@ class MakeDraft:
 @pytest.fixture(scope="session")
 def make_draft(tokens_artifact: Artifact, tokenizer_artifact: Artifact) -> MakeDraft:
     return MakeDraft(tokens_artifact, tokenizer_artifact)
+
+
+@pytest.fixture(scope="session")
+def t5_tokens(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Artifact]:
+    """The same tokens, and their tokenizer, which has eight sentinels besides."""
+    folder, documents = tmp_path_factory.mktemp("t5"), list(small_documents())
+    tokenizer = commit_tokenizer(folder / "tokenizer", [text for _, _, text in documents], 600, sentinels=8)
+    return commit_tokens(folder / "tokens", documents, tokenizer), tokenizer

@@ -26,7 +26,10 @@ HEAD = "name: r\ncorpus:\n  sources: [{name: a, path: a, format: jsonl}]\npretra
             "6: pretrain.objective.next_sentence: modernbert has no head for it",
         ),
         ("  objective: {name: next_token, shar: 0.2}", "5: pretrain.objective.shar: unknown key; did you mean 'share'?"),
-        ("  objective: {name: next_token, share: 0.2}", "5: pretrain.objective.share: is a key of masked_tokens, span_corruption, denoising"),
+        (
+            "  objective: {name: next_token, share: 0.2}",
+            "5: pretrain.objective.share: is a key of masked_tokens, span_corruption, denoising",
+        ),
         ("  model: {family: bert}\n  z_loss: 0.1", "6: pretrain.z_loss: is not for bert"),
         ("  model: {family: bert}\nfinetune: {source: a}", "6: finetune: is of decoders so far, and pretrain.model.family is bert"),
         ("  model: {family: t5}\nevaluate: {}", "6: evaluate: is of decoders so far, and pretrain.model.family is t5"),
