@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,16 @@ import torch
 from model.checkpoint import load_model
 from model.encoder_decoder import EncoderDecoderModel
 from model.evaluate.held_out import read_texts
+from model.generate import Asked, Drawing, Writer
+from model.hardware import compiler_problem
+from model.objectives import Inputs
+from model.speed import operations_per_token
 from model.train import main
 from schemas import recipe
 from schemas.artifact import Artifact
 from schemas.draft import Draft
 from tests.model.conftest import MakeDraft
-from tests.model.test_train import interrupted, outcome
+from tests.model.test_train import interrupted, launch, outcome, wait_for_step
 
 T5: dict[str, Any] = {"family": "t5", "layers": 1, "width": 32, "heads": 2, "ffn": 48, "context": 24}
 SENTINELS = 8
@@ -125,6 +131,7 @@ def test_two_ranks_killed_between_checkpoints_end_in_the_same_bits(make_t5: Make
     assert outcome(broken) == outcome(whole)
 
 
+@pytest.mark.slow
 def test_two_ranks_cut_the_samples_that_one_does(make_t5: MakeDraft, tmp_path: Path) -> None:
     """Losses of a whole batch are equal but for rounding, so each sample was cut alike; each rank's are the mean over its own."""
     settings = tiny(steps=4, precision="float32", optimizer={"name": "sgd"}, batch=8)
@@ -138,8 +145,9 @@ def test_two_ranks_cut_the_samples_that_one_does(make_t5: MakeDraft, tmp_path: P
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(compiler_problem() is not None, reason="there is no C++ compiler")
 def test_compiled_it_learns_the_same(make_t5: MakeDraft, tmp_path: Path) -> None:
+    if problem := compiler_problem():
+        pytest.skip(problem)
     found = []
     for compiled in (False, True):
         draft = make_t5(tmp_path / str(compiled), **tiny(precision="float32", optimizer={"name": "adamw"}, compile=compiled))
