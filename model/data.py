@@ -2,13 +2,13 @@
 function of the tokens' content digest, the seed, the phases and the step, whatever the number of ranks, threads and
 micro-batches. Its *state* is a few scalars, and any step is found at once.
 
-    token space -> index -> text -> layout (blocks or packs) -> phases and order -> batches
+    token space -> index -> text -> layout (blocks, packs or pairs) -> phases and order -> batches
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,14 +20,16 @@ from torch import Tensor
 from model.layout import Blocks, Layout, Packed
 from model.order import Permutations
 from model.packing import build_packs, kept_packs
+from model.pairs import AROUND, Pairs, find_seams
 from model.phases import Phases, Stage, names_sources
 from model.shard_cache import ShardCache
 from model.text import Segments, Special, Text, open_text
+from model.words import WordStarts
 from schemas.errors import RequestError
 from schemas.fingerprint import digest_json
 
 Ints = NDArray[np.int64]
-Packing = Literal["concat", "best_fit"]
+Packing = Literal["concat", "best_fit", "pairs"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Batch:
     """int32 [samples, window]: which document of its row a token belongs to, from 0; -1 is filling."""
     positions: Tensor | None = None
     """int64 [samples, window], counted from each document's first token in the row; 0 is filling."""
+    words: Tensor | None = None
+    """bool [samples, window]: which tokens begin a word."""
 
     def part(self, number: int, parts: int) -> Batch:
         """Micro-batch ``number`` of ``parts``; together, in order, they are the batch."""
@@ -51,21 +55,29 @@ class Batch:
         return self._rows(slice(number * size, (number + 1) * size))
 
     def _rows(self, which: slice) -> Batch:
-        documents, positions = (None if column is None else column[which] for column in (self.documents, self.positions))
-        return Batch(self.ids[which], self.numbers[which], documents, positions)
+        documents, positions, words = (c if c is None else c[which] for c in (self.documents, self.positions, self.words))
+        return Batch(self.ids[which], self.numbers[which], documents, positions, words)
 
 
 class Batches:
     """The training batches of a run; see the module."""
 
     def __init__(
-        self, text: Text, layouts: Mapping[int, Layout], stages: Sequence[Stage], digest: str, seed: int, boundaries: bool
+        self,
+        text: Text,
+        layouts: Mapping[int, Layout],
+        stages: Sequence[Stage],
+        digest: str,
+        seed: int,
+        boundaries: bool,
+        words: WordStarts | None = None,
     ) -> None:
-        """``layouts`` by context; ``digest`` of the tokens and ``seed`` decide the order; ``boundaries``: carry documents and positions.
+        """``layouts`` by context; ``digest`` of the tokens and ``seed`` decide the order; ``boundaries``: carry documents and positions;
+        ``words``: carry where they begin.
 
         Raises RequestError naming a weight of a phase that can't be kept.
         """
-        self._text, self._layouts, self._boundaries = text, layouts, boundaries
+        self._text, self._layouts, self._boundaries, self._words = text, layouts, boundaries, words
         self.streams = list(text.index.streams)
         self.phases = Phases(stages, self.streams, {context: layout.counts for context, layout in layouts.items()})
         self._orders = {}
@@ -76,6 +88,7 @@ class Batches:
         packing = {str(context): type(layout).__name__ for context, layout in layouts.items()}
         table = [[row.step, row.batch, row.context, row.streams.tolist(), row.schedule.counts.tolist()] for row in self.phases.rows]
         order = digest_json([table, packing, self.streams, text.special.bos, text.special.eos])
+        self.know_words = words is not None
         self._identity: dict[str, Any] = {"tokens": digest, "seed": seed, "order": order}
 
     def epochs(self, step: int) -> dict[str, float]:
@@ -87,7 +100,7 @@ class Batches:
     def samples(self, indices: Ints) -> Batch:
         """Samples of one window by their global indices, int64 [n], in any order."""
         segments, window = self._segments(indices)
-        return self._read(segments, indices, window)
+        return read_batch(self._text, segments, indices, window, self._boundaries, self._words)
 
     def alike(self, step: int, tokens: int) -> int:
         """How many steps from ``step`` on make up ``tokens`` tokens; at least one, and no more than its phase has."""
@@ -137,7 +150,7 @@ class Batches:
         stream, rank = low.draw(indices) if low is high else self._draw(indices)
         epoch, place = np.divmod(rank, self._counts[low.context][stream])
         layout = self._layouts[low.context]
-        return layout.segments(stream, self._orders[low.context](stream, epoch, place)), layout.window
+        return layout.segments(stream, self._orders[low.context](stream, epoch, place), indices), layout.window
 
     def _draw(self, indices: Ints) -> tuple[Ints, Ints]:
         """Streams and ranks of samples from several phases of one window."""
@@ -150,17 +163,21 @@ class Batches:
             stream[here], rank[here] = self.phases.rows[number].draw(indices[here])
         return stream, rank
 
-    def _read(self, segments: Segments, indices: Ints, window: int) -> Batch:
-        samples = len(indices)
-        at, shape = segments.laid(samples, window), (samples, window)
-        ids, numbers = torch.from_numpy(self._text.read(segments, at, samples * window)).view(shape), torch.from_numpy(indices)
-        if not self._boundaries:
-            return Batch(ids, numbers)
-        documents, positions = np.full(samples * window, -1, dtype=np.int32), np.zeros(samples * window, dtype=np.int64)
-        where = np.repeat(at - np.cumsum(segments.length) + segments.length, segments.length) + np.arange(segments.length.sum())
-        documents[where] = np.repeat(np.arange(len(at)) - segments.first(), segments.length)
-        positions[where] = where - np.repeat(at, segments.length)
-        return Batch(ids, numbers, torch.from_numpy(documents).view(shape), torch.from_numpy(positions).view(shape))
+
+def read_batch(text: Text, segments: Segments, numbers: Ints, window: int, boundaries: bool, words: WordStarts | None) -> Batch:
+    """Samples of one window, given by their segments, with ``numbers`` of their own, int64 [samples]."""
+    samples = len(numbers)
+    at, shape = segments.laid(samples, window), (samples, window)
+    batch = Batch(torch.from_numpy(text.read(segments, at, samples * window)).view(shape), torch.from_numpy(numbers))
+    if words is not None:
+        batch = replace(batch, words=torch.from_numpy(words.read(segments, at, samples * window)).view(shape))
+    if not boundaries:
+        return batch
+    documents, positions = np.full(samples * window, -1, dtype=np.int32), np.zeros(samples * window, dtype=np.int64)
+    where = np.repeat(at - np.cumsum(segments.length) + segments.length, segments.length) + np.arange(segments.length.sum())
+    documents[where] = np.repeat(np.arange(len(at)) - segments.first(), segments.length)
+    positions[where] = where - np.repeat(at, segments.length)
+    return replace(batch, documents=torch.from_numpy(documents).view(shape), positions=torch.from_numpy(positions).view(shape))
 
 
 def training_batches(
@@ -172,21 +189,27 @@ def training_batches(
     packing: Packing = "concat",
     boundaries: bool = False,
     window: Callable[[int], int] = lambda context: context + 1,
+    words: bool = False,
     cache: ShardCache | None = None,
     keep: Path | None = None,
 ) -> Batches:
     """The batches of the training subset of the tokens artifact at a folder or URL; ``cache`` and ``keep`` as in ``open_text``.
 
-    ``boundaries``: batches carry documents and positions; they always do with best-fit packing. ``window``: tokens of a sample, by context.
+    ``boundaries``: batches carry documents and positions; they always do with best-fit packing and pairs. ``window``: tokens of a
+    sample, by context. ``words``: batches say where words begin, if the shards do.
     """
     by_source = names_sources([stage.mix for stage in stages])
     text, digest = open_text(location, "train", special, by_source=by_source, cache=cache, keep=keep)
-    layouts = {stage.context: _layout(text, window(stage.context), packing, keep) for stage in stages}
-    return Batches(text, layouts, stages, digest, seed, boundaries or packing == "best_fit")
+    layouts = {stage.context: layout_of(text, window(stage.context), packing, seed, keep) for stage in stages}
+    starts = WordStarts(text) if words else None
+    return Batches(text, layouts, stages, digest, seed, boundaries or packing != "concat", starts if starts and starts.known else None)
 
 
-def _layout(text: Text, window: int, packing: Packing, keep: Path | None) -> Layout:
+def layout_of(text: Text, window: int, packing: Packing, seed: int, keep: Path | None = None) -> Layout:
+    """The samples of a text; ``keep`` as in ``open_text``."""
     if packing == "concat":
         return Blocks(text, window)
+    if packing == "pairs":
+        return Pairs(text, window, find_seams(text.space, text.index, window - AROUND), seed)
     packs = kept_packs(text.index, text.space.digest, window, keep) if keep else build_packs(text.index, window)
     return Packed(text, window, packs)

@@ -1,7 +1,7 @@
 """The model: a *layout* cuts the streams of a text into *samples* of one window: *blocks* of the concatenated stream, of which
 neighbours share one token, so that every token but the stream's first is predicted once an epoch; or *packs* of whole documents.
 
-The window is context + 1 tokens: a model reads all but the last and predicts all but the first.
+For decoders the window is context + 1 tokens: a model reads all but the last and predicts all but the first.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ class Layout(Protocol):
     counts: list[int]
     """Samples of each stream, streams in the order of the index."""
 
-    def segments(self, stream: Ints, number: Ints) -> Segments:
-        """The segments of samples, given as numbers of streams and of samples in them, int64 [n] each."""
+    def segments(self, stream: Ints, number: Ints, sample: Ints) -> Segments:
+        """The segments of samples, given as numbers of streams and of samples in them, int64 [n] each; and their global numbers, if
+        something is drawn for them."""
 
 
 class Blocks:
@@ -37,7 +38,7 @@ class Blocks:
         self.counts = [(end - begin - 1) // (window - 1) for begin, end in spans]
         self._begin = np.array([begin for begin, _ in spans], dtype=np.int64)
 
-    def segments(self, stream: Ints, number: Ints) -> Segments:
+    def segments(self, stream: Ints, number: Ints, sample: Ints) -> Segments:
         return self._text.segments(self._begin[stream] + number * (self.window - 1), self.window)
 
 
@@ -50,7 +51,7 @@ class Packed:
         self.counts = [last - first for first, last in spans]
         self._first = np.array([first for first, _ in spans], dtype=np.int64)
 
-    def segments(self, stream: Ints, number: Ints) -> Segments:
+    def segments(self, stream: Ints, number: Ints, sample: Ints) -> Segments:
         pack = self._first[stream] + number
         first = self._packs.first[pack]
         count = self._packs.first[pack + 1] - first

@@ -35,17 +35,14 @@ from model.phases import stages
 from model.prefetch import Prefetch
 from model.record import Record
 from model.schedule import lr_scale
+from model.sentinels import sentinels_of
 from model.speed import matmul_peak, operations_per_token
-from model.stream import validation_streams
 from model.text import Special
-from model.validate import Validation
-from model.validate_objective import ObjectiveLoss
-from model.vocabulary import vocabulary_of
 from model.watch import dead_units
 from schemas.artifact import Damaged, File
 from schemas.draft import Draft
 from schemas.errors import RequestError
-from schemas.recipe import Decoder, Pretrain
+from schemas.recipe import Pretrain
 
 STAGE = "pretrain"
 EXIT_STOPPED = 75
@@ -60,32 +57,29 @@ class Trainer:
 
     def __init__(self, draft: Draft, settings: Pretrain, group: Ranks) -> None:
         self.draft, self.settings, self.group = draft, settings, group
-        tokens, vocabulary = draft.input("tokens"), vocabulary_of(draft.input("tokenizer"))
-        self.special = vocabulary.special
-        context, around = settings.model.context, Special(self.special["bos"], self.special["eos"])
-        self.objective = objective_of(settings, vocabulary)
+        tokens, vocabulary = draft.input("tokens"), draft.input("tokenizer").facts("tokenizer")
+        self.special: dict[str, int] = vocabulary["special_tokens"]
+        around = Special(self.special["bos"], self.special["eos"])
+        self.objective = objective_of(settings, vocabulary, sentinels_of(draft.input("tokenizer")))
         self.batches = training_batches(
-            tokens.path, stages(settings), settings.seed, around, packing=settings.packing, boundaries=settings.document_mask,
-            window=self.objective.window, keep=draft.scratch() / "index",
+            tokens.path, stages(settings), settings.seed, around, packing=self.objective.packing, boundaries=settings.document_mask,
+            window=self.objective.window, words=self.objective.words, keep=draft.scratch() / "index",
         )  # fmt: skip
         for phase in self.batches.phases.rows:
             self.batches.batch_at(phase.step, group.rank, group.count).part(0, settings.accumulate)
         self.steps = settings.steps or self.batches.phases.steps_within(settings.epochs or 0)
-        held_out = validation_streams(tokens.path, around)
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
-        self.validation = (
-            Validation(held_out, settings.validate_tokens, context, key, group, settings.document_mask)
-            if isinstance(settings.model, Decoder)
-            else ObjectiveLoss(self.objective, held_out, settings.validate_tokens, context, key, group)
-        )
+        self.validation = self.objective.validation(tokens.path, around, key, group)
         torch.manual_seed(settings.seed)
-        self.model = build_model(settings.model, vocabulary.size)
+        self.model = build_model(settings.architecture, vocabulary["vocab_size"])
         self.optimizer = build_optimizer(self.model, settings.optimizer, group)
         self.average = WeightAverage(self.model, settings.average.decay) if settings.average else None
         self.skipped = self.skipped_in_row = 0
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self.checkpoints = Checkpoints(draft.scratch() / "checkpoints", settings.keep_checkpoints, group)
         self.record = Record(draft.scratch(), self.steps, group.first)
+        if self.objective.words and not self.batches.know_words:
+            self.record.say("the token shards don't say where words begin, so tokens are hidden one by one")
         self.compiled = settings.compile and self._can_compile()
         self.environment = environment(settings.precision, self.compiled, group.count)
 
@@ -131,11 +125,11 @@ class Trainer:
     def _validate(self, row: dict[str, Any]) -> None:
         """Add the measure of the weights that will be the model, and of the average if it is kept beside them."""
         if self.average is None or self._average_beside():
-            row[self.validation.measure] = self.validation.by_language(self.model, self.dtype)
+            row |= self.validation.measures(self.model, self.dtype)
         if self.average is not None:
             with self.average.in_place():
-                key = f"average_{self.validation.measure}" if self._average_beside() else self.validation.measure
-                row[key] = self.validation.by_language(self.model, self.dtype)
+                kind = "average_" if self._average_beside() else ""
+                row |= {f"{kind}{name}": found for name, found in self.validation.measures(self.model, self.dtype).items()}
 
     def _average_beside(self) -> bool:
         return self.settings.average is not None and self.settings.average.export == "beside"
@@ -243,7 +237,7 @@ class Trainer:
             "tokens": rows[-1]["tokens"],
             "epochs": self.batches.epochs(self.steps),
             "train_loss": sum(tail) / len(tail),
-            f"validation_{self.validation.measure.removeprefix('validation_')}": rows[-1][self.validation.measure],
+            self.validation.fact: rows[-1][self.validation.measure],
             "environment": self.environment,
             **({"skipped_steps": self.skipped} if self.skipped else {}),
         }

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 from torch.nn import functional as F
 
+from model.decoder import DecoderModel
 from model.order import Permutation
 from model.parallel import Ranks
 from model.stream import Stream
@@ -44,6 +44,8 @@ class Validation:
 
     measure = "bits_per_byte"
     """What metrics call it."""
+    fact = "validation_bits_per_byte"
+    """What the model's facts call it."""
 
     def __init__(self, streams: Mapping[str, Stream], tokens: int, context: int, key: str, ranks: Ranks, masked: bool) -> None:
         """Every language gets an even share of ``tokens``; ``key`` decides the draw; ``masked``: documents are read as if each stood
@@ -52,8 +54,12 @@ class Validation:
         share = tokens // max(len(streams), 1)
         self._samples = {lang: draw(stream, share, context, f"{key}/{lang}/validation") for lang, stream in streams.items()}
 
+    def measures(self, model: DecoderModel, precision: torch.dtype) -> dict[str, dict[str, float]]:
+        """By name, then language."""
+        return {self.measure: self.by_language(model, precision)}
+
     @torch.no_grad()
-    def by_language(self, model: nn.Module, precision: torch.dtype) -> dict[str, float]:
+    def by_language(self, model: DecoderModel, precision: torch.dtype) -> dict[str, float]:
         """Bits per byte; all ranks call it together and get the same."""
         found = {}
         for lang, sample in self._samples.items():

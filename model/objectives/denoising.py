@@ -11,31 +11,30 @@ shape. No two masks stand side by side.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from model.data import Batch
-from model.encoder_decoder import EncoderDecoderModel
-from model.objectives.draws import draws_of
+from model.draws import generator
 from model.objectives.objective import Inputs
 from model.objectives.span_corruption import Cuts, cuts_of, longest
-from model.objectives.written import Written
-from model.vocabulary import Vocabulary
-from schemas import recipe
+from model.objectives.written import Writing
 from schemas.errors import RequestError
 from schemas.recipe import Pretrain
 
 Ints = NDArray[np.int64]
 
 
-class Denoising:
+class Denoising(Writing):
     """The objective; see the module."""
 
-    def __init__(self, settings: Pretrain, told: recipe.Objective, vocabulary: Vocabulary) -> None:
+    def __init__(self, settings: Pretrain, special: Mapping[str, int], sentinels: Sequence[int]) -> None:
         """The mask is the tokenizer's, or else its first sentinel. Raises RequestError if it has neither."""
-        self._settings, self._told, self._special = settings, told, vocabulary.special
-        mask = vocabulary.special.get("mask", vocabulary.sentinels[0] if vocabulary.sentinels else None)
+        super().__init__(settings, special)
+        mask = special.get("mask", sentinels[0] if sentinels else None)
         if mask is None:
             raise RequestError(
                 "the tokenizer has no token that denoising could put in the place of spans: name one, tokenizer.special_tokens.mask, "
@@ -44,18 +43,18 @@ class Denoising:
         self._mask = mask
 
     def window(self, context: int) -> int:
-        return longest(context, self._told.share, self._told.span)
+        return longest(context, self._share, self._span)
 
     def inputs(self, batch: Batch) -> Inputs:
         ids = batch.ids.numpy()
-        cuts = cuts_of(ids.shape[1], self._told.share, self._told.span)
+        cuts = cuts_of(ids.shape[1], self._share, self._span)
         rows = [self.corrupt(row, self._settings.seed, number, cuts) for row, number in zip(ids, batch.numbers.tolist(), strict=True)]
         start, eos = (np.full((len(ids), 1), self._special[role]) for role in ("pad", "eos"))
         return Inputs((torch.from_numpy(np.stack(rows)), torch.from_numpy(np.concatenate((start, ids, eos), axis=1))))
 
     def corrupt(self, ids: Ints, seed: int, number: int, cuts: Cuts) -> Ints:
         """A sample, int64 [length] -> what is read of it, [read]."""
-        draws, stay = draws_of(seed, number), len(ids) - cuts.tokens
+        draws, stay = generator(seed, number), len(ids) - cuts.tokens
         lengths = draws.multinomial(cuts.tokens, np.full(cuts.spans, 1 / cuts.spans))
         before = np.sort(draws.permutation(stay + 1)[: cuts.spans])  # how many tokens that stay lie before each span
         start = before + np.cumsum(lengths) - lengths
@@ -66,6 +65,3 @@ class Denoising:
         masks[before + np.arange(cuts.spans)] = True
         read[:-1][masks], read[:-1][~masks] = self._mask, ids[~hidden]
         return read
-
-    def module(self, model: EncoderDecoderModel) -> Written:
-        return Written(model, self._settings.z_loss, self._settings.loss_chunk)

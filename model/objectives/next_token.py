@@ -4,14 +4,20 @@ token but the first; in rows of several documents, those whose predecessor is of
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.cross_entropy import linear_cross_entropy
-from model.data import Batch
+from model.data import Batch, Packing
 from model.decoder import DecoderModel
 from model.objectives.objective import Inputs
+from model.parallel import Ranks
+from model.stream import validation_streams
+from model.text import Special
+from model.validate import Validation
 from schemas.recipe import Pretrain
 
 
@@ -20,6 +26,8 @@ class NextTokenObjective:
 
     def __init__(self, settings: Pretrain) -> None:
         self._settings = settings
+        self.packing: Packing = settings.packing
+        self.words = False
 
     def window(self, context: int) -> int:
         return context + 1
@@ -28,6 +36,10 @@ class NextTokenObjective:
         if batch.documents is None or batch.positions is None:
             return Inputs((batch.ids,))
         return Inputs((batch.ids, batch.documents, batch.positions), int(own(batch.documents).sum()))
+
+    def validation(self, location: Path, around: Special, key: str, group: Ranks) -> Validation:
+        s = self._settings
+        return Validation(validation_streams(location, around), s.validate_tokens, s.model.context, key, group, s.document_mask)
 
     def module(self, model: DecoderModel) -> nn.Module:
         s = self._settings

@@ -11,7 +11,7 @@ stays comes first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from model.data import Batch
-from model.encoder_decoder import EncoderDecoderModel
-from model.objectives.draws import cut, draws_of
+from model.draws import generator
 from model.objectives.objective import Inputs
-from model.objectives.written import Written
-from model.vocabulary import Vocabulary
-from schemas import recipe
+from model.objectives.written import Writing
 from schemas.errors import RequestError
 from schemas.recipe import Pretrain
 
@@ -58,17 +55,17 @@ def longest(context: int, share: float, span: float) -> int:
     return length
 
 
-class SpanCorruption:
+class SpanCorruption(Writing):
     """The objective; see the module."""
 
-    def __init__(self, settings: Pretrain, told: recipe.Objective, vocabulary: Vocabulary) -> None:
-        self._settings, self._told, self._vocabulary = settings, told, vocabulary
-        self._sentinels = np.array(vocabulary.sentinels, dtype=np.int64)
+    def __init__(self, settings: Pretrain, special: Mapping[str, int], sentinels: Sequence[int]) -> None:
+        super().__init__(settings, special)
+        self._sentinels = np.array(sentinels, dtype=np.int64)
 
     def window(self, context: int) -> int:
         """Raises RequestError if the tokenizer has too few sentinels."""
-        length = longest(context, self._told.share, self._told.span)
-        spans, there = cuts_of(length, self._told.share, self._told.span).spans, len(self._sentinels)
+        length = longest(context, self._share, self._span)
+        spans, there = cuts_of(length, self._share, self._span).spans, len(self._sentinels)
         if there < spans:
             raise RequestError(
                 f"the tokenizer has {there} sentinels, and span corruption cuts {spans} spans out of {length} tokens (for a context of "
@@ -79,14 +76,14 @@ class SpanCorruption:
 
     def inputs(self, batch: Batch) -> Inputs:
         ids, seed = batch.ids.numpy(), self._settings.seed
-        cuts = cuts_of(ids.shape[1], self._told.share, self._told.span)
+        cuts = cuts_of(ids.shape[1], self._share, self._span)
         lengths = [_pieces(seed, number, ids.shape[1], cuts) for number in batch.numbers.tolist()]
         return Inputs(tuple(map(torch.from_numpy, self.corrupt(ids, lengths, cuts))))
 
     def corrupt(self, ids: Ints, pieces: Sequence[Ints], cuts: Cuts) -> tuple[Ints, Ints]:
         """Samples [samples, length], and for each the lengths of its pieces (what stays and what is cut, in turn) -> what is read
         [samples, read], and what is written [samples, 1 + written], with its start token."""
-        special, sentinels = self._vocabulary.special, np.tile(self._sentinels[: cuts.spans], len(ids))
+        special, sentinels = self._special, np.tile(self._sentinels[: cuts.spans], len(ids))
         lengths = np.stack(pieces)
         hidden = np.repeat(np.tile([False, True], cuts.spans * len(ids)), lengths.ravel()).reshape(ids.shape)
         number = np.arange(cuts.spans)
@@ -98,12 +95,15 @@ class SpanCorruption:
         _lay(written[:, 1:-1], gone.cumsum(1) - gone + number, sentinels, ids[hidden])
         return read, written
 
-    def module(self, model: EncoderDecoderModel) -> Written:
-        return Written(model, self._settings.z_loss, self._settings.loss_chunk)
+
+def cut(draws: np.random.Generator, items: int, parts: int) -> Ints:
+    """Lengths of ``parts`` pieces, none empty, that ``items`` fall into: all ways are equally likely. int64 [parts]."""
+    ends = np.sort(draws.permutation(items - 1)[: parts - 1]) + 1
+    return np.diff(ends, prepend=0, append=items)
 
 
 def _pieces(seed: int, number: int, length: int, cuts: Cuts) -> Ints:
-    draws = draws_of(seed, number)
+    draws = generator(seed, number)
     gone, stay = cut(draws, cuts.tokens, cuts.spans), cut(draws, length - cuts.tokens, cuts.spans)
     return np.stack((stay, gone), axis=1).ravel()
 

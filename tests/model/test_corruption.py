@@ -10,19 +10,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from model.data import Batch
+from model.draws import generator
 from model.objectives import objective_of
 from model.objectives.denoising import Denoising
-from model.objectives.draws import cut, draws_of
-from model.objectives.span_corruption import SpanCorruption, cuts_of, longest
-from model.vocabulary import Vocabulary
+from model.objectives.span_corruption import SpanCorruption, cut, cuts_of, longest
 from schemas.errors import RequestError
 from schemas.recipe import Pretrain
 
 WORDS, SENTINELS = 500, 200
 EOS, PAD, MASK = 1, 2, 3
-KNOWN = Vocabulary(
-    WORDS + SENTINELS, {"bos": 0, "eos": EOS, "pad": PAD, "mask": MASK}, tuple(range(WORDS + SENTINELS - 1, WORDS - 1, -1))
-)  # fmt: skip
+KNOWN = {"vocab_size": WORDS + SENTINELS, "special_tokens": {"bos": 0, "eos": EOS, "pad": PAD, "mask": MASK}}
+MARKS = tuple(range(WORDS + SENTINELS - 1, WORDS - 1, -1))
 
 shares, spans = st.sampled_from([0.05, 0.15, 0.3, 0.5]), st.sampled_from([1.0, 2.5, 3.0, 10.0])
 seeds = st.integers(-(2**70), 2**70)
@@ -30,7 +28,7 @@ seeds = st.integers(-(2**70), 2**70)
 
 def objective(name: str, share: float, span: float, seed: int = 0) -> SpanCorruption | Denoising:
     told = {"model": {"family": "t5"}, "objective": {"name": name, "share": share, "span": span}, "seed": seed}
-    made = objective_of(Pretrain.model_validate(told), KNOWN)
+    made = objective_of(Pretrain.model_validate(told), KNOWN, MARKS)
     assert isinstance(made, SpanCorruption | Denoising)
     return made
 
@@ -61,8 +59,8 @@ def test_what_is_read_and_what_is_written_hold_the_text_in_order(length: int, sh
     assert read.shape == (3, cuts.read) and written.shape == (3, 1 + cuts.written)
     for whole, here, there in zip(ids.tolist(), read.tolist(), written.tolist(), strict=True):
         assert there[0] == PAD and here[-1] == there[-1] == EOS
-        stay, gone = (split(row, set(KNOWN.sentinels)) for row in (here[:-1], there[1:-1]))
-        assert [mark for mark, _ in stay] == [mark for mark, _ in gone] == [-1, *KNOWN.sentinels[: cuts.spans]]
+        stay, gone = (split(row, set(MARKS)) for row in (here[:-1], there[1:-1]))
+        assert [mark for mark, _ in stay] == [mark for mark, _ in gone] == [-1, *MARKS[: cuts.spans]]
         assert gone[0][1] == [] and all(part for _, part in gone[1:]) and all(part for _, part in stay[:-1]) and not stay[-1][1]
         joined = stay[0][1] + [token for (_, out), (_, behind) in zip(gone[1:], stay[1:], strict=True) for token in out + behind]
         assert joined == whole
@@ -102,12 +100,12 @@ def test_the_window_of_t5_is_that_of_its_own_code() -> None:
 @given(st.integers(1, 200), st.data(), seeds)
 def test_pieces_are_as_many_as_told_and_none_is_empty(items: int, data: st.DataObject, seed: int) -> None:
     parts = data.draw(st.integers(1, items))
-    lengths = cut(draws_of(seed, 0), items, parts)
+    lengths = cut(generator(seed, 0), items, parts)
     assert len(lengths) == parts and lengths.sum() == items and lengths.min() >= 1
 
 
 def test_every_way_to_cut_is_as_likely() -> None:
-    found = [tuple(cut(draws_of(7, number), 6, 3)) for number in range(4000)]
+    found = [tuple(cut(generator(7, number), 6, 3)) for number in range(4000)]
     ways, counts = np.unique(found, axis=0, return_counts=True)
     assert len(ways) == 10 and counts.min() > 330 and counts.max() < 470
 
@@ -142,12 +140,11 @@ def test_a_sample_is_cut_alike_whoever_reads_it(name: str, parts: int) -> None:
 
 def test_a_tokenizer_without_what_is_needed_is_refused() -> None:
     told = {"model": {"family": "t5", "context": 512}}
-    few = Vocabulary(WORDS, {"bos": 0, "eos": EOS, "pad": PAD}, KNOWN.sentinels[:20])
+    plain, few = {"special_tokens": {"bos": 0, "eos": EOS, "pad": PAD}}, MARKS[:20]
     with pytest.raises(RequestError, match=r"has 20 sentinels, and span corruption cuts 28 spans .* set tokenizer.sentinels to 28 or more"):
-        objective_of(Pretrain.model_validate(told), few).window(512)
-    none = Vocabulary(WORDS, {"bos": 0, "eos": EOS, "pad": PAD})
+        objective_of(Pretrain.model_validate(told), plain, few).window(512)
+    denoising = Pretrain.model_validate(told | {"objective": {"name": "denoising"}})
     with pytest.raises(RequestError, match="name one, tokenizer.special_tokens.mask, or set tokenizer.sentinels to 1"):
-        objective_of(Pretrain.model_validate(told | {"objective": {"name": "denoising"}}), none)
-    first = objective_of(Pretrain.model_validate(told | {"objective": {"name": "denoising"}}), few)
-    (read, _) = first.inputs(Batch(text(1, 40), torch.tensor([0]))).tensors
-    assert int((read == few.sentinels[0]).sum()) == cuts_of(40, 0.15, 3.0).spans
+        objective_of(denoising, plain, ())
+    (read, _) = objective_of(denoising, plain, few).inputs(Batch(text(1, 40), torch.tensor([0]))).tensors
+    assert int((read == few[0]).sum()) == cuts_of(40, 0.15, 3.0).spans

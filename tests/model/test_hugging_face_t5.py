@@ -24,7 +24,7 @@ from model.hf.export import export_model
 from model.hf.importing import examine
 from model.objectives import objective_of
 from model.objectives.written import Written
-from model.vocabulary import vocabulary_of
+from model.sentinels import sentinels_of
 from schemas import recipe
 from schemas.artifact import Artifact
 from tests.model.test_hugging_face import assert_same, their_tokenizer
@@ -61,9 +61,9 @@ def random_model(shape: str, vocab_size: int) -> EncoderDecoderModel:
 
 def trained_model(shape: str, tokens: Artifact, tokenizer: Artifact) -> EncoderDecoderModel:
     torch.manual_seed(0)
-    vocabulary = vocabulary_of(tokenizer)
-    model = EncoderDecoderModel(architecture(shape), vocabulary.size)
-    objective = objective_of(recipe.Pretrain(model=architecture(shape)), vocabulary)
+    facts = tokenizer.facts("tokenizer")
+    model = EncoderDecoderModel(architecture(shape), facts["vocab_size"])
+    objective = objective_of(recipe.Pretrain(model=architecture(shape)), facts, sentinels_of(tokenizer))
     text = torch.cat([torch.tensor([BOS, *t.tokens.tolist(), EOS]) for t in read_texts(tokens.paths("tokens"), "train")])
     window, module = objective.window(64), objective.module(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
@@ -83,7 +83,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, t5_tokens: tuple[Artifact, Ar
 
     @cache
     def folder(shape: str, weights: str) -> Path:
-        size = vocabulary_of(tokenizer).size
+        size = tokenizer.facts("tokenizer")["vocab_size"]
         model = random_model(shape, size) if weights == "random" else trained_model(shape, tokens, tokenizer)
         path = tmp_path_factory.mktemp("saved")
         save_model(model, path, SPECIAL)

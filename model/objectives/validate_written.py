@@ -1,6 +1,8 @@
-"""The model: where predicted tokens are not all the text's, bits per byte say nothing, and validation measures the *objective's loss*: mean
-nats a predicted token on held-out text, by language. Documents, windows and all that is drawn for them are fixed, so that losses
-compare from step to step. They don't compare across tokenizers, nor across settings of the objective.
+"""The model: *validation* of an encoder-decoder takes held-out text apart, the same way each time, and measures nats a written token by
+language. These compare from step to step, not across tokenizers nor settings of the objective; bits per byte would say nothing, where
+most of the text is read.
+
+The text is a fixed draw of documents, end to end, cut into windows as training's is.
 """
 
 from __future__ import annotations
@@ -9,29 +11,30 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch import nn
 
 from model.data import Batch
-from model.objectives import Inputs, Objective
+from model.encoder_decoder import EncoderDecoderModel
+from model.objectives.objective import Inputs, Objective
 from model.parallel import Ranks
 from model.stream import Stream
 from model.validate import BATCH, drawn_documents
 
 
-class ObjectiveLoss:
+class WrittenLoss:
     """A fixed draw of held-out samples by language, and the ranks that score it together."""
 
     measure = "validation_loss"
-    """What metrics call it."""
+    fact = "validation_loss"
 
-    def __init__(self, objective: Objective, streams: Mapping[str, Stream], tokens: int, context: int, key: str, ranks: Ranks) -> None:
+    def __init__(self, objective: Objective, streams: Mapping[str, Stream], tokens: int, window: int, key: str, ranks: Ranks) -> None:
         """Every language gets an even share of ``tokens``; ``key`` decides the draw. A language that fills no window isn't measured."""
         self._objective, self._ranks = objective, ranks
-        window, share = objective.window(context), tokens // max(len(streams), 1)
+        share = max(tokens // max(len(streams), 1), window)
         self._batches: dict[str, list[Inputs]] = {}
         self._samples: dict[str, int] = {}
         for lang, stream in streams.items():
-            ids = np.concatenate([stream.document(document) for document in drawn_documents(stream, max(share, window), f"{key}/{lang}")])
+            documents = drawn_documents(stream, share, f"{key}/{lang}/validation")
+            ids = np.concatenate([stream.document(document) for document in documents])
             count = len(ids) // window
             samples = torch.from_numpy(ids[: count * window]).view(count, window)
             numbers = -1 - torch.arange(count)  # training's begin at 0
@@ -42,8 +45,8 @@ class ObjectiveLoss:
                 self._samples[lang] = count
 
     @torch.no_grad()
-    def by_language(self, model: nn.Module, precision: torch.dtype) -> dict[str, float]:
-        """Mean nats a predicted token; all ranks call it together and get the same."""
+    def measures(self, model: EncoderDecoderModel, precision: torch.dtype) -> dict[str, dict[str, float]]:
+        """By name, then language; all ranks call it together and get the same."""
         module, found = self._objective.module(model), {}
         for lang, batches in self._batches.items():
             nats = torch.zeros((), dtype=torch.float64)
@@ -53,4 +56,4 @@ class ObjectiveLoss:
                 told = loss[1] if isinstance(loss, tuple) else loss
                 nats += told.double() * len(inputs.tensors[0])
             found[lang] = float(self._ranks.add(nats)) / self._samples[lang]
-        return found
+        return {self.measure: found}
