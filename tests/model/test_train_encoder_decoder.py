@@ -144,7 +144,7 @@ def test_two_ranks_cut_the_samples_that_one_does(make_t5: MakeDraft, tmp_path: P
         assert one.get("validation_loss") == pytest.approx(two.get("validation_loss"), rel=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_compiled_it_learns_the_same(make_t5: MakeDraft, tmp_path: Path) -> None:
     if problem := compiler_problem():
         pytest.skip(problem)
