@@ -147,7 +147,8 @@ def load_decoder(folder: Path, device: str = "cpu") -> tuple[DecoderModel, dict[
     """``load_model`` of a model that goes on with a text. Raises ``Mismatch`` if it is of another kind."""
     model, config = load_model(folder, device)
     if not isinstance(model, DecoderModel):
-        raise Mismatch(f"{folder}: is {config['model_type']}, which does not go on with a text: this needs a decoder")
+        hint = "`gristmill fill` lets an encoder fill in masks"
+        raise Mismatch(f"{folder}: is {config['model_type']}, which does not go on with a text: this needs a decoder; {hint}")
     return model, config
 
 

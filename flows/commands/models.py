@@ -58,7 +58,7 @@ def import_model(
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
-    """Make a model artifact of a Hugging Face model (Llama, Qwen3, GPT-2, T5 v1.1); what can't be represented exactly is refused."""
+    """Make a model artifact of a Hugging Face model (Llama, Qwen3, GPT-2, BERT, ModernBERT, T5); what can't be exact is refused."""
     from flows.hugging_face import import_model as make
 
     outcome = make(open_store(store), folder, name, lambda line: print(line, file=sys.stderr, flush=True))
@@ -120,6 +120,39 @@ def generate(
         if len(texts) > 1:
             print(f"{chr(10) if number else ''}[{number // samples + 1}.{number % samples + 1}]")
         print(printable(text.text if writer.answers else text.prompt + text.text))
+
+
+@app.command(epilog='Example: gristmill fill bert "Paris is the [MASK] of France."')
+def fill(
+    model: Model,
+    texts: Annotated[list[str], typer.Argument(help="Texts with masks, as the model's tokenizer spells them.", metavar="TEXT")],
+    count: Annotated[int, typer.Option("--count", "-k", min=1, help="Tokens to name for each mask.")] = 5,
+    as_json: AsJson = False,
+    store: StoreOption = None,
+) -> None:
+    """Let an encoder say which tokens stand at a text's masks."""
+    from model.fill import Filler
+    from schemas.errors import RequestError
+
+    found = _find(model, store, "fill in masks")
+    filler = Filler(found.path)
+    try:
+        filled = [filler.fill(text, count) for text in texts]
+    except ValueError as error:
+        raise RequestError(str(error)) from error
+    if as_json:
+        rows = [
+            {"text": text, "masks": [[asdict(one) for one in mask] for mask in masks]} for text, masks in zip(texts, filled, strict=True)
+        ]
+        print_json({"model": found.reference, "mask": filler.mask, "texts": rows})
+        return
+    several = sum(map(len, filled)) > 1
+    for number, masks in enumerate(filled, 1):
+        for place, candidates in enumerate(masks, 1):
+            if several:
+                print(f"[{number}.{place}]")
+            for one in candidates:
+                print(f"{one.probability:.4f}  {printable(one.token)}")
 
 
 def printable(text: str) -> str:

@@ -149,9 +149,11 @@ class Training:
     learning_rate: Curve
     gradient_norm: Curve
     validation: Mapping[str, Curve]
-    """Bits per byte on the validation subset, by language (pretrain)."""
+    """On the validation subset, by language (pretrain)."""
     validation_accuracy: Curve
     """On the validation subset, after each epoch (finetune)."""
+    validation_unit: str = "bits per byte"
+    """Of `validation`."""
 
 
 @dataclass(frozen=True)

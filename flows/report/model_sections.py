@@ -110,7 +110,7 @@ def _charts(key: str, name: str, run: Training, loss: str, facts: ReportFacts) -
     banded = "Line: mean over equal ranges of steps; band: lowest to highest value there." if run.loss.lows != run.loss.highs else ""
     add("loss", loss, [Series("loss", _NEUTRAL, run.loss)], banded, band=True, named=False)
     by_language = [Series(label(lang), colours.get(lang, _NEUTRAL), run.validation[lang]) for lang in in_order(run.validation, facts)]
-    add("validation", "bits per byte", by_language[:TONES], "On held-out text of each language; lower is better.")
+    add("validation", run.validation_unit, by_language[:TONES], "On held-out text of each language; lower is better.")
     add("learning rate", "learning rate", [Series("learning rate", _NEUTRAL, run.learning_rate)], from_zero=True, named=False)
     if key == "pretrain":
         norm = [Series("gradient norm", _NEUTRAL, run.gradient_norm)]

@@ -77,7 +77,8 @@ def tiles(facts: ReportFacts) -> list[Tile]:
     elif facts.pretrain:
         for lang in in_order(facts.pretrain.validation, facts):
             last = facts.pretrain.validation[lang].means[-1]
-            found.append(Tile(label(lang), decimals(last, 3), "bits/byte", ["validation subset", "at the last step"]))
+            unit = "bits/byte" if facts.pretrain.validation_unit == "bits per byte" else "nats/token"
+            found.append(Tile(label(lang), decimals(last, 3), unit, ["validation subset", "at the last step"]))
     return found
 
 

@@ -1,5 +1,5 @@
 """The model: `metrics.jsonl` of a model has one JSON object a line: training rows (`step`, `loss`, `lr`, `grad_norm`)
-and, where it was validated, `bits_per_byte` by language (pretrain) or `validation_accuracy` (finetune).
+and, where it was validated, `bits_per_byte` or `validation_loss` by language (pretrain) or `validation_accuracy` (finetune).
 
 A long run is drawn from at most `POINTS` equal ranges of steps: mean, lowest and highest value in each.
 """
@@ -18,6 +18,9 @@ from flows.report.facts import Curve, Training
 
 POINTS = 120
 
+VALIDATED = {"bits_per_byte": "bits per byte", "validation_loss": "nats a token"}
+"""What models are validated by, by language, and its unit: decoders by the first, others by the second."""
+
 _MEASURES = ("loss", "lr", "grad_norm", "validation_accuracy")
 _Points = list[tuple[float, float]]
 
@@ -30,17 +33,20 @@ def read_training(metrics: Path, summary: Mapping[str, Any]) -> Training:
     """
     measures: dict[str, _Points] = {}
     validation: dict[str, _Points] = {}
-    last = 0
+    last, unit = 0, VALIDATED["bits_per_byte"]
     for row in _rows(metrics):
         step = row["step"]
         last = max(last, int(step))
         for name in _MEASURES:
             _append(measures, name, step, row.get(name))
-        for name, value in _validation(row):
-            _append(validation, name, step, value)
+        for measure, its_unit in VALIDATED.items():
+            if isinstance(by_language := row.get(measure), Mapping):
+                unit = its_unit
+                for name, value in by_language.items():
+                    _append(validation, name, step, value)
     loss, rate, norm, accuracy = (curve(measures.get(name, [])) for name in _MEASURES)
-    by_language = {lang: curve(points) for lang, points in sorted(validation.items())}
-    return Training(last, dict(summary), loss, rate, norm, by_language, accuracy)
+    curves = {lang: curve(points) for lang, points in sorted(validation.items())}
+    return Training(last, dict(summary), loss, rate, norm, curves, accuracy, unit)
 
 
 def _rows(metrics: Path) -> Iterator[Mapping[str, Any]]:
@@ -55,12 +61,6 @@ def _rows(metrics: Path) -> Iterator[Mapping[str, Any]]:
             if not isinstance(row, dict) or not isinstance(row.get("step"), (int, float)):
                 raise ValueError(f"{metrics}, line {number}: a row of metrics is an object with a `step`")
             yield row
-
-
-def _validation(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    by_language = row.get("bits_per_byte")
-    if isinstance(by_language, Mapping):
-        yield from by_language.items()
 
 
 def _append(curves: dict[str, _Points], name: str, step: float, value: Any) -> None:

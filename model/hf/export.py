@@ -2,8 +2,8 @@
 `AutoModelForSeq2SeqLM`), `AutoTokenizer` and `pipeline`, with no code of ours: weights, `config.json`, `generation_config.json`, and the
 tokenizer's files.
 
-The tokenizer puts before a text what pretraining put before it, its `bos`, or behind it the `eos` of what an encoder reads: so a prompt is
-read there as it is here.
+The tokenizer puts before a text what pretraining put before it, its `bos`, and behind what an encoder reads the `eos`: so a text is read
+there as it is here.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION = "config.json", "tokenizer.json
 CARRIED = (TOKENIZER_CONFIG, "special_tokens_map.json", "chat_template.jinja")
 """Files beside `tokenizer.json` that an imported model keeps, and hands on."""
 
+ENCODERS = ("bert", "modernbert")
 _ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
@@ -63,8 +64,9 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
         return names + carried
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     roles = {role: tokenizer.id_to_token(config[key]) for role in _ROLES if isinstance(config.get(key := f"{role}_token_id"), int)}
-    reads = bool(config.get("is_encoder_decoder"))
-    frame_as_pretraining(tokenizer, config["eos_token_id" if reads else "bos_token_id"], behind=reads)
+    t5 = config["model_type"] == "t5"
+    decoder = not t5 and config["model_type"] not in ENCODERS
+    frame_as_pretraining(tokenizer, None if t5 else config["bos_token_id"], None if decoder else config["eos_token_id"])
     tokenizer.save(str(out / TOKENIZER))
     tokens = {f"{role}_token": token for role, token in roles.items()}
     others = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
@@ -72,9 +74,9 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
     described = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "clean_up_tokenization_spaces": False,
-        "model_input_names": ["input_ids", "attention_mask"],
+        "model_input_names": ["input_ids", *(["token_type_ids"] if config["model_type"] == "bert" else []), "attention_mask"],
         "model_max_length": config.get("max_position_embeddings", config.get("n_positions")),
-        "padding_side": "right" if reads else "left",
+        "padding_side": "left" if decoder else "right",
         **tokens,
         **({"extra_special_tokens": others} if others else {}),
     }
@@ -83,17 +85,24 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
     return [*names, TOKENIZER_CONFIG, "special_tokens_map.json"]
 
 
-def frame_as_pretraining(tokenizer: Tokenizer, number: int, behind: bool) -> None:
-    """Let the tokenizer put the bos before a text, and nothing behind it: what follows a prompt is the model's to say. Or else
-    the eos ``behind`` it, where the model reads a text whole."""
-    token = tokenizer.id_to_token(number)
-    if token is None:
-        raise NotRepresented(f"{CONFIG}: {'eos' if behind else 'bos'}_token_id {number} is no token of {TOKENIZER}")
-    single, pair = (f"$A {token}", f"$A {token} $B {token}") if behind else (f"{token} $A", f"{token} $A $B")
-    frame = processors.TemplateProcessing(single=single, pair=pair, special_tokens=[(token, number)])
+def frame_as_pretraining(tokenizer: Tokenizer, bos: int | None, eos: int | None) -> None:
+    """Let the tokenizer put the bos before a text and the eos behind it, as far as they are given: what follows a prompt is a decoder's to
+    say, and an encoder-decoder reads no bos. Of two texts, the second has an eos too; if there is a bos, its tokens have type 1."""
+    given = [(_token(tokenizer, role, number), number) for role, number in (("bos", bos), ("eos", eos)) if number is not None]
+    first = "" if bos is None else f"{given[0][0]}:0 "
+    last, kind = ("", 0) if eos is None else (f" {given[-1][0]}", 0 if bos is None else 1)
+    single, pair = f"{first}$A:0{last}", f"{first}$A:0{last and last + ':0'} $B:{kind}{last and f'{last}:{kind}'}"
+    frame = processors.TemplateProcessing(single=single, pair=pair, special_tokens=given)
     own = tokenizer.post_processor
     plain = own is not None and own.num_special_tokens_to_add(False) == 0
     tokenizer.post_processor = processors.Sequence([own, frame]) if plain else frame
+
+
+def _token(tokenizer: Tokenizer, role: str, number: int) -> str:
+    token: str | None = tokenizer.id_to_token(number)
+    if token is None:
+        raise NotRepresented(f"{CONFIG}: {role}_token_id {number} is no token of {TOKENIZER}")
+    return token
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

