@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import signal
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -116,18 +118,17 @@ def test_the_finished_model_answers(make_t5: MakeDraft, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_ranks_killed_between_checkpoints_end_in_the_same_bits(make_t5: MakeDraft, tmp_path: Path) -> None:
-    settings = tiny(steps=60, checkpoint_every=20, validate_every=50, batch=8, accumulate=2, compile=False)
+def test_killed_between_checkpoints_it_ends_in_the_same_bits(make_t5: MakeDraft, tmp_path: Path) -> None:
+    settings = tiny(steps=150, checkpoint_every=40, validate_every=50, accumulate=2)
     whole, broken = make_t5(tmp_path / "whole", **settings), make_t5(tmp_path / "broken", **settings)
-    process = launch(whole, 2)
-    assert process.wait() == 0, process.communicate()[1].decode()
-    process = launch(broken, 2)
-    wait_for_step(broken, 33, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert main([str(whole.path)]) == 0
+    command = [sys.executable, "-m", "model.train", str(broken.path)]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}, stderr=subprocess.PIPE)
+    wait_for_step(broken, 50, process)
+    process.kill()
+    process.communicate()
     assert broken.part("pretrain", "model") is None, "it was too quick to be killed"
-    process = launch(broken, 2)
-    assert process.wait() == 0, process.communicate()[1].decode()
+    assert main([str(broken.path)]) == 0
     assert outcome(broken) == outcome(whole)
 
 
@@ -141,7 +142,8 @@ def test_two_ranks_cut_the_samples_that_one_does(make_t5: MakeDraft, tmp_path: P
     assert process.wait() == 0, process.communicate()[1].decode()
     for one, two in zip(rows(alone), rows(together), strict=True):
         assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
-        assert one.get("validation_loss") == pytest.approx(two.get("validation_loss"), rel=1e-4)
+        if "validation_loss" in one:
+            assert one["validation_loss"] == pytest.approx(two["validation_loss"], rel=1e-4)
 
 
 @pytest.mark.soak
