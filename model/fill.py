@@ -45,19 +45,16 @@ class Filler:
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self._framed = (folder / TOKENIZER_CONFIG).is_file()
-        self._around = (config.get("bos_token_id"), config.get("eos_token_id"))
+        self._bos, self._eos = ([config[key]] if config.get(key) is not None else [] for key in ("bos_token_id", "eos_token_id"))
         self.mask, self._mask_id = _mask_of(folder, config, self.tokenizer)
 
     def ids(self, text: str) -> list[int]:
         """A text as the model reads it. Raises ValueError if it is too long."""
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=self._framed).ids
         if not self._framed:
-            bos, eos = self._around
-            ids = [bos, *ids, eos]
-        if len(ids) > self.model.config.context:
-            raise ValueError(
-                f"the text has {len(ids)} tokens, which is more than the model's context of {self.model.config.context}: shorten it"
-            )
+            ids = [*self._bos, *ids, *self._eos]
+        if len(ids) > (most := self.model.config.context):
+            raise ValueError(f"the text has {len(ids)} tokens, which is more than the model's context of {most}: shorten it")
         return ids
 
     @torch.no_grad()

@@ -72,7 +72,11 @@ class Recipe(Section):
             if asked and self.pretrain and not isinstance(self.pretrain.model, Decoder):
                 what = f"is of decoders so far, and pretrain.model.family is {self.pretrain.model.family}: leave the section out"
                 raise AtKey((section,), what)
-        if self.pretrain and self.pretrain.aim.name == "span_corruption" and self.tokenizer.has_no_sentinels:
+        if self.pretrain and self.pretrain.aim.name == "masked_tokens" and self.tokenizer.lacks_mask:
+            raise AtKey(
+                ("tokenizer",), "has no mask, by which masked_tokens hides others: set family bert, or name it in special_tokens.mask"
+            )
+        if self.pretrain and self.pretrain.aim.name == "span_corruption" and self.tokenizer.lacks_sentinels:
             raise AtKey(("tokenizer", "sentinels"), "span corruption puts them in the place of what it cuts out: set it to 100, say")
         names = [source.name for source in self.corpus.sources]
         if self.finetune and self.finetune.source not in names:

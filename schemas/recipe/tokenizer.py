@@ -46,8 +46,14 @@ class Tokenizer(Section):
     """`name@version` of a tokenizer to use instead of training one."""
 
     @property
-    def has_no_sentinels(self) -> bool:
-        """Whether it is sure, before it is there, that the tokenizer has none."""
+    def lacks_mask(self) -> bool:
+        """Whether it is known to have no token that hides others; of one that is trained elsewhere nothing is known yet."""
+        of_bert = self.family == "bert" or (self.family is None and self.kind == "wordpiece")
+        return not (self.path or self.pin or of_bert or "mask" in self.special_tokens)
+
+    @property
+    def lacks_sentinels(self) -> bool:
+        """Whether it is known to have no sentinels."""
         t5 = self.family == "t5" or (self.family is None and self.kind == "unigram")
         return self.path is None and self.pin is None and not (t5 if self.sentinels is None else self.sentinels)
 

@@ -33,6 +33,11 @@ HEAD = "name: r\ncorpus:\n  sources: [{name: a, path: a, format: jsonl}]\npretra
         ),
         ("  model: {family: bert}\n  z_loss: 0.1", "6: pretrain.z_loss: is not for bert"),
         ("  model: {family: bert}\nfinetune: {source: a}", "6: finetune: is of decoders so far, and pretrain.model.family is bert"),
+        ("  model: {family: bert}\ntokenizer: {kind: unigram}", "6: tokenizer: has no mask, by which masked_tokens hides others"),
+        ("  model: {family: bert}", "1: tokenizer: has no mask"),
+        ("  model: {family: bert, task: none}", "5: pretrain.model.task: follows from objective.next_sentence"),
+        ("  model: {family: bert, rope_theta: 3}", "5: pretrain.model.rope_theta: bert has no such option"),
+        ("  model: {family: bert, width: 30}", "5: pretrain.model: width must be a multiple of heads"),
         ("  model: {family: t5}\n  packing: best_fit", "6: pretrain.packing: span_corruption cuts spans out of samples of one length"),
         ("  model: {family: t5}\n  document_mask: true", "6: pretrain.document_mask: span_corruption cuts spans out of samples of one"),
         ("  model: {family: t5, width: 100, heads: 3}", "5: pretrain.model: width must be a multiple of heads, or give head_width"),
@@ -62,9 +67,8 @@ def test_the_family_says_which_architecture_and_what_it_learns_by() -> None:
 def test_a_recipe_with_an_encoder_says_what_it_said() -> None:
     sources = [{"name": "a", "path": "a", "format": "jsonl"}]
     objective = {"name": "masked_tokens", "next_sentence": True}
-    recipe = Recipe.model_validate(
-        {"name": "r", "corpus": {"sources": sources}, "pretrain": {"model": {"family": "bert"}, "objective": objective}}
-    )
+    pretrain = {"model": {"family": "bert"}, "objective": objective}
+    recipe = Recipe.model_validate({"name": "r", "corpus": {"sources": sources}, "tokenizer": {"family": "bert"}, "pretrain": pretrain})
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
 
 
