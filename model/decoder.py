@@ -143,6 +143,11 @@ class DecoderModel(nn.Module):
         """
         return self.lm_head(self.hidden(ids, caches, packed, padding))[..., : self.vocab_size]
 
+    @property
+    def limit(self) -> int:
+        """Positions that it can read at a time."""
+        return self.config.context
+
     def caches(self, batch: int, positions: int | None = None) -> list[LayerCache]:
         """Empty caches of keys and values, one a layer, with room for so many positions, or else for the whole context."""
         c, weight = self.config, self.lm_head.weight

@@ -22,3 +22,8 @@ def draw(seed: int, samples: NDArray[np.int64], use: int, count: int) -> NDArray
 def unit(words: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Words as even numbers in [0, 1)."""
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def generator(seed: int, sample: int) -> np.random.Generator:
+    """The draws of one sample, as many as it takes; samples below 0 are none of training."""
+    return np.random.Generator(np.random.Philox(key=np.array([seed % (1 << 64), sample % (1 << 64)], dtype=np.uint64)))

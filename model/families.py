@@ -7,12 +7,14 @@ read, and how they are trained, differs: see `model.objectives`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from model.decoder import DecoderModel
 from model.encoder import EncoderModel
+from model.encoder_decoder import EncoderDecoderModel
 from schemas import recipe
-from schemas.errors import RequestError
 
-LanguageModel = DecoderModel | EncoderModel
+LanguageModel = DecoderModel | EncoderModel | EncoderDecoderModel
 
 
 def build_model(architecture: recipe.Architecture, vocab_size: int) -> LanguageModel:
@@ -21,4 +23,10 @@ def build_model(architecture: recipe.Architecture, vocab_size: int) -> LanguageM
         return DecoderModel(architecture, vocab_size)
     if isinstance(architecture, recipe.Encoder):
         return EncoderModel(architecture, vocab_size)
-    raise RequestError(f"model.family {architecture.family}: can't be made yet")
+    return EncoderDecoderModel(architecture, vocab_size)
+
+
+def special_ids(architecture: recipe.Architecture, special: Mapping[str, int]) -> dict[str, int]:
+    """What `config.json` says of special tokens, given their ids by role: what an encoder-decoder writes starts with its pad."""
+    ids = {f"{role}_token_id": number for role, number in special.items()}
+    return ids | ({"decoder_start_token_id": special["pad"]} if isinstance(architecture, recipe.EncoderDecoder) else {})

@@ -12,6 +12,8 @@ import time
 import torch
 from torch import nn
 
+from model.encoder_decoder import EncoderDecoderModel
+from model.objectives import Inputs
 from model.parallel import Ranks
 from schemas import recipe
 
@@ -32,7 +34,18 @@ def matmul_peak(dtype: torch.dtype, group: Ranks) -> float:
     return float(group.add(torch.tensor(2 * SIZE**3 / best, dtype=torch.float64)))
 
 
-def operations_per_token(model: nn.Module, config: recipe.Architecture) -> int:
-    """Of training: forward and backward."""
-    weights = sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
-    return 6 * weights + 12 * config.layers * config.width * config.context
+def operations_per_token(model: nn.Module, config: recipe.Architecture, inputs: Inputs | None = None) -> int:
+    """Of training: forward and backward. An encoder-decoder's are those of a token that is read and, for each, as many of those that are
+    written as ``inputs`` have."""
+    if not isinstance(model, EncoderDecoderModel):
+        return 6 * _weights(model) + 12 * config.layers * config.width * config.context
+    read, written = (inputs.tensors[0].shape[1], inputs.tensors[1].shape[1] - 1) if inputs else (config.context, config.context)
+    inner = config.layers * model.config.heads * model.config.head_size
+    memory = 2 * inner * config.width  # keys and values of what was read
+    of_read = 6 * (_weights(model.encoder) + memory) + 12 * inner * read
+    of_written = 6 * (_weights(model.decoder) + _weights(model.lm_head) - memory) + 12 * inner * (read + written)
+    return of_read + round(of_written * written / read)
+
+
+def _weights(model: nn.Module) -> int:
+    return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))

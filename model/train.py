@@ -26,7 +26,7 @@ from model.average import WeightAverage
 from model.backward import Backward
 from model.checkpoint import Checkpoints, Mismatch, save_model
 from model.data import Batch, training_batches
-from model.families import build_model
+from model.families import build_model, special_ids
 from model.hardware import compiler_problem, environment
 from model.objectives import Inputs, objective_of
 from model.optim import build_optimizer
@@ -35,6 +35,7 @@ from model.phases import stages
 from model.prefetch import Prefetch
 from model.record import Record
 from model.schedule import lr_scale
+from model.sentinels import sentinels_of
 from model.speed import matmul_peak, operations_per_token
 from model.text import Special
 from model.watch import dead_units
@@ -59,7 +60,7 @@ class Trainer:
         tokens, vocabulary = draft.input("tokens"), draft.input("tokenizer").facts("tokenizer")
         self.special: dict[str, int] = vocabulary["special_tokens"]
         around = Special(self.special["bos"], self.special["eos"])
-        self.objective = objective_of(settings, vocabulary)
+        self.objective = objective_of(settings, vocabulary, sentinels_of(draft.input("tokenizer")))
         self.batches = training_batches(
             tokens.path, stages(settings), settings.seed, around, packing=self.objective.packing, boundaries=settings.document_mask,
             window=self.objective.window, words=self.objective.words, keep=draft.scratch() / "index",
@@ -134,10 +135,11 @@ class Trainer:
         return self.settings.average is not None and self.settings.average.export == "beside"
 
     def _warm_up(self, step: int) -> None:
-        self.record.compare_with(matmul_peak(self.dtype, self.group), operations_per_token(self.model, self.settings.model))
+        passes = self._passes(self.batches.batch_at(step, self.group.rank, self.group.count))
+        operations = operations_per_token(self.model, self.settings.model, passes[0])
+        self.record.compare_with(matmul_peak(self.dtype, self.group), operations)
         self.backward = Backward(self.objective.module(self.model), self.dtype, self.group, self.compiled)
         self.record.progress(step, "compiling" if self.compiled else "starting", force=True)
-        passes = self._passes(self.batches.batch_at(step, self.group.rank, self.group.count))
         for _ in range(DRY_PASSES):
             # DDP orders its buckets anew after the first backward passes; the sum's bits must not depend on when a run began.
             self.backward(passes)
@@ -245,7 +247,7 @@ class Trainer:
 
     def _adopt_model(self, folder: Path, below: str = "") -> list[File]:
         """Write the model's weights and description, and make them the draft's, in a folder of their own if ``below`` names one."""
-        ids = {f"{name}_token_id": number for name, number in self.special.items()}
+        ids = special_ids(self.settings.model, self.special)
         place, kind = (f"{below}/", f"{below}_") if below else ("", "")
         weights, config = save_model(self.model, folder, ids)
         return [

@@ -75,8 +75,8 @@ class Validation:
         return found
 
 
-def draw(stream: Stream, tokens: int, context: int, key: str) -> Sample:
-    """Whole documents, in an order drawn by ``key``, that fit together in ``tokens``; the shortest one if none does."""
+def drawn_documents(stream: Stream, tokens: int, key: str) -> list[int]:
+    """Documents, in an order drawn by ``key``, that fit together in ``tokens``; the shortest one if none does."""
     order = Permutation(stream.documents, key.encode())(np.arange(stream.documents))
     chosen, left = [], tokens
     for document in order:
@@ -86,7 +86,12 @@ def draw(stream: Stream, tokens: int, context: int, key: str) -> Sample:
             left -= size
         if left < tokens // 50:
             break
-    chosen = chosen or [min(order, key=stream.length)]
+    return chosen or [min(order, key=stream.length)]
+
+
+def draw(stream: Stream, tokens: int, context: int, key: str) -> Sample:
+    """The text of `drawn_documents`."""
+    chosen = drawn_documents(stream, tokens, key)
     ids = np.concatenate([stream.document(document) for document in chosen])
     sizes = np.array([stream.length(document) for document in chosen])
     first = np.repeat(np.cumsum(sizes) - sizes, sizes)

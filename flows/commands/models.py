@@ -58,7 +58,7 @@ def import_model(
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
-    """Make a model artifact of a Hugging Face model (Llama, Qwen3, GPT-2, BERT, ModernBERT); what can't be exact is refused."""
+    """Make a model artifact of a Hugging Face model (Llama, Qwen3, GPT-2, BERT, ModernBERT, T5); what can't be exact is refused."""
     from flows.hugging_face import import_model as make
 
     outcome = make(open_store(store), folder, name, lambda line: print(line, file=sys.stderr, flush=True))
@@ -105,7 +105,7 @@ def generate(
         asked = Asked(max_tokens, samples, drawing, seed, tuple(stop or ()), beams)
         writer = Writer(found.path)
         if stream:
-            print(printable(read[0]), end="", flush=True)
+            print("" if writer.answers else printable(read[0]), end="", flush=True)
             writer.write(read, asked, lambda row, piece: print(printable(piece), end="", flush=True))
             print()
             return
@@ -119,7 +119,7 @@ def generate(
     for number, text in enumerate(texts):
         if len(texts) > 1:
             print(f"{chr(10) if number else ''}[{number // samples + 1}.{number % samples + 1}]")
-        print(printable(text.prompt + text.text))
+        print(printable(text.text if writer.answers else text.prompt + text.text))
 
 
 @app.command(epilog='Example: gristmill fill bert "Paris is the [MASK] of France."')

@@ -8,13 +8,14 @@ from collections.abc import Collection, Sequence
 
 import torch
 
-from model.decoder import DecoderModel
+from model.generate.answering import Continues
 from model.generate.drawing import penalise
+from model.generate.rows import next_logits
 
 
 @torch.no_grad()
 def beam_search(
-    model: DecoderModel, ids: Sequence[int], max_new: int, beams: int, eos: Collection[int] = (), repetition_penalty: float = 1.0
+    model: Continues, ids: Sequence[int], max_new: int, beams: int, eos: Collection[int] = (), repetition_penalty: float = 1.0
 ) -> list[list[int]]:
     """The new token ids of the ``beams`` best texts after a prompt, the best one first; an eos that ends one stands at its end.
 
@@ -22,11 +23,11 @@ def beam_search(
     """
     if not ids:
         raise ValueError("the prompt is empty: start it with the tokenizer's bos token")
-    if len(ids) + max_new - 1 > model.config.context:
-        raise ValueError(f"{len(ids)} tokens of the prompt and {max_new} new ones don't fit the model's context of {model.config.context}")
+    if model.limit is not None and len(ids) + max_new - 1 > model.limit:
+        raise ValueError(f"{len(ids)} tokens of the prompt and {max_new} new ones don't fit the model's context of {model.limit}")
     device, vocab = model.lm_head.weight.device, model.vocab_size
     caches, scores = model.caches(1, len(ids) + max_new), torch.zeros(1, 1)
-    logits = model(torch.tensor([list(ids)], device=device), caches)[:, -1]
+    logits = next_logits(model, torch.tensor([list(ids)], device=device), caches)
     running: list[list[int]] = [[]]
     finished: list[tuple[float, list[int]]] = []
     candidates = beams * (1 + max(len(eos), 1))  # so that enough of them go on, if as many end as can
@@ -51,5 +52,5 @@ def beam_search(
         for cache in caches:
             cache.select(parents)
         running, scores = [text for _, _, text in going], torch.tensor([[score] for score, _, _ in going])
-        logits = model(torch.tensor([text[-1:] for text in running], device=device), caches)[:, -1]
+        logits = next_logits(model, torch.tensor([text[-1:] for text in running], device=device), caches)
     return [text for _, text in finished]

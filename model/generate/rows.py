@@ -6,12 +6,14 @@ A cache keeps keys and values, so each token costs one position. When a row's co
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from model.decoder import DecoderModel
+from model.generate.answering import Continues
 from model.generate.drawing import Drawing
 from model.layers import LayerCache
 
@@ -21,7 +23,7 @@ Hear = Callable[[int, int], bool]
 
 @torch.no_grad()
 def continue_rows(
-    model: DecoderModel, prompts: Sequence[Sequence[int]], max_new: int, drawing: Drawing, seeds: Sequence[int], hear: Hear
+    model: Continues, prompts: Sequence[Sequence[int]], max_new: int, drawing: Drawing, seeds: Sequence[int], hear: Hear
 ) -> None:
     """Make at most ``max_new`` tokens after each prompt (a bos token, at least), telling each to ``hear``.
 
@@ -30,7 +32,7 @@ def continue_rows(
     """
     if not all(prompts):
         raise ValueError("the prompt is empty: start it with the tokenizer's bos token")
-    device, context = model.lm_head.weight.device, model.config.context
+    device, context = model.lm_head.weight.device, model.limit or sys.maxsize
     texts = [list(prompt) for prompt in prompts]
     starts = [max(0, len(text) - context) for text in texts]
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
@@ -56,18 +58,23 @@ def continue_rows(
                     starts[row] = len(texts[row]) - max(context // 2, 1)
             caches, padding, logits = _read(model, [texts[row][starts[row] :] for row in going], max_new - made)
         else:
-            logits = model(torch.tensor([texts[row][-1:] for row in going], device=device), caches, padding=padding)[:, -1]
+            logits = next_logits(model, torch.tensor([texts[row][-1:] for row in going], device=device), caches, padding)
 
 
-def _read(model: DecoderModel, texts: Sequence[Sequence[int]], room: int) -> tuple[list[LayerCache], Tensor | None, Tensor]:
+def _read(model: Continues, texts: Sequence[Sequence[int]], room: int) -> tuple[list[LayerCache], Tensor | None, Tensor]:
     """Read texts from their start: filled caches with room for so many tokens more, or to the context's end; how much padding each text
     has (None: all are of one length); and logits of the next tokens, float [texts, vocab]."""
     device, longest = model.lm_head.weight.device, max(map(len, texts))
     missing = [longest - len(text) for text in texts]
     ids = torch.tensor([[0] * lack + list(text) for text, lack in zip(texts, missing, strict=True)], device=device)
     caches, padding = model.caches(len(texts), longest + room), torch.tensor(missing, device=device) if any(missing) else None
+    return caches, padding, next_logits(model, ids, caches, padding)
+
+
+def next_logits(model: Continues, ids: Tensor, caches: list[LayerCache], padding: Tensor | None = None) -> Tensor:
+    """Logits of the token after ids, int64 [texts, time], that follow what the caches hold: float [texts, vocab]."""
     states = model.hidden(ids, caches, padding=padding)[:, -1]
-    return caches, padding, model.lm_head(states)[:, : model.vocab_size]
+    return model.lm_head(states)[:, : model.vocab_size]
 
 
 def generate(

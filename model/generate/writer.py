@@ -2,6 +2,7 @@
 string, or when as many tokens were made as were asked for. It can be told while it grows, in *pieces* that are never taken back.
 
 A model that was pretrained here reads a prompt behind its bos. One that was imported has a tokenizer that knows how to frame a prompt.
+An encoder-decoder reads it before its eos; what it writes *answers* the prompt, and doesn't go on from it. Sentinels stay in an answer.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from typing import Literal
 
 from tokenizers import Tokenizer
 
-from model.checkpoint import load_decoder
+from model.checkpoint import Mismatch, load_model
+from model.decoder import DecoderModel
+from model.encoder_decoder import EncoderDecoderModel
+from model.generate.answering import Answering, Continues
 from model.generate.beams import beam_search
 from model.generate.drawing import Drawing
 from model.generate.rows import continue_rows
@@ -64,16 +68,29 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         """Raises `Mismatch` naming the file that is not as it should be."""
-        self.model, config = load_decoder(folder)
+        model, config = load_model(folder)
+        if not isinstance(model, DecoderModel | EncoderDecoderModel):
+            raise Mismatch(f"{folder}: is {config['model_type']}, which writes no text: this needs a decoder, or an encoder-decoder")
+        self.model = model
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._framed = (folder / TOKENIZER_CONFIG).is_file()
         self._bos = config.get("bos_token_id")
+        self._start: int = config.get("decoder_start_token_id", config.get("pad_token_id", -1))
         eos = config.get("eos_token_id")
         self.eos = frozenset(eos if isinstance(eos, list) else [] if eos is None else [eos])
+        if self.answers and (not self.eos or self._start < 0):
+            raise Mismatch(f"{folder}: config.json has no eos_token_id, or no decoder_start_token_id: an encoder-decoder needs both")
+
+    @property
+    def answers(self) -> bool:
+        """Whether texts answer their prompts; else they go on from them."""
+        return isinstance(self.model, EncoderDecoderModel)
 
     def ids(self, prompt: str) -> list[int]:
         """A prompt as the model reads it. Raises ValueError for an empty one if the model knows no bos."""
         ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=self._framed).ids
+        if self.answers:
+            return ids if self._framed and ids else [*ids, min(self.eos)]
         if (not self._framed or not ids) and self._bos is not None:
             ids = [self._bos, *ids]
         if not ids:
@@ -83,10 +100,12 @@ class Writer:
     def write(self, prompts: Sequence[str], asked: Asked, tell: Tell | None = None) -> list[Written]:
         """For each prompt in order, as many texts as were asked for. Raises ValueError as `ids` and `beam_search` do."""
         read = [self.ids(prompt) for prompt in prompts for _ in range(asked.samples)]
-        texts = [_Growing(self.tokenizer, ids, self.eos, asked.stop) for ids in read]
+        unsaid = self.eos | {self._start} if self.answers else None
+        texts = [_Growing(self.tokenizer, [] if self.answers else ids, self.eos, asked.stop, unsaid) for ids in read]
         if asked.beams > 1:
             for first in range(0, len(texts), asked.samples):
-                found = beam_search(self.model, read[first], asked.max_tokens, asked.beams, self.eos, asked.drawing.repetition_penalty)
+                model, (begin,) = self._begin(read[first : first + 1])
+                found = beam_search(model, begin, asked.max_tokens, asked.beams, self.eos, asked.drawing.repetition_penalty)
                 for text, new in zip(texts[first : first + asked.samples], found, strict=False):
                     all(text.add(token) for token in new)
         else:
@@ -98,20 +117,30 @@ class Writer:
                 return goes_on
 
             seeds = [asked.seed + number for number in range(len(texts))]
-            continue_rows(self.model, read, asked.max_tokens, asked.drawing, seeds, hear)
+            model, begun = self._begin(read)
+            continue_rows(model, begun, asked.max_tokens, asked.drawing, seeds, hear)
         if tell is not None:
             for row, text in enumerate(texts):
                 if piece := text.piece(last=True):
                     tell(row, piece)
         return [Written(prompts[row // asked.samples], text.text(), text.made, text.ended) for row, text in enumerate(texts)]
 
+    def _begin(self, read: list[list[int]]) -> tuple[Continues, list[list[int]]]:
+        """What goes on, and from which tokens, when these prompts are read."""
+        if isinstance(self.model, EncoderDecoderModel):
+            return Answering(self.model, read), [[self._start] for _ in read]
+        return self.model, read
+
 
 class _Growing:
     """A text in the making."""
 
-    def __init__(self, tokenizer: Tokenizer, prompt: list[int], eos: frozenset[int], stop: tuple[str, ...]) -> None:
-        self._tokenizer, self._prompt, self._eos, self._stop = tokenizer, prompt, eos, stop
-        self._before: str = tokenizer.decode(prompt, skip_special_tokens=True)
+    def __init__(
+        self, tokenizer: Tokenizer, prompt: list[int], eos: frozenset[int], stop: tuple[str, ...], unsaid: frozenset[int] | None
+    ) -> None:
+        """``unsaid``: ids that are left out of the text; None: those of all special tokens."""
+        self._tokenizer, self._prompt, self._eos, self._stop, self._unsaid = tokenizer, prompt, eos, stop, unsaid
+        self._before = self._decode(prompt)
         self._new: list[int] = []
         self._cut: str | None = None
         self._said = 0
@@ -136,11 +165,17 @@ class _Growing:
         """What follows the prompt. Decoded with it, as some tokenizers drop the space before a text's first word."""
         if self._cut is not None:
             return self._cut
-        whole: str = self._tokenizer.decode([*self._prompt, *self._new], skip_special_tokens=True)
+        whole = self._decode([*self._prompt, *self._new])
         if whole.startswith(self._before):
             return whole[len(self._before) :]
-        alone: str = self._tokenizer.decode(self._new, skip_special_tokens=True)
-        return alone
+        return self._decode(self._new)
+
+    def _decode(self, ids: list[int]) -> str:
+        if self._unsaid is None:
+            told: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+        else:
+            told = self._tokenizer.decode([number for number in ids if number not in self._unsaid], skip_special_tokens=False)
+        return told
 
     def piece(self, last: bool) -> str:
         """What can be told now and was not; unless it is the last, without what the next token may complete or cut off."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from model.hf import bert, gpt2, llama, modernbert, qwen3
+from model.hf import bert, gpt2, llama, modernbert, qwen3, t5
 from model.hf.adapter import Adapter, NotRepresented, TensorOf
 from schemas import recipe
 
-ADAPTERS: tuple[Adapter[Any], ...] = (llama.ADAPTER, qwen3.ADAPTER, gpt2.ADAPTER, bert.ADAPTER, modernbert.ADAPTER)
+ADAPTERS: tuple[Adapter[Any], ...] = (
+    llama.ADAPTER, qwen3.ADAPTER, gpt2.ADAPTER, bert.ADAPTER, modernbert.ADAPTER, t5.ADAPTER,
+)  # fmt: skip
 
 __all__ = ["ADAPTERS", "Adapter", "NotRepresented", "TensorOf", "adapter_for", "adapter_named"]
 
@@ -22,8 +24,8 @@ def adapter_for(architecture: recipe.Architecture) -> Adapter[Any]:
     """The adapter of a model's shape."""
     if isinstance(architecture, recipe.Encoder):
         return bert.ADAPTER if architecture.family == "bert" else modernbert.ADAPTER
-    if not isinstance(architecture, recipe.Decoder):
-        raise NotRepresented(f"{architecture.family}: has no adapter yet")
+    if isinstance(architecture, recipe.EncoderDecoder):
+        return t5.ADAPTER
     if architecture.family == "gpt2":
         return gpt2.ADAPTER
     return qwen3.ADAPTER if architecture.qk_norm else llama.ADAPTER

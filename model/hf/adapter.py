@@ -45,7 +45,7 @@ class TensorOf:
         return list((tensor.T if self.transposed else tensor).chunk(len(self.ours)))
 
 
-Shape = TypeVar("Shape", recipe.Decoder, recipe.Encoder)
+Shape = TypeVar("Shape", recipe.Decoder, recipe.Encoder, recipe.EncoderDecoder)
 
 
 @dataclass(frozen=True)

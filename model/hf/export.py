@@ -1,8 +1,9 @@
-"""The model: to *export* a saved model is to write a folder that `transformers` loads with `AutoModelForCausalLM`,
-`AutoTokenizer` and `pipeline`, with no code of ours: weights, `config.json`, `generation_config.json`, and the tokenizer's files.
+"""The model: to *export* a saved model is to write a folder that `transformers` loads with `AutoModelForCausalLM` (or
+`AutoModelForSeq2SeqLM`), `AutoTokenizer` and `pipeline`, with no code of ours: weights, `config.json`, `generation_config.json`, and the
+tokenizer's files.
 
-The tokenizer puts before a text what pretraining put before it, its `bos`, and for encoders behind it the `eos`: so a text is read there
-as it is here.
+The tokenizer puts before a text what pretraining put before it, its `bos`, and behind what an encoder reads the `eos`: so a text is read
+there as it is here.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
     names = copy_weights(folder, out, shard_bytes)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     shutil.copyfile(folder / CONFIG, out / CONFIG)
-    special = {f"{role}_token_id": config.get(f"{role}_token_id") for role in ("bos", "eos", "pad")}
+    special = {f"{role}_token_id": config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "decoder_start")}
     _write_json(out / GENERATION, {key: value for key, value in special.items() if value is not None})
     names += [CONFIG, GENERATION, TOKENIZER]
     if (folder / TOKENIZER_CONFIG).is_file():
@@ -63,8 +64,9 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
         return names + carried
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     roles = {role: tokenizer.id_to_token(config[key]) for role in _ROLES if isinstance(config.get(key := f"{role}_token_id"), int)}
-    encoder = config["model_type"] in ENCODERS
-    frame_as_pretraining(tokenizer, config["bos_token_id"], config["eos_token_id"] if encoder else None)
+    t5 = config["model_type"] == "t5"
+    decoder = not t5 and config["model_type"] not in ENCODERS
+    frame_as_pretraining(tokenizer, None if t5 else config["bos_token_id"], None if decoder else config["eos_token_id"])
     tokenizer.save(str(out / TOKENIZER))
     tokens = {f"{role}_token": token for role, token in roles.items()}
     others = [token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special]
@@ -74,7 +76,7 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", *(["token_type_ids"] if config["model_type"] == "bert" else []), "attention_mask"],
         "model_max_length": config.get("max_position_embeddings", config.get("n_positions")),
-        "padding_side": "right" if encoder else "left",
+        "padding_side": "left" if decoder else "right",
         **tokens,
         **({"extra_special_tokens": others} if others else {}),
     }
@@ -83,15 +85,14 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
     return [*names, TOKENIZER_CONFIG, "special_tokens_map.json"]
 
 
-def frame_as_pretraining(tokenizer: Tokenizer, bos: int, eos: int | None = None) -> None:
-    """Let the tokenizer put the bos before a text. Behind it comes nothing, as what follows a prompt is a decoder's to say; or, if it is
-    given, the eos, and behind a second text too, whose tokens have type 1."""
-    first, last = (_token(tokenizer, "bos", bos), None if eos is None else _token(tokenizer, "eos", eos))
-    if last is None:
-        frame = processors.TemplateProcessing(single=f"{first} $A", pair=f"{first} $A $B", special_tokens=[(first, bos)])
-    else:
-        pair = f"{first}:0 $A:0 {last}:0 $B:1 {last}:1"
-        frame = processors.TemplateProcessing(single=f"{first} $A {last}", pair=pair, special_tokens=[(first, bos), (last, eos)])
+def frame_as_pretraining(tokenizer: Tokenizer, bos: int | None, eos: int | None) -> None:
+    """Let the tokenizer put the bos before a text and the eos behind it, as far as they are given: what follows a prompt is a decoder's to
+    say, and an encoder-decoder reads no bos. Of two texts, the second has an eos too; if there is a bos, its tokens have type 1."""
+    given = [(_token(tokenizer, role, number), number) for role, number in (("bos", bos), ("eos", eos)) if number is not None]
+    first = "" if bos is None else f"{given[0][0]}:0 "
+    last, kind = ("", 0) if eos is None else (f" {given[-1][0]}", 0 if bos is None else 1)
+    single, pair = f"{first}$A:0{last}", f"{first}$A:0{last and last + ':0'} $B:{kind}{last and f'{last}:{kind}'}"
+    frame = processors.TemplateProcessing(single=single, pair=pair, special_tokens=given)
     own = tokenizer.post_processor
     plain = own is not None and own.num_special_tokens_to_add(False) == 0
     tokenizer.post_processor = processors.Sequence([own, frame]) if plain else frame

@@ -95,7 +95,7 @@ def _special(source: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         both = {**config, **{key: value for key, value in told.items() if value is not None}}
     except (AttributeError, ValueError) as error:
         raise Mismatch(f"{generation}: is not a JSON object: {error}") from error
-    keys = [f"{role}_token_id" for role in ("bos", "eos", "pad")]
+    keys = [f"{role}_token_id" for role in ("bos", "eos", "pad", "decoder_start")]
     return {key: both[key] for key in keys if both.get(key) is not None}
 
 

@@ -6,19 +6,28 @@ One file an objective. Each token that a step predicts weighs the same, whatever
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from model.objectives.denoising import Denoising
 from model.objectives.masked_tokens import MaskedTokensObjective
 from model.objectives.next_token import NextTokenObjective
 from model.objectives.objective import Inputs, Objective
+from model.objectives.span_corruption import SpanCorruption
 from schemas.recipe import Pretrain
 
 __all__ = ["Inputs", "Objective", "objective_of"]
 
 
-def objective_of(settings: Pretrain, vocabulary: Mapping[str, Any]) -> Objective:
-    """What a recipe's pretraining minimises; ``vocabulary``: a tokenizer's facts. Raises RequestError if they lack what it needs."""
-    if settings.aim.name == "masked_tokens":
-        return MaskedTokensObjective(settings, vocabulary)
-    return NextTokenObjective(settings)
+def objective_of(settings: Pretrain, vocabulary: Mapping[str, Any], sentinels: Sequence[int]) -> Objective:
+    """What a recipe's pretraining minimises; ``vocabulary`` and ``sentinels``: a tokenizer's facts, and the ids of its sentinels. Raises
+    RequestError if they lack what it needs."""
+    match settings.aim.name:
+        case "masked_tokens":
+            return MaskedTokensObjective(settings, vocabulary)
+        case "span_corruption":
+            return SpanCorruption(settings, vocabulary["special_tokens"], sentinels)
+        case "denoising":
+            return Denoising(settings, vocabulary["special_tokens"], sentinels)
+        case _:
+            return NextTokenObjective(settings)

@@ -76,6 +76,8 @@ class Recipe(Section):
             raise AtKey(
                 ("tokenizer",), "has no mask, by which masked_tokens hides others: set family bert, or name it in special_tokens.mask"
             )
+        if self.pretrain and self.pretrain.aim.name == "span_corruption" and self.tokenizer.lacks_sentinels:
+            raise AtKey(("tokenizer", "sentinels"), "span corruption puts them in the place of what it cuts out: set it to 100, say")
         names = [source.name for source in self.corpus.sources]
         if self.finetune and self.finetune.source not in names:
             raise AtKey(("finetune", "source"), f"{self.finetune.source!r} is not a source of the corpus; they are {', '.join(names)}")

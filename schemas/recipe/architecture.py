@@ -157,9 +157,20 @@ class Encoder(Section):
         return self
 
 
+T5_SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {"layers": 2, "width": 128, "heads": 2, "ffn": 384, "context": 128},
+    "mini": {"layers": 4, "width": 256, "heads": 4, "ffn": 704, "context": 256},
+    "small": {"layers": 8, "width": 512, "heads": 6, "head_width": 64, "ffn": 1024, "context": 512},
+    "medium": {"layers": 12, "width": 768, "heads": 12, "ffn": 2048, "context": 512},
+    "1b": {"layers": 24, "width": 1024, "heads": 16, "ffn": 2816, "context": 512},
+}
+"""Small, medium and 1b are small, base and large of T5 v1.1."""
+
+
 class EncoderDecoder(Section):
     """An encoder that reads, and a decoder that writes: t5 is T5 v1.1, with RMSNorm, relative position biases and gated GELU, no biases."""
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"size"})
     OBJECTIVES: ClassVar[tuple[str, ...]] = ("span_corruption", "denoising")
 
     size: Literal["tiny", "mini", "small", "medium", "1b"] | None = None
@@ -172,10 +183,30 @@ class EncoderDecoder(Section):
     head_width: Positive | None = None
     """Null: width / heads."""
     ffn: Positive = 688
-    context: Positive = 128
-    """Tokens that the encoder reads; relative positions know no limit, so this is of training."""
+    context: Annotated[int, Field(ge=3)] = 128
+    """Tokens that the encoder reads in training; relative positions know no limit, so a prompt may be longer."""
     norm_eps: float = 1e-6
     tie_embeddings: bool = False
+    """The head is the embedding, and what goes into it is scaled by 1/sqrt(width), as in T5 1.0."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_stands_for_numbers(cls, value: Any) -> Any:
+        """The numbers decide, not the name: it is gone afterwards."""
+        if not isinstance(value, dict) or value.get("size") not in T5_SIZES:
+            return value
+        return {**T5_SIZES[value["size"]], **value, "size": None}
+
+    @property
+    def head_size(self) -> int:
+        """Width of a head."""
+        return self.head_width or self.width // self.heads
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> EncoderDecoder:
+        if self.head_width is None and self.width % self.heads:
+            raise ValueError("width must be a multiple of heads, or give head_width")
+        return self
 
 
 _KINDS = {"llama": "decoder", "gpt2": "decoder", "bert": "encoder", "modernbert": "encoder", "t5": "encoder_decoder"}

@@ -51,6 +51,12 @@ class Tokenizer(Section):
         of_bert = self.family == "bert" or (self.family is None and self.kind == "wordpiece")
         return not (self.path or self.pin or of_bert or "mask" in self.special_tokens)
 
+    @property
+    def lacks_sentinels(self) -> bool:
+        """Whether it is known to have no sentinels."""
+        t5 = self.family == "t5" or (self.family is None and self.kind == "unigram")
+        return self.path is None and self.pin is None and not (t5 if self.sentinels is None else self.sentinels)
+
     @model_validator(mode="after")
     def _options_fit(self) -> Tokenizer:
         if self.path is not None and self.pin is not None:

@@ -159,6 +159,16 @@ class Pretrain(Section):
         return self
 
     @model_validator(mode="after")
+    def _spans_are_cut_from_whole_samples(self) -> Pretrain:
+        if isinstance(self.model, EncoderDecoder):
+            why = f"{self.aim.name} cuts spans out of samples of one length, across the ends of documents"
+            if self.packing != "concat":
+                raise AtKey(("packing",), f"{why}, so concat is all there is: leave it out")
+            if self.document_mask:
+                raise AtKey(("document_mask",), f"{why}, so there is no document to stay within: leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _phases_follow_each_other(self) -> Pretrain:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError(f"give either steps or epochs, not {'both' if self.epochs else 'neither'}")

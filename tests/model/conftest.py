@@ -41,14 +41,15 @@ def small_documents() -> Iterator[Document]:
             yield lang, {3: "validation", 7: "test"}.get(number % 8, "train"), text
 
 
-def commit_tokenizer(folder: Path, texts: list[str], vocab_size: int) -> Artifact:
-    """Train a byte-level BPE tokenizer and commit it as an artifact."""
+def commit_tokenizer(folder: Path, texts: list[str], vocab_size: int, sentinels: int = 0) -> Artifact:
+    """Train a byte-level BPE tokenizer and commit it as an artifact; sentinels come on top of its size, and the first has the last id."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, special_tokens=list(SPECIAL), initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens([f"<extra_id_{number}>" for number in reversed(range(sentinels))])
     draft = Draft.start(folder, "tokenizer", "small", Identity("tokenizer", 1, {}, {}, {}))
     saved = draft.scratch() / "tokenizer.json"
     tokenizer.save(str(saved))
@@ -121,3 +122,11 @@ class MakeDraft:
 @pytest.fixture(scope="session")
 def make_draft(tokens_artifact: Artifact, tokenizer_artifact: Artifact) -> MakeDraft:
     return MakeDraft(tokens_artifact, tokenizer_artifact)
+
+
+@pytest.fixture(scope="session")
+def t5_tokens(tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, Artifact]:
+    """The same tokens, and their tokenizer, which has eight sentinels besides."""
+    folder, documents = tmp_path_factory.mktemp("t5"), list(small_documents())
+    tokenizer = commit_tokenizer(folder / "tokenizer", [text for _, _, text in documents], 600, sentinels=8)
+    return commit_tokens(folder / "tokens", documents, tokenizer), tokenizer

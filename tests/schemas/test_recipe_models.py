@@ -1,10 +1,11 @@
 """A recipe's model is of one of several architectures, by its family, and its objective fits it; errors name the key as it stands."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from schemas.recipe import Decoder, Encoder, Pretrain, Recipe
+from schemas.recipe import Decoder, Encoder, EncoderDecoder, Pretrain, Recipe
 from schemas.recipe_file import RecipeError, load_recipe
 
 HEAD = "name: r\ncorpus:\n  sources: [{name: a, path: a, format: jsonl}]\npretrain:\n"
@@ -37,6 +38,11 @@ HEAD = "name: r\ncorpus:\n  sources: [{name: a, path: a, format: jsonl}]\npretra
         ("  model: {family: bert, task: none}", "5: pretrain.model.task: follows from objective.next_sentence"),
         ("  model: {family: bert, rope_theta: 3}", "5: pretrain.model.rope_theta: bert has no such option"),
         ("  model: {family: bert, width: 30}", "5: pretrain.model: width must be a multiple of heads"),
+        ("  model: {family: t5}\n  packing: best_fit", "6: pretrain.packing: span_corruption cuts spans out of samples of one length"),
+        ("  model: {family: t5}\n  document_mask: true", "6: pretrain.document_mask: span_corruption cuts spans out of samples of one"),
+        ("  model: {family: t5, width: 100, heads: 3}", "5: pretrain.model: width must be a multiple of heads, or give head_width"),
+        ("  model: {family: t5}", "1: tokenizer.sentinels: span corruption puts them in the place of what it cuts out: set it to 100"),
+        ("  model: {family: t5}\ntokenizer: {sentinels: 0}", "6: tokenizer.sentinels: span corruption puts them in the place of"),
         ("  model: {family: t5}\nevaluate: {}", "6: evaluate: is of decoders so far, and pretrain.model.family is t5"),
     ],
 )
@@ -64,3 +70,17 @@ def test_a_recipe_with_an_encoder_says_what_it_said() -> None:
     pretrain = {"model": {"family": "bert"}, "objective": objective}
     recipe = Recipe.model_validate({"name": "r", "corpus": {"sources": sources}, "tokenizer": {"family": "bert"}, "pretrain": pretrain})
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+@pytest.mark.parametrize(
+    "tokenizer",
+    [{"sentinels": 9}, {"family": "t5"}, {"kind": "unigram"}, {"path": "tokenizer.json"}, {"pin": "mine@2026"}],
+)
+def test_span_corruption_goes_with_a_tokenizer_that_has_sentinels_or_may_have(tokenizer: dict[str, Any]) -> None:
+    told = {"name": "r", "corpus": {"sources": [{"name": "a", "path": "a", "format": "jsonl"}]}, "tokenizer": tokenizer}
+    recipe = Recipe.model_validate(told | {"pretrain": {"model": {"family": "t5", "size": "small", "layers": 3}}})
+    assert recipe.pretrain is not None and isinstance(recipe.pretrain.model, EncoderDecoder)
+    model = recipe.pretrain.model
+    assert (model.layers, model.width, model.head_size, model.heads, model.size) == (3, 512, 64, 6, None)
+    assert recipe.pretrain.aim.name == "span_corruption" and "size" not in model.as_json()
+    assert Recipe.model_validate(told | {"tokenizer": {}, "pretrain": {"model": {"family": "t5"}, "objective": {"name": "denoising"}}})
