@@ -80,7 +80,7 @@ def trainer(task: dict[str, Any], fast: bool) -> None:
     torch.manual_seed(0)
     arguments = TrainingArguments(
         output_dir=task["folder"], max_steps=task["steps"], per_device_train_batch_size=task["batch"], disable_tqdm=True, report_to="none",
-        **({"bf16": True, "torch_compile": True} if fast else {}),
+        **({"bf16": True, "torch_compile": True, "use_cpu": True} if fast else {}),
     )  # fmt: skip
     model = LlamaForCausalLM(config)
     print(json.dumps({"parameters": sum(p.numel() for p in model.parameters())}))
