@@ -84,6 +84,20 @@ class Ranks:
         dist.broadcast(box, src=0)
         return bool(box.item())
 
+    def gather(self, text: str) -> list[str]:
+        """The texts of all ranks, in order of rank, on all ranks."""
+        mine = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
+        dist.all_gather(sizes, torch.tensor([len(mine)]))
+        longest = max(int(size) for size in sizes)
+        found = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.count)]
+        dist.all_gather(found, nn.functional.pad(mine, (0, longest - len(mine))))
+        return [bytes(row[: int(size)].tolist()).decode() for row, size in zip(found, sizes, strict=True)]
+
+    def meeting(self) -> dist.ProcessGroup:
+        """Another group of the same ranks, for threads beside those that take the steps."""
+        return dist.new_group(backend="gloo")
+
     def wait(self) -> None:
         """Return when all ranks got here."""
         dist.barrier()

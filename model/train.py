@@ -92,12 +92,15 @@ class Trainer:
     def run(self) -> None:
         """Train from the newest durable checkpoint, or from the start, to the last step. Raises Stopped, NotFinite, Mismatch."""
         step = self._resume()
-        if step < self.steps:
-            self._warm_up(step)
-            with Prefetch(self.batches, self._passes, step, self.steps, self.group.rank, self.group.count) as batches:
-                for passes in batches:
-                    step += 1
-                    self._step_and_record(step, passes)
+        try:
+            if step < self.steps:
+                self._warm_up(step)
+                with Prefetch(self.batches, self._passes, step, self.steps, self.group.rank, self.group.count) as batches:
+                    for passes in batches:
+                        step += 1
+                        self._step_and_record(step, passes)
+        finally:
+            self.checkpoints.finish()
         if self.group.first:
             self._finish()
         self.group.wait()
@@ -115,7 +118,7 @@ class Trainer:
         self.record.add(row)
         stop = stop and step < last
         if step % self.settings.checkpoint_every == 0 or stop or step == last:
-            self._save(step)
+            self._save(step, wait=stop or step == last)
         if stop:
             raise Stopped(f"stopped by SIGTERM after step {step} of {last}; start it again to go on")
 
@@ -183,11 +186,13 @@ class Trainer:
         average = {f"{AVERAGE}.{name}": value for name, value in self.average.weights.items()} if self.average else {}
         return {**weights, **moments, **average, f"random.{self.group.rank}": torch.get_rng_state()}
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, wait: bool) -> None:
         loader = self.batches.state(step)
         state = {"step": step, "loader": loader, "environment": self.environment, "metrics_bytes": self.record.sync()}
         state |= {"skipped": self.skipped, "skipped_in_row": self.skipped_in_row}
-        self.checkpoints.save(step, self._tensors(), state)
+        self.checkpoints.begin(step, self._tensors(), state)
+        if wait:
+            self.checkpoints.finish()
 
     def _resume(self) -> int:
         """Load the newest durable checkpoint, if any; return the number of steps taken."""
