@@ -126,8 +126,8 @@ def _python(module: str) -> Callable[[Path, Run], list[str]]:
 
 def _torchrun(module: str) -> Callable[[Path, Run], list[str]]:
     def command(draft: Path, run: Run) -> list[str]:
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.ranks}", "--no-python"]
-        return [*launcher, sys.executable, "-m", "schemas.process", "-", sys.executable, "-m", module, str(draft)]
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.ranks}"]
+        return [*launcher, f"--max-restarts={run.restarts}", "--no-python", sys.executable, "-m", "schemas.process", "-", sys.executable, "-m", module, str(draft)]
 
     return command
 

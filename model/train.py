@@ -5,7 +5,7 @@ newest durable checkpoint and ends in the same bits.
     torchrun --standalone --nproc-per-node=2 -m model.train DRAFT        or, as one process: python -m model.train DRAFT
 
 Exit 0: the model's part is recorded. Exit 75: stopped by SIGTERM after a checkpoint; start it again to go on (torchrun
-itself then exits with 1). Exit 1: an error, in one line.
+itself then exits with 1). Exit 1: an error, in one line. A rank that died is torchrun's to restart: `model.restarts`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from model.average import WeightAverage
 from model.backward import Backward
-from model.checkpoint import Checkpoints, Mismatch, save_model
+from model.checkpoint import Checkpoints, save_model
 from model.data import Batch, training_batches
 from model.families import build_model
 from model.hardware import compiler_problem, environment
+from model.moving import Moves
 from model.objectives import Inputs, objective_of
 from model.optim import build_optimizer
 from model.parallel import NotFinite, Ranks, Stopped, ranks
 from model.phases import stages
 from model.prefetch import Prefetch
 from model.record import Record
+from model.restarts import give_up, worth_trying
 from model.schedule import lr_scale
 from model.speed import matmul_peak, operations_per_token
 from model.stream import validation_streams
@@ -82,6 +84,8 @@ class Trainer:
         self.record = Record(draft.scratch(), self.steps, group.first)
         self.compiled = settings.compile and self._can_compile()
         self.environment = environment(settings.precision, self.compiled, group.count)
+        self.environment["cpu"] = " + ".join(dict.fromkeys(group.gather(self.environment["cpu"])))  # machines may differ
+        self.moved = Moves(draft.task["run"].get("reshard", False))
 
     def _can_compile(self) -> bool:
         problem = compiler_problem() if self.group.first else None
@@ -189,7 +193,7 @@ class Trainer:
     def _save(self, step: int, wait: bool) -> None:
         loader = self.batches.state(step)
         state = {"step": step, "loader": loader, "environment": self.environment, "metrics_bytes": self.record.sync()}
-        state |= {"skipped": self.skipped, "skipped_in_row": self.skipped_in_row}
+        state |= {"skipped": self.skipped, "skipped_in_row": self.skipped_in_row, "moves": self.moved.made}
         self.checkpoints.begin(step, self._tensors(), state)
         if wait:
             self.checkpoints.finish()
@@ -201,17 +205,15 @@ class Trainer:
             self.record.start(0)
             return 0
         path, state = newest
-        for key, was in state["environment"].items():
-            now = self.environment[key]
-            if now != was:
-                raise Mismatch(
-                    f"{path}: was made with {key} {was!r}, now it is {now!r}, and the result would differ; "
-                    f"go on with {was!r}, or remove {path.parent} to train from the start"
-                )
         step = self.batches.resume(state["loader"])
+        changed = self.moved.check(path, state, self.environment, step)
         tensors = self._tensors()
+        if "ranks" in changed:  # nobody left a random state for just these ranks: begin others, which are as good
+            torch.manual_seed(self.settings.seed + step)
+            del tensors[f"random.{self.group.rank}"]
         self.checkpoints.load(path, tensors)
-        torch.set_rng_state(tensors[f"random.{self.group.rank}"])
+        if "ranks" not in changed:
+            torch.set_rng_state(tensors[f"random.{self.group.rank}"])
         self.skipped, self.skipped_in_row = state.get("skipped", 0), state.get("skipped_in_row", 0)  # older checkpoints have none
         self.optimizer.set_steps(step - self.skipped)
         self.record.start(state["metrics_bytes"])
@@ -244,6 +246,7 @@ class Trainer:
             f"validation_{self.validation.measure}": rows[-1][self.validation.measure],
             "environment": self.environment,
             **({"skipped_steps": self.skipped} if self.skipped else {}),
+            **({"moves": self.moved.made} if self.moved.made else {}),
         }
         self.record.tell_run()
         draft.add_part(STAGE, "model", files, facts=facts)
@@ -270,6 +273,8 @@ def main(arguments: list[str]) -> int:
         if draft.part(STAGE, "model"):
             return 0
         settings = Pretrain.model_validate(draft.settings)
+        if not worth_trying(draft.scratch()):
+            return 1
     except (RequestError, Damaged, ValidationError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -282,8 +287,7 @@ def main(arguments: list[str]) -> int:
             print(stopped, file=sys.stderr, flush=True)
             return EXIT_STOPPED
         except (RequestError, Damaged) as error:
-            if group.first:
-                print(f"error: {error}", file=sys.stderr, flush=True)
+            give_up(draft.scratch(), str(error))
             return 1
     return 0
 

@@ -41,6 +41,11 @@ class Run(Section):
     ranks: Positive = 2
     """Processes of a training."""
     threads_per_rank: Positive = 1
+    reshard: bool = False
+    """Whether a training may go on from a checkpoint of another number of ranks, or of another `shard`. Samples are the same; the result
+    differs by rounding, and the model's facts say so."""
+    restarts: Annotated[int, Field(ge=0)] = 3
+    """How often a training whose rank died goes on from its newest checkpoint by itself."""
     settle: Annotated[float, Field(ge=0)] = 10.0
     """Seconds for which a file must have been unchanged before an incremental version reads it."""
     marker: Annotated[str, Field(pattern=r"^[^/]+$")] | None = None
