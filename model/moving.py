@@ -12,6 +12,8 @@ from typing import Any
 from model.checkpoint import Mismatch
 
 MOVABLE = ("ranks", "shard")
+UNSAID = {"shard": "ddp", "recompute": False}
+"""What an environment is that does not say it."""
 
 
 class Moves:
@@ -23,7 +25,7 @@ class Moves:
 
     def check(self, checkpoint: Path, state: Mapping[str, Any], environment: Mapping[str, Any], step: int) -> list[str]:
         """What differs between the environment of a checkpoint's state and this one; noted. Raises `Mismatch` if it may not."""
-        before: Mapping[str, Any] = state["environment"]
+        before, environment = {**UNSAID, **state["environment"]}, {**UNSAID, **environment}
         self.made = list(state.get("moves", []))
         changed = [key for key in {**before, **environment} if before.get(key) != environment.get(key)]
         for key in changed:

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.network import use_the_way_to_others
 from schemas.errors import RequestError
 from schemas.process import die_with_parent
 
@@ -121,6 +122,7 @@ def ranks(threads: int) -> Iterator[Ranks]:
     torch.use_deterministic_algorithms(True)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         die_with_parent()
+        use_the_way_to_others()
         dist.init_process_group("gloo")
     else:
         dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)

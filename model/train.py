@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from model.record import Record
 from model.restarts import give_up, worth_trying
 from model.schedule import lr_scale
 from model.speed import matmul_peak, operations_per_token
+from model.spread import assembled, build, choose, cut, gathered, recompute, whole
 from model.stream import validation_streams
 from model.text import Special
 from model.validate import Validation
@@ -74,18 +76,30 @@ class Trainer:
         held_out = validation_streams(tokens.path, around)
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
         self.validation = Validation(held_out, settings.validate_tokens, context, key, group, settings.document_mask)
+        self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+        self.record = Record(draft.scratch(), self.steps, group.first)
+        self.compiled = settings.compile and self._can_compile()
+        run = draft.task["run"]
+        self.make = partial(build_model, settings.model, vocabulary["vocab_size"])
+        self.shard = choose(run.get("shard", "auto"), self.make, settings.optimizer.name, group)
         torch.manual_seed(settings.seed)
-        self.model = build_model(settings.model, vocabulary["vocab_size"])
+        self.model = build(self.make, self.shard, group)
+        self.module = self.objective.module(self.model)
+        if run.get("recompute"):
+            recompute(self.model)
+        if self.shard != "ddp":
+            cut(self.model, self.module, self.shard, self.dtype, group, self.compiled)
         self.optimizer = build_optimizer(self.model, settings.optimizer, group)
         self.average = WeightAverage(self.model, settings.average.decay) if settings.average else None
         self.skipped = self.skipped_in_row = 0
-        self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self.checkpoints = Checkpoints(draft.scratch() / "checkpoints", settings.keep_checkpoints, group)
-        self.record = Record(draft.scratch(), self.steps, group.first)
-        self.compiled = settings.compile and self._can_compile()
         self.environment = environment(settings.precision, self.compiled, group.count)
         self.environment["cpu"] = " + ".join(dict.fromkeys(group.gather(self.environment["cpu"])))  # machines may differ
-        self.moved = Moves(draft.task["run"].get("reshard", False))
+        if self.shard != "ddp":
+            self.environment["shard"] = self.shard
+        if self.compiled and run.get("recompute"):
+            self.environment["recompute"] = True  # the compiler joins other operations then
+        self.moved = Moves(run.get("reshard", False))
 
     def _can_compile(self) -> bool:
         problem = compiler_problem() if self.group.first else None
@@ -105,8 +119,7 @@ class Trainer:
                         self._step_and_record(step, passes)
         finally:
             self.checkpoints.finish()
-        if self.group.first:
-            self._finish()
+        self._finish()
         self.group.wait()
 
     def _passes(self, batch: Batch) -> list[Inputs]:
@@ -132,9 +145,10 @@ class Trainer:
     def _validate(self, row: dict[str, Any]) -> None:
         """Add the measure of the weights that will be the model, and of the average if it is kept beside them."""
         if self.average is None or self._average_beside():
-            row[self.validation.measure] = self.validation.by_language(self.model, self.dtype)
+            with gathered(self.module):
+                row[self.validation.measure] = self.validation.by_language(self.model, self.dtype)
         if self.average is not None:
-            with self.average.in_place():
+            with self.average.in_place(), gathered(self.module):
                 key = f"average_{self.validation.measure}" if self._average_beside() else self.validation.measure
                 row[key] = self.validation.by_language(self.model, self.dtype)
 
@@ -143,7 +157,7 @@ class Trainer:
 
     def _warm_up(self, step: int) -> None:
         self.record.compare_with(matmul_peak(self.dtype, self.group), operations_per_token(self.model, self.settings.model))
-        self.backward = Backward(self.objective.module(self.model), self.dtype, self.group, self.compiled)
+        self.backward = Backward(self.module, self.dtype, self.group, self.compiled, cut=self.shard != "ddp")
         self.record.progress(step, "compiling" if self.compiled else "starting", force=True)
         passes = self._passes(self.batches.batch_at(step, self.group.rank, self.group.count))
         for _ in range(DRY_PASSES):
@@ -155,7 +169,7 @@ class Trainer:
         """Take step ``step`` (from 0); return its metrics (loss: mean nats a token) and whether some rank was asked to stop."""
         loss = self.backward(passes)
         parameters = list(self.model.parameters())
-        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = whole(get_total_norm([p.grad for p in parameters if p.grad is not None]))
         verdict = self.group.agree(loss, norm)
         scale = lr_scale(step, self.steps, self.settings.schedule)
         row: dict[str, Any] = {"step": step + 1, "loss": verdict.loss, "lr": self.settings.optimizer.lr * scale, "grad_norm": float(norm)}
@@ -220,17 +234,23 @@ class Trainer:
         return step
 
     def _finish(self) -> None:
-        """Write the model's files and its part record."""
-        draft, folder = self.draft, self.draft.scratch() / "model"
+        """Write the model's files and its part record; rank 0 does, the others help to put the weights together."""
+        folder = self.draft.scratch() / "model"
         folder.mkdir(exist_ok=True)
-        tokenizer = Path(shutil.copyfile(draft.input("tokenizer").paths("tokenizer")[0], folder / "tokenizer.json"))
-        metrics = Path(shutil.copyfile(self.record.metrics, folder / "metrics.jsonl"))
         files: list[File] = []
         if self.average is None or self._average_beside():
             files += self._adopt_model(folder)
         if self.average is not None:
             with self.average.in_place():
                 files += self._adopt_model(folder, AVERAGE if self._average_beside() else "")
+        if self.group.first:
+            self._describe(folder, files)
+
+    def _describe(self, folder: Path, files: list[File]) -> None:
+        """Add what goes with the weights, and record the part."""
+        draft = self.draft
+        tokenizer = Path(shutil.copyfile(draft.input("tokenizer").paths("tokenizer")[0], folder / "tokenizer.json"))
+        metrics = Path(shutil.copyfile(self.record.metrics, folder / "metrics.jsonl"))
         files += [draft.adopt_as(tokenizer, "tokenizer.json", "tokenizer"), draft.adopt_as(metrics, "metrics.jsonl", "metrics")]
         rows = self.record.rows()
         losses = [row["loss"] for row in rows if row["loss"] is not None]
@@ -253,10 +273,14 @@ class Trainer:
         self.record.progress(self.steps, "done", force=True)
 
     def _adopt_model(self, folder: Path, below: str = "") -> list[File]:
-        """Write the model's weights and description, and make them the draft's, in a folder of their own if ``below`` names one."""
+        """Write the model's weights and description, and make them the draft's, in a folder of their own if ``below`` names one. Only
+        rank 0 has files to show for it."""
+        model = assembled(self.model, self.make, self.group)
+        if model is None or not self.group.first:
+            return []
         ids = {f"{name}_token_id": number for name, number in self.special.items()}
         place, kind = (f"{below}/", f"{below}_") if below else ("", "")
-        weights, config = save_model(self.model, folder, ids)
+        weights, config = save_model(model, folder, ids)
         return [
             self.draft.adopt_as(weights, f"{place}model.safetensors", f"{kind}weights"),
             self.draft.adopt_as(config, f"{place}config.json", f"{kind}config"),

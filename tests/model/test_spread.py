@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +43,15 @@ def train(draft: Draft, ranks: int) -> None:
     assert process.returncode == 0, said.decode()
 
 
-def same_losses(one: Draft, other: Draft) -> None:
+def same_losses(one: Draft, other: Draft, within: float = 1e-5) -> None:
     """Within what rounding does in a short run."""
     pairs = list(zip(rows(one), rows(other), strict=True))
     for left, right in pairs:
-        assert left["loss"] == pytest.approx(right["loss"], abs=1e-5), left["step"]
+        assert left["loss"] == pytest.approx(right["loss"], abs=within), left["step"]
         assert left["tokens"] == right["tokens"] and left["lr"] == right["lr"]
 
 
-@pytest.fixture(scope="module", params=["adamw", "muon"])
+@pytest.fixture(scope="module", params=["adamw"])
 def whole(request: pytest.FixtureRequest, make_draft: MakeDraft, tmp_path_factory: pytest.TempPathFactory) -> Draft:
     """A run of 60 steps on one rank."""
     settings = tiny(steps=60, batch=12, keep_checkpoints=60, optimizer={"name": request.param}, **FLOAT)
@@ -70,15 +71,25 @@ def test_a_run_that_may_not_move_says_how_it_may(whole: Draft, tmp_path: Path, c
 
 
 @pytest.mark.slow
+def test_a_checkpoint_of_one_rank_serves_two(whole: Draft, tmp_path: Path) -> None:
+    moved(whole, tmp_path, ((10, 2),))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("whole", ["adamw", "muon"], indirect=True)
 def test_checkpoints_of_any_number_of_ranks_serve_any_other(whole: Draft, tmp_path: Path) -> None:
-    """One rank, then three, then two, then one: fifty steps of the same samples, and losses that rounding tells apart."""
+    moved(whole, tmp_path, ((10, 3), (20, 2), (30, 1)))
+
+
+def moved(whole: Draft, folder: Path, moves: Sequence[tuple[int, int]]) -> None:
+    """Go on from these steps with so many ranks: fifty steps of the same samples, and losses that only rounding tells apart."""
     moving = whole
-    for step, ranks in ((10, 3), (20, 2), (30, 1)):
-        moving = interrupted(moving, tmp_path / f"{ranks}-ranks", step)
+    for step, ranks in moves:
+        moving = interrupted(moving, folder / f"{ranks}-ranks", step)
         train(placed(moving, reshard=True), ranks)
-    same_losses(whole, moving)
-    facts = outcome(moving)[2]
-    assert facts["moves"] == [{"step": step, "from": {"ranks": was}} for step, was in ((10, 1), (20, 3), (30, 2))]
+    same_losses(whole, moving, 1e-4 if "muon" in str(whole.settings) else 1e-5)  # Muon orthogonalises in bf16, which rounding upsets more
+    before = [1, *(ranks for _, ranks in moves)]
+    assert outcome(moving)[2]["moves"] == [{"step": step, "from": {"ranks": was}} for (step, _), was in zip(moves, before, strict=False)]
     assert "moves" not in outcome(whole)[2]
 
 
@@ -89,20 +100,17 @@ def pretrain_command(draft: Draft, **run: Any) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_run_whose_rank_is_killed_goes_on_by_itself_a_number_of_times(make_draft: MakeDraft, tmp_path: Path) -> None:
+def test_a_run_whose_rank_is_killed_goes_on_by_itself_so_many_times(make_draft: MakeDraft, tmp_path: Path) -> None:
     settings = tiny(steps=150, checkpoint_every=20, validate_every=1000, keep_checkpoints=2)
-    quiet, killed, lost = (make_draft(tmp_path / name, **settings) for name in ("quiet", "killed", "lost"))
+    quiet, killed = make_draft(tmp_path / "quiet", **settings), make_draft(tmp_path / "killed", **settings)
     run_child(pretrain_command(quiet), tmp_path / "log", lambda: None)
-    killer = Killer(killed, [50])
-    run_child(pretrain_command(killed, restarts=1), tmp_path / "log", killer)
-    assert killer.killed == 1
+    killer = Killer(killed, [30, 70])
+    with pytest.raises(ChildFailed, match="ended with exit code 1 .try 1."):
+        run_child(pretrain_command(killed, restarts=1), tmp_path / "log", killer)
+    assert killer.killed == 2 and killed.part("pretrain", "model") is None
+    assert max(row["step"] for row in map(json.loads, (killed.scratch() / "metrics.jsonl").read_text().splitlines())) >= 70
+    run_child(pretrain_command(killed), tmp_path / "log", lambda: None)
     assert outcome(killed) == outcome(quiet)
-
-    killer = Killer(lost, [30, 70])
-    with pytest.raises(ChildFailed, match="Signal 9 .SIGKILL. received"):
-        run_child(pretrain_command(lost, restarts=1), tmp_path / "log", killer)
-    assert killer.killed == 2 and lost.part("pretrain", "model") is None
-    assert json.loads((lost.scratch() / "checkpoints/step-00000060/state.json").read_text())["step"] == 60
 
 
 class Killer:
@@ -139,3 +147,23 @@ def test_an_error_that_a_person_must_act_on_is_told_once_and_not_tried_again(mak
         run_child(pretrain_command(draft, restarts=1), tmp_path / "log", lambda: None)
     assert (tmp_path / "log").read_text().count("error: step 2") == 1
     assert (draft.scratch() / GAVE_UP).is_file()
+
+
+@pytest.mark.slow
+def test_cut_over_two_ranks_it_learns_the_same_and_its_checkpoints_serve_both(make_draft: MakeDraft, tmp_path: Path) -> None:
+    """fsdp against ddp, then each goes on from the other's checkpoint."""
+    settings = tiny(steps=30, batch=8, accumulate=2, keep_checkpoints=60, optimizer={"name": "adamw"}, average={"decay": 0.5}, **FLOAT)
+    settings |= {"validate_every": 15, "validate_tokens": 2000}
+    whole, cut = (placed(make_draft(tmp_path / kind, **settings), shard=kind) for kind in ("ddp", "fsdp"))
+    train(whole, 2)
+    train(cut, 2)
+    same_losses(whole, cut)
+    assert outcome(cut)[2]["environment"]["shard"] == "fsdp" and "shard" not in outcome(whole)[2]["environment"]
+    for start, kind, step in ((whole, "fsdp", 10), (cut, "ddp", 20)):
+        moving = interrupted(start, tmp_path / f"to-{kind}", step)
+        train(placed(moving, shard=kind, reshard=True, recompute=True), 2)
+        same_losses(whole, moving)
+        assert outcome(moving)[2]["moves"] == [{"step": step, "from": {"shard": {"fsdp": "ddp", "ddp": "fsdp"}[kind]}}]
+    resumed = interrupted(cut, tmp_path / "resumed", 20)
+    train(placed(resumed, shard="fsdp"), 2)
+    assert outcome(resumed) == outcome(cut)
