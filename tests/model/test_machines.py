@@ -1,8 +1,9 @@
-"""The model: a run over two machines, here network namespaces with an address each: one rank on each; one is killed, and the run
-goes on from its newest checkpoint by itself."""
+"""The model: ranks die, and the run goes on from its newest checkpoint by itself: on one machine, and on two, here network namespaces with
+an address each and a rank on each."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,14 +13,20 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flows.launch import ChildFailed, run_child
+from flows.steps import STEPS
 from flows.torchrun import join
 from model.network import address_towards, interface_of
+from model.restarts import GAVE_UP
+from schemas.draft import Draft
 from schemas.errors import RequestError
-from tests.model.test_spread import placed, ranks_of
-from tests.model.test_train import MakeDraft, launch, outcome, tiny
+from schemas.recipe import Run
+from tests.model.test_spread import placed
+from tests.model.test_train import MakeDraft, outcome, tiny
 
 MEET = "10.213.7.1:29471"
 
@@ -28,6 +35,15 @@ def ip(*arguments: str) -> None:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True)
     if done.returncode:
         raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+
+
+@pytest.fixture(scope="module")
+def quiet(make_draft: MakeDraft, tmp_path_factory: pytest.TempPathFactory) -> Draft:
+    """A run that nobody disturbed."""
+    settings = tiny(steps=80, checkpoint_every=20, validate_every=1000, keep_checkpoints=2)
+    draft = make_draft(tmp_path_factory.mktemp("quiet") / "draft", **settings)
+    run_child(pretrain_command(draft), draft.path / "log", lambda: None)
+    return draft
 
 
 @pytest.fixture
@@ -54,13 +70,65 @@ def machines() -> Iterator[tuple[str, str]]:
             subprocess.run(["ip", "netns", "del", name], capture_output=True)
 
 
-@pytest.mark.slow
-def test_a_rank_killed_on_one_of_two_machines_is_started_anew(make_draft: MakeDraft, tmp_path: Path, machines: tuple[str, str]) -> None:
-    settings = tiny(steps=80, checkpoint_every=20, validate_every=1000, keep_checkpoints=2)
-    quiet, killed = make_draft(tmp_path / "quiet", **settings), make_draft(tmp_path / "killed", **settings)
-    process = launch(quiet, 2)
-    assert process.wait() == 0, process.communicate()[1].decode()
+def pretrain_command(draft: Draft, **run: Any) -> list[str]:
+    """What `gristmill run` starts."""
+    (step,) = [step for step in STEPS if step.name == "pretrain"]
+    return step.command(draft.path.resolve(), Run(**run))
 
+
+@pytest.mark.soak
+def test_a_run_whose_rank_is_killed_goes_on_by_itself_so_many_times(make_draft: MakeDraft, tmp_path: Path, quiet: Draft) -> None:
+    killed = make_draft(tmp_path / "killed", **quiet.settings)
+    killer = Killer(killed, [30, 50])
+    with pytest.raises(ChildFailed, match="ended with exit code 1 .try 1."):
+        run_child(pretrain_command(killed, restarts=1), tmp_path / "log", killer)
+    assert killer.killed == 2 and killed.part("pretrain", "model") is None
+    assert max(row["step"] for row in map(json.loads, (killed.scratch() / "metrics.jsonl").read_text().splitlines())) >= 50
+    run_child(pretrain_command(killed), tmp_path / "log", lambda: None)
+    assert outcome(killed) == outcome(quiet)
+
+
+class Killer:
+    """Kills a rank whenever the run has come so far."""
+
+    def __init__(self, draft: Draft, steps: list[int]) -> None:
+        self._draft, self._steps, self.killed = draft, steps, 0
+
+    def __call__(self) -> None:
+        metrics = self._draft.scratch() / "metrics.jsonl"
+        if self.killed < len(self._steps) and metrics.is_file() and metrics.read_bytes().count(b"\n") >= self._steps[self.killed]:
+            os.kill(ranks_of(self._draft)[-1], signal.SIGKILL)
+            self.killed += 1
+
+
+def ranks_of(draft: Draft) -> list[int]:
+    """Processes that train a draft."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"model.train" in command and str(draft.path.resolve()).encode() in command and b"torch.distributed.run" not in command:
+            found.append(int(process.name))
+    return sorted(found)
+
+
+@pytest.mark.soak
+def test_an_error_that_a_person_must_act_on_is_told_once_and_not_tried_again(make_draft: MakeDraft, tmp_path: Path) -> None:
+    settings = tiny(optimizer={"name": "adamw", "lr": 1e30, "weight_decay": 0}, schedule={"warmup": 0})
+    draft = make_draft(tmp_path / "draft", **settings)
+    with pytest.raises(ChildFailed, match="\nerror: step 2: the loss or the gradient norm is not finite"):
+        run_child(pretrain_command(draft, restarts=1), tmp_path / "log", lambda: None)
+    assert (tmp_path / "log").read_text().count("error: step 2") == 1
+    assert (draft.scratch() / GAVE_UP).is_file()
+
+
+@pytest.mark.slow
+def test_a_rank_killed_on_one_of_two_machines_is_started_anew(
+    make_draft: MakeDraft, tmp_path: Path, machines: tuple[str, str], quiet: Draft
+) -> None:
+    killed = make_draft(tmp_path / "killed", **quiet.settings)
     run = {"ranks": 2, "machines": 2, "meet": MEET, "restarts": 1}
     placed(killed, **run)
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
