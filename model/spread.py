@@ -71,7 +71,7 @@ def layers_of(model: nn.Module) -> list[nn.Module]:
 def recompute(model: nn.Module) -> None:
     """Have layers forget what they computed, and compute it again in the backward pass: the same bits in less memory."""
     for layer in layers_of(model):
-        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)  # type: ignore[method-assign]
+        layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
 
 
 def build(make: Callable[[], Model], kind: Kind, group: Ranks) -> Model:
@@ -85,13 +85,15 @@ def build(make: Callable[[], Model], kind: Kind, group: Ranks) -> Model:
 def cut(model: nn.Module, objective: nn.Module, kind: Kind, dtype: torch.dtype, group: Ranks, compiled: bool) -> None:
     """Cut the weights of a model that was ``build`` over ranks, and hand out rank 0's. ``objective`` is the module that passes call.
 
-    In bf16, weights of layers travel in bf16; gradients are summed in float32, and what is outside of layers stays float32, as the
-    residual stream does.
+    In bf16, weights of layers travel in bf16, unless they have a LayerNorm, which reads the residual stream; that stays float32, and so
+    does what is outside of layers. Gradients are summed in float32.
     """
     full = {name: parameter.detach() for name, parameter in model.named_parameters()}
     mesh = _mesh(kind, group)
-    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for layer in layers_of(model):
+        reads_stream = any(isinstance(module, nn.LayerNorm) for module in layer.modules())  # wants weights of the type that it reads
+        travel = torch.float32 if reads_stream else dtype
+        policy = MixedPrecisionPolicy(param_dtype=travel, reduce_dtype=torch.float32, cast_forward_inputs=False)
         if compiled:
             layer.compile(dynamic=False)  # not the whole: what gathers weights is between the layers
         fully_shard(layer, mesh=mesh, mp_policy=policy)
@@ -100,6 +102,7 @@ def cut(model: nn.Module, objective: nn.Module, kind: Kind, dtype: torch.dtype, 
         objective.to_empty(device="cpu")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
+            assert isinstance(parameter, DTensor)
             value = full[name] if group.first else torch.empty(parameter.shape)
             parameter.copy_(distribute_tensor(value, parameter.device_mesh, parameter.placements))
     for buffer in model.buffers():
