@@ -24,14 +24,8 @@ STORE_PER_START = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
 
 def torchrun(module: str, draft: Path, run: Run, *, first: bool = True) -> list[str]:
     """The command that trains on a draft, or this machine's part of it."""
-    launcher = [
-        "env",
-        f"{STORE_PER_START}=1",
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        f"--nproc-per-node={run.ranks // run.machines}",
-    ]
+    launcher = ["env", f"{STORE_PER_START}=1", sys.executable, "-m", "torch.distributed.run"]
+    launcher += [f"--nproc-per-node={run.ranks // run.machines}"]
     launcher += [f"--max-restarts={run.restarts}", *(_meeting(draft, run, first) if run.meet else ["--standalone"]), "--no-python"]
     return [*launcher, sys.executable, "-m", "schemas.process", "-", sys.executable, "-m", module, str(draft)]
 
@@ -58,7 +52,6 @@ def join(path: Path, say: Callable[[str], None]) -> None:
         raise RequestError(f"{path}: is trained on one machine: set run.machines and run.meet in the recipe, and run it again")
     log = Path(tempfile.mkdtemp(prefix="gristmill-join-")) / "log.txt"  # not with the draft: the first machine clears that away
     say(f"{path}: {run.ranks // run.machines} of {run.ranks} ranks here, meeting at {run.meet}; log in {log}")
-    run_child(
-        torchrun("model.train", draft.path.resolve(), run, first=False), log, lambda: None, {"OMP_NUM_THREADS": str(run.threads_per_rank)}
-    )
+    command, env = torchrun("model.train", draft.path.resolve(), run, first=False), {"OMP_NUM_THREADS": str(run.threads_per_rank)}
+    run_child(command, log, lambda: None, env)
     say(f"{path}: trained")

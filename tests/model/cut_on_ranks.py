@@ -20,6 +20,7 @@ from model.families import build_model
 from model.objectives import objective_of
 from model.parallel import Ranks, ranks
 from model.spread import Kind, assembled, build, cut, gathered, recompute, whole
+from model.watch import dead_units
 from schemas.recipe import Decoder, Pretrain
 
 SMALL = {"layers": 2, "width": 36, "heads": 2, "kv_heads": 1, "ffn": 30, "context": 16}
@@ -61,6 +62,7 @@ def check(kind: Kind, precision: str, shape: dict[str, Any], options: dict[str, 
     with torch.autocast("cpu", dtype=dtype, enabled=precision == "bf16"):
         found = alone(ids)
     (found[0] if isinstance(found, tuple) else found).backward()
+    assert dead_units(model) == dead_units(full)
     for name, parameter in model.named_parameters():
         want, grad = drawn[name].grad, parameter.grad
         assert want is not None and grad is not None, name
