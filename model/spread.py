@@ -140,13 +140,15 @@ def apart(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def gathered(objective: nn.Module) -> Iterator[None]:
-    """Within, every rank has all weights, and may call whatever it likes, as often as it likes, whatever others do."""
+    """Within, every rank has all weights, and may call whatever it likes, as often as it likes, whatever others do; not compiled, which
+    it isn't elsewhere either."""
     parts = [module for module in objective.modules() if isinstance(module, FSDPModule)]
     for part in parts:
         part.set_reshard_after_forward(False, recurse=False)
         part.unshard()
     try:
-        yield
+        with torch.compiler.set_stance("force_eager"):
+            yield
     finally:
         for part in parts:
             part.reshard()

@@ -120,11 +120,11 @@ def test_models_that_are_cut_are_those_in_one_piece(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["fsdp", "hsdp"])
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 def test_a_cut_run_that_is_killed_ends_in_the_same_bits(make_draft: MakeDraft, tmp_path: Path, kind: str, compiled: bool) -> None:
-    settings = tiny(steps=20, batch=8, accumulate=2, optimizer={"name": "adamw"}, average={"export": "beside"}, compile=compiled)
-    settings |= {"validate_every": 5, "validate_tokens": 2000, "checkpoint_every": 5, "keep_checkpoints": 9}
+    settings = tiny(steps=8, batch=8, accumulate=2, optimizer={"name": "adamw"}, average={"export": "beside"}, compile=compiled)
+    settings |= {"validate_every": 3, "validate_tokens": 2000, "checkpoint_every": 4, "keep_checkpoints": 9}
     whole = placed(make_draft(tmp_path / "whole", **settings), shard=kind)
     train(whole, 2)
-    broken = interrupted(whole, tmp_path / "broken", 10)
+    broken = interrupted(whole, tmp_path / "broken", 4)
     train(placed(broken, shard=kind), 2)
     assert outcome(broken) == outcome(whole)
 
