@@ -105,6 +105,8 @@ def _ensure(step: Step, recipe: Recipe, store: Store, name: str, inputs: Mapping
         started = datetime.datetime.now(datetime.UTC)
         paths = {role: artifact.path.resolve() for role, artifact in {**inputs, **(ready.also or {})}.items()}
         draft.assign(inputs=paths, roots=ready.roots or {}, run=recipe.run.model_dump(mode="json"))
+        if step.name == "pretrain" and recipe.run.machines > 1:
+            say(f"  {step.name:<10} waiting for {recipe.run.machines} machines; on each other: gristmill join {draft.path.resolve()}")
         meter = Meter(step.name)
         tries, seconds = _work(step, draft, recipe, meter)
         lease.check()

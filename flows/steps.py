@@ -22,6 +22,7 @@ from flows.incremental import extend
 from flows.incremental_tokens import extend_tokens, kept_tokenizer
 from flows.ready import Ready
 from flows.standing_in import standing_in
+from flows.torchrun import torchrun
 from pipelines.places import absolute
 from pipelines.settling import Settling
 from pipelines.tombstones import ROLE, ROOT
@@ -125,11 +126,7 @@ def _python(module: str) -> Callable[[Path, Run], list[str]]:
 
 
 def _torchrun(module: str) -> Callable[[Path, Run], list[str]]:
-    def command(draft: Path, run: Run) -> list[str]:
-        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={run.ranks}", "--no-python"]
-        return [*launcher, sys.executable, "-m", "schemas.process", "-", sys.executable, "-m", module, str(draft)]
-
-    return command
+    return lambda draft, run: torchrun(module, draft, run)
 
 
 STEPS = (

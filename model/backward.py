@@ -15,19 +15,22 @@ from torch import Tensor, nn
 
 from model.objectives import Inputs
 from model.parallel import Ranks
+from model.spread import apart
 
 
 class Backward:
     """Takes backward passes of an objective's module; see the module."""
 
-    def __init__(self, objective: nn.Module, dtype: torch.dtype, group: Ranks, compiled: bool) -> None:
+    def __init__(self, objective: nn.Module, dtype: torch.dtype, group: Ranks, compiled: bool, cut: bool = False) -> None:
+        """``cut``: weights are cut over ranks already; see `model.spread`."""
         self._dtype, self._group = dtype, group
         if compiled:
             torch._dynamo.config.optimize_ddp = False  # one graph: there is one bucket, so nothing to overlap by cutting it
             torch._inductor.config.fx_graph_cache = False  # these two caches would be pickles; compiled C++ is still kept
             torch._functorch.config.enable_autograd_cache = False
+        if compiled and not cut:
             objective.compile(dynamic=False)  # a phase's other window is compiled as if it were the first, so a resumed run has its bits
-        self._replica = group.replicate(objective)
+        self._replica = objective if cut else group.replicate(objective)
 
     def __call__(self, parts: Sequence[Inputs]) -> Tensor:
         """Add the gradient of this rank's share of a batch, cut into micro-batches; return the mean nats a token, float32 scalar."""
@@ -35,7 +38,7 @@ class Backward:
         share = self._share(parts)
         for number, part in enumerate(parts):
             last = number == len(parts) - 1
-            with nullcontext() if last else self._replica.no_sync():
+            with nullcontext() if last else apart(self._replica):
                 told = told + (self._pass(part.tensors, 1 / len(parts)) if share is None else self._pass((*part.tensors, share), 1.0))
         return told
 

@@ -1,5 +1,6 @@
 """The model: a *checkpoint* is a folder with the weights, moments and random state of a run as safetensors, and its
-scalars in `state.json`. It is *durable* once its `done` marker is on disk. A *saved model* is `model.safetensors` beside
+scalars in `state.json`. It is *durable* once its `done` marker is on disk. It is written by a thread, from a copy of the tensors, while
+the run goes on; one at a time. A *saved model* is `model.safetensors` beside
 a `config.json`, as Hugging Face writes the model's family (`model.hf`).
 
 Nothing is pickled: torch's distributed checkpoint writes through its Hugging Face storage, each rank a share of the tensors.
@@ -8,16 +9,18 @@ Nothing is pickled: torch's distributed checkpoint writes through its Hugging Fa
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from model.decoder import DecoderModel
 from model.families import LanguageModel, build_model
@@ -38,11 +41,18 @@ class Mismatch(RequestError):
     """A checkpoint can't be continued here, or a saved model is not what it should be; the message says why."""
 
 
+class NotWritten(RequestError):
+    """A checkpoint could not be written; those before it are still there."""
+
+
 class Checkpoints:
     """The checkpoints of one run, below one folder; every rank calls the same methods together."""
 
     def __init__(self, folder: Path, keep: int, ranks: Ranks) -> None:
         self.folder, self._keep, self._ranks = folder, keep, ranks
+        self._meeting = ranks.meeting()  # of the writers: their messages must not mix with those of steps
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
         if ranks.first:
             folder.mkdir(exist_ok=True)
             for torn in folder.iterdir():
@@ -59,25 +69,66 @@ class Checkpoints:
         found = self.durable()
         return (found[-1], json.loads((found[-1] / STATE).read_text())) if found else None
 
+    def begin(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Begin `step-N`: it will have these values, whatever becomes of the tensors meanwhile. Waits for the one before."""
+        self.finish()
+        mine = self._share(tensors)
+        copied = {name: tensors[name].detach().clone() for name in mine}
+        self._writing = self._writer.submit(self._write, step, copied, dict(state))
+
+    def finish(self) -> None:
+        """Return when what was begun is durable. Raises ``NotWritten`` if it can't be."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
-        """Write `step-N`: all tensors, then scalars, synced; then its marker, its name, and the `latest` pointer."""
-        temporary, target = self.folder / f".step-{step:08d}", self.folder / f"step-{step:08d}"
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
-            dcp.save(dict(tensors), storage_writer=dcp.HuggingFaceStorageWriter(str(temporary), save_distributed=True))
-        self._ranks.wait()
-        if self._ranks.first:
-            for file in temporary.iterdir():
-                sync_file(file)
-            create(temporary / STATE, (json.dumps(dict(state), indent=1, sort_keys=True) + "\n").encode())
-            create(temporary / DONE, b"")
-            temporary.rename(target)
-            sync_folder(self.folder)
-            replace(self.folder / LATEST, f"{target.name}\n".encode())
-            for old in self.durable()[: -self._keep]:
-                remove_tree(old)
-        self._ranks.wait()
-        return target
+        """Write `step-N`; it is durable when this returns."""
+        self.begin(step, tensors, state)
+        self.finish()
+        return self._target(step)
+
+    def _target(self, step: int) -> Path:
+        return self.folder / f"step-{step:08d}"
+
+    def _share(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """Which tensors this rank copies and writes: those that are cut over ranks, and its part of those that several ranks have whole,
+        dealt so that each writes about as many bytes."""
+        whole = {name: tensor.nbytes for name, tensor in tensors.items() if not isinstance(tensor, DTensor)}
+        held: list[dict[str, int]] = [json.loads(text) for text in self._ranks.gather(json.dumps(whole))]
+        sizes = {name: size for names in held for name, size in names.items()}
+        load, mine = [0] * len(held), [name for name in tensors if name not in whole]
+        for name in sorted(sizes, key=lambda name: (-sizes[name], name)):
+            owner = min((rank for rank, names in enumerate(held) if name in names), key=lambda rank: load[rank])
+            load[owner] += sizes[name]
+            if owner == self._ranks.rank:
+                mine.append(name)
+        return mine
+
+    def _write(self, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        temporary, target = self.folder / f".step-{step:08d}", self._target(step)
+        writer = dcp.HuggingFaceStorageWriter(str(temporary), save_distributed=True)
+        try:
+            dcp.save(tensors, storage_writer=writer, process_group=self._meeting)
+            dist.barrier(self._meeting)
+            if self._ranks.first:
+                self._seal(temporary, target, state)
+        except (dcp.api.CheckpointException, OSError) as error:
+            causes = [cause for cause, _ in error.failures.values()] if isinstance(error, dcp.api.CheckpointException) else [error]
+            raise NotWritten(f"{target}: can't be written: {causes[0]}; the checkpoints before it are whole") from error
+        dist.barrier(self._meeting)
+
+    def _seal(self, temporary: Path, target: Path, state: Mapping[str, Any]) -> None:
+        """All tensors are there: scalars, synced; then the marker, the name, and the `latest` pointer."""
+        for file in temporary.iterdir():
+            sync_file(file)
+        create(temporary / STATE, (json.dumps(state, indent=1, sort_keys=True) + "\n").encode())
+        create(temporary / DONE, b"")
+        temporary.rename(target)
+        sync_folder(self.folder)
+        replace(self.folder / LATEST, f"{target.name}\n".encode())
+        for old in self.durable()[: -self._keep]:
+            remove_tree(old)
 
     def load(self, path: Path, tensors: Mapping[str, Tensor]) -> None:
         """Fill the tensors in place from a checkpoint; raises ``Mismatch`` naming one that it lacks or has in another shape."""

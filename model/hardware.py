@@ -45,8 +45,13 @@ def environment(precision: str, compiled: bool, ranks: int) -> dict[str, Any]:
         "compiled": compiled,
         "ranks": ranks,
         "threads": torch.get_num_threads(),
-        "cpu": f"{_cpu_name()} ({torch.backends.cpu.get_cpu_capability()})",
+        "cpu": cpu_name(),
     }
+
+
+def cpu_name() -> str:
+    """Model and vector instructions of this machine's CPU."""
+    return f"{_cpu_name()} ({torch.backends.cpu.get_cpu_capability()})"
 
 
 def _cpu_name() -> str:

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.network import use_the_way_to_others
 from schemas.errors import RequestError
 from schemas.process import die_with_parent
 
@@ -84,6 +85,20 @@ class Ranks:
         dist.broadcast(box, src=0)
         return bool(box.item())
 
+    def gather(self, text: str) -> list[str]:
+        """The texts of all ranks, in order of rank, on all ranks."""
+        mine = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
+        dist.all_gather(sizes, torch.tensor([len(mine)]))
+        longest = max(int(size) for size in sizes)
+        found = [torch.zeros(longest, dtype=torch.uint8) for _ in range(self.count)]
+        dist.all_gather(found, nn.functional.pad(mine, (0, longest - len(mine))))
+        return [bytes(row[: int(size)].tolist()).decode() for row, size in zip(found, sizes, strict=True)]
+
+    def meeting(self) -> dist.ProcessGroup:
+        """Another group of the same ranks, for threads beside those that take the steps."""
+        return dist.new_group(backend="gloo")
+
     def wait(self) -> None:
         """Return when all ranks got here."""
         dist.barrier()
@@ -107,6 +122,7 @@ def ranks(threads: int) -> Iterator[Ranks]:
     torch.use_deterministic_algorithms(True)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         die_with_parent()
+        use_the_way_to_others()
         dist.init_process_group("gloo")
     else:
         dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)

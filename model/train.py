@@ -5,7 +5,7 @@ newest durable checkpoint and ends in the same bits.
     torchrun --standalone --nproc-per-node=2 -m model.train DRAFT        or, as one process: python -m model.train DRAFT
 
 Exit 0: the model's part is recorded. Exit 75: stopped by SIGTERM after a checkpoint; start it again to go on (torchrun
-itself then exits with 1). Exit 1: an error, in one line.
+itself then exits with 1). Exit 1: an error, in one line. A rank that died is torchrun's to restart: `model.restarts`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,19 +25,22 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from model.average import WeightAverage
 from model.backward import Backward
-from model.checkpoint import Checkpoints, Mismatch, save_model
+from model.checkpoint import Checkpoints, save_model
 from model.data import Batch, training_batches
 from model.families import build_model, special_ids
 from model.hardware import compiler_problem, environment
+from model.moving import Moves
 from model.objectives import Inputs, objective_of
 from model.optim import build_optimizer
 from model.parallel import NotFinite, Ranks, Stopped, ranks
 from model.phases import stages
 from model.prefetch import Prefetch
 from model.record import Record
+from model.restarts import give_up, worth_trying
 from model.schedule import lr_scale
 from model.sentinels import sentinels_of
 from model.speed import matmul_peak, operations_per_token
+from model.spread import assembled, build, choose, cut, gathered, recompute, whole
 from model.text import Special
 from model.watch import dead_units
 from schemas.artifact import Damaged, File
@@ -70,18 +74,32 @@ class Trainer:
         self.steps = settings.steps or self.batches.phases.steps_within(settings.epochs or 0)
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
         self.validation = self.objective.validation(tokens.path, around, key, group)
-        torch.manual_seed(settings.seed)
-        self.model = build_model(settings.architecture, vocabulary["vocab_size"])
-        self.optimizer = build_optimizer(self.model, settings.optimizer, group)
-        self.average = WeightAverage(self.model, settings.average.decay) if settings.average else None
-        self.skipped = self.skipped_in_row = 0
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-        self.checkpoints = Checkpoints(draft.scratch() / "checkpoints", settings.keep_checkpoints, group)
         self.record = Record(draft.scratch(), self.steps, group.first)
         if self.objective.words and not self.batches.know_words:
             self.record.say("the token shards don't say where words begin, so tokens are hidden one by one")
         self.compiled = settings.compile and self._can_compile()
+        run = draft.task["run"]
+        self.make = partial(build_model, settings.architecture, vocabulary["vocab_size"])
+        self.shard = choose(run.get("shard", "auto"), self.make, settings.optimizer.name, group)
+        torch.manual_seed(settings.seed)
+        self.model = build(self.make, self.shard, group)
+        self.module = self.objective.module(self.model)
+        if run.get("recompute"):
+            recompute(self.model)
+        if self.shard != "ddp":
+            cut(self.model, self.module, self.shard, self.dtype, group, self.compiled)
+        self.optimizer = build_optimizer(self.model, settings.optimizer, group)
+        self.average = WeightAverage(self.model, settings.average.decay) if settings.average else None
+        self.skipped = self.skipped_in_row = 0
+        self.checkpoints = Checkpoints(draft.scratch() / "checkpoints", settings.keep_checkpoints, group)
         self.environment = environment(settings.precision, self.compiled, group.count)
+        self.environment["cpu"] = " + ".join(dict.fromkeys(group.gather(self.environment["cpu"])))  # machines may differ
+        if self.shard != "ddp":
+            self.environment["shard"] = self.shard
+        if self.compiled and run.get("recompute"):
+            self.environment["recompute"] = True  # the compiler joins other operations then
+        self.moved = Moves(run.get("reshard", False))
 
     def _can_compile(self) -> bool:
         problem = compiler_problem() if self.group.first else None
@@ -92,14 +110,16 @@ class Trainer:
     def run(self) -> None:
         """Train from the newest durable checkpoint, or from the start, to the last step. Raises Stopped, NotFinite, Mismatch."""
         step = self._resume()
-        if step < self.steps:
-            self._warm_up(step)
-            with Prefetch(self.batches, self._passes, step, self.steps, self.group.rank, self.group.count) as batches:
-                for passes in batches:
-                    step += 1
-                    self._step_and_record(step, passes)
-        if self.group.first:
-            self._finish()
+        try:
+            if step < self.steps:
+                self._warm_up(step)
+                with Prefetch(self.batches, self._passes, step, self.steps, self.group.rank, self.group.count) as batches:
+                    for passes in batches:
+                        step += 1
+                        self._step_and_record(step, passes)
+        finally:
+            self.checkpoints.finish()
+        self._finish()
         self.group.wait()
 
     def _passes(self, batch: Batch) -> list[Inputs]:
@@ -115,7 +135,7 @@ class Trainer:
         self.record.add(row)
         stop = stop and step < last
         if step % self.settings.checkpoint_every == 0 or stop or step == last:
-            self._save(step)
+            self._save(step, wait=stop or step == last)
         if stop:
             raise Stopped(f"stopped by SIGTERM after step {step} of {last}; start it again to go on")
 
@@ -125,9 +145,10 @@ class Trainer:
     def _validate(self, row: dict[str, Any]) -> None:
         """Add the measure of the weights that will be the model, and of the average if it is kept beside them."""
         if self.average is None or self._average_beside():
-            row |= self.validation.measures(self.model, self.dtype)
+            with gathered(self.module):
+                row |= self.validation.measures(self.model, self.dtype)
         if self.average is not None:
-            with self.average.in_place():
+            with self.average.in_place(), gathered(self.module):
                 kind = "average_" if self._average_beside() else ""
                 row |= {f"{kind}{name}": found for name, found in self.validation.measures(self.model, self.dtype).items()}
 
@@ -138,7 +159,7 @@ class Trainer:
         passes = self._passes(self.batches.batch_at(step, self.group.rank, self.group.count))
         operations = operations_per_token(self.model, self.settings.model, passes[0])
         self.record.compare_with(matmul_peak(self.dtype, self.group), operations)
-        self.backward = Backward(self.objective.module(self.model), self.dtype, self.group, self.compiled)
+        self.backward = Backward(self.module, self.dtype, self.group, self.compiled, cut=self.shard != "ddp")
         self.record.progress(step, "compiling" if self.compiled else "starting", force=True)
         for _ in range(DRY_PASSES):
             # DDP orders its buckets anew after the first backward passes; the sum's bits must not depend on when a run began.
@@ -149,7 +170,7 @@ class Trainer:
         """Take step ``step`` (from 0); return its metrics (loss: mean nats a token) and whether some rank was asked to stop."""
         loss = self.backward(passes)
         parameters = list(self.model.parameters())
-        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = whole(get_total_norm([p.grad for p in parameters if p.grad is not None]))
         verdict = self.group.agree(loss, norm)
         scale = lr_scale(step, self.steps, self.settings.schedule)
         row: dict[str, Any] = {"step": step + 1, "loss": verdict.loss, "lr": self.settings.optimizer.lr * scale, "grad_norm": float(norm)}
@@ -184,11 +205,13 @@ class Trainer:
         average = {f"{AVERAGE}.{name}": value for name, value in self.average.weights.items()} if self.average else {}
         return {**weights, **moments, **average, f"random.{self.group.rank}": torch.get_rng_state()}
 
-    def _save(self, step: int) -> None:
+    def _save(self, step: int, wait: bool) -> None:
         loader = self.batches.state(step)
         state = {"step": step, "loader": loader, "environment": self.environment, "metrics_bytes": self.record.sync()}
-        state |= {"skipped": self.skipped, "skipped_in_row": self.skipped_in_row}
-        self.checkpoints.save(step, self._tensors(), state)
+        state |= {"skipped": self.skipped, "skipped_in_row": self.skipped_in_row, "moves": self.moved.made}
+        self.checkpoints.begin(step, self._tensors(), state)
+        if wait:
+            self.checkpoints.finish()
 
     def _resume(self) -> int:
         """Load the newest durable checkpoint, if any; return the number of steps taken."""
@@ -197,34 +220,38 @@ class Trainer:
             self.record.start(0)
             return 0
         path, state = newest
-        for key, was in state["environment"].items():
-            now = self.environment[key]
-            if now != was:
-                raise Mismatch(
-                    f"{path}: was made with {key} {was!r}, now it is {now!r}, and the result would differ; "
-                    f"go on with {was!r}, or remove {path.parent} to train from the start"
-                )
         step = self.batches.resume(state["loader"])
+        changed = self.moved.check(path, state, self.environment, step)
         tensors = self._tensors()
+        if "ranks" in changed:  # nobody left a random state for just these ranks: begin others, which are as good
+            torch.manual_seed(self.settings.seed + step)
+            del tensors[f"random.{self.group.rank}"]
         self.checkpoints.load(path, tensors)
-        torch.set_rng_state(tensors[f"random.{self.group.rank}"])
+        if "ranks" not in changed:
+            torch.set_rng_state(tensors[f"random.{self.group.rank}"])
         self.skipped, self.skipped_in_row = state.get("skipped", 0), state.get("skipped_in_row", 0)  # older checkpoints have none
         self.optimizer.set_steps(step - self.skipped)
         self.record.start(state["metrics_bytes"])
         return step
 
     def _finish(self) -> None:
-        """Write the model's files and its part record."""
-        draft, folder = self.draft, self.draft.scratch() / "model"
+        """Write the model's files and its part record; rank 0 does, the others help to put the weights together."""
+        folder = self.draft.scratch() / "model"
         folder.mkdir(exist_ok=True)
-        tokenizer = Path(shutil.copyfile(draft.input("tokenizer").paths("tokenizer")[0], folder / "tokenizer.json"))
-        metrics = Path(shutil.copyfile(self.record.metrics, folder / "metrics.jsonl"))
         files: list[File] = []
         if self.average is None or self._average_beside():
             files += self._adopt_model(folder)
         if self.average is not None:
             with self.average.in_place():
                 files += self._adopt_model(folder, AVERAGE if self._average_beside() else "")
+        if self.group.first:
+            self._describe(folder, files)
+
+    def _describe(self, folder: Path, files: list[File]) -> None:
+        """Add what goes with the weights, and record the part."""
+        draft = self.draft
+        tokenizer = Path(shutil.copyfile(draft.input("tokenizer").paths("tokenizer")[0], folder / "tokenizer.json"))
+        metrics = Path(shutil.copyfile(self.record.metrics, folder / "metrics.jsonl"))
         files += [draft.adopt_as(tokenizer, "tokenizer.json", "tokenizer"), draft.adopt_as(metrics, "metrics.jsonl", "metrics")]
         rows = self.record.rows()
         losses = [row["loss"] for row in rows if row["loss"] is not None]
@@ -240,16 +267,21 @@ class Trainer:
             self.validation.fact: rows[-1][self.validation.measure],
             "environment": self.environment,
             **({"skipped_steps": self.skipped} if self.skipped else {}),
+            **({"moves": self.moved.made} if self.moved.made else {}),
         }
         self.record.tell_run()
         draft.add_part(STAGE, "model", files, facts=facts)
         self.record.progress(self.steps, "done", force=True)
 
     def _adopt_model(self, folder: Path, below: str = "") -> list[File]:
-        """Write the model's weights and description, and make them the draft's, in a folder of their own if ``below`` names one."""
+        """Write the model's weights and description, and make them the draft's, in a folder of their own if ``below`` names one. Only
+        rank 0 has files to show for it."""
+        model = assembled(self.model, self.make, self.group)
+        if model is None or not self.group.first:
+            return []
         ids = special_ids(self.settings.model, self.special)
         place, kind = (f"{below}/", f"{below}_") if below else ("", "")
-        weights, config = save_model(self.model, folder, ids)
+        weights, config = save_model(model, folder, ids)
         return [
             self.draft.adopt_as(weights, f"{place}model.safetensors", f"{kind}weights"),
             self.draft.adopt_as(config, f"{place}config.json", f"{kind}config"),
@@ -266,6 +298,8 @@ def main(arguments: list[str]) -> int:
         if draft.part(STAGE, "model"):
             return 0
         settings = Pretrain.model_validate(draft.settings)
+        if not worth_trying(draft.scratch()):
+            return 1
     except (RequestError, Damaged, ValidationError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -278,8 +312,7 @@ def main(arguments: list[str]) -> int:
             print(stopped, file=sys.stderr, flush=True)
             return EXIT_STOPPED
         except (RequestError, Damaged) as error:
-            if group.first:
-                print(f"error: {error}", file=sys.stderr, flush=True)
+            give_up(draft.scratch(), str(error))
             return 1
     return 0
 

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from model.spread import whole
+
 RECENT = 50
 """Steps that one is compared with."""
 FEWEST = 20
@@ -71,4 +73,4 @@ def dead_units(model: nn.Module) -> int:
     outside = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     weights = [(name, weight) for name, weight in model.named_parameters() if weight.ndim == 2 and id(weight) not in outside]
     grads = [weight.grad for name, weight in weights if not name.startswith("lm_head.") and weight.grad is not None]
-    return sum(int((~torch.any(grad != 0, dim=1)).sum()) for grad in grads)
+    return sum(int((~torch.any(whole(grad) != 0, dim=1)).sum()) for grad in grads)

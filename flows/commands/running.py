@@ -37,6 +37,14 @@ def run(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store:
     _run(load(recipe, store, workers), until, as_json)
 
 
+@app.command(epilog="Example: gristmill join /shared/store/model/mine/20261127T101500Z-0a1b2c3d")
+def join(draft: Annotated[Path, typer.Argument(help="Folder that `gristmill run` on the first machine named.")]) -> None:
+    """Be another machine of a training that `gristmill run` has begun on the first (run.machines, run.meet)."""
+    from flows.torchrun import join as join_training
+
+    join_training(draft, lambda line: print(line, file=sys.stderr, flush=True))
+
+
 def _run(recipe: Recipe, until: str | None, as_json: bool, *, report: bool = True) -> None:
     from flows.planning import plan as make_plan
     from flows.server import embedded_server

@@ -40,13 +40,35 @@ class Run(Section):
     runner: Literal["local"] = "local"
     """Beam runner of the data jobs; local is FnApiRunner, in process for one worker."""
     ranks: Positive = 2
-    """Processes of a training."""
+    """Processes of a training, over all machines."""
     threads_per_rank: Positive = 1
+    machines: Positive = 1
+    """Machines of a training, which share the store at the same path; `gristmill join` is run on all but the first."""
+    meet: Annotated[str, Field(pattern=r"^[^:/]+:[0-9]+$")] | None = None
+    """Address of the first machine and a free port of it (`10.0.0.1:29400`), where the machines meet; needed by more than one."""
+    shard: Literal["auto", "ddp", "fsdp", "hsdp"] = "auto"
+    """How a training's weights, gradients and moments lie on ranks: whole on each (ddp), cut over all (fsdp), or cut over the ranks of each
+    machine (hsdp); auto: whole if that fits in half of the memory. Bits of the result differ by rounding, and its facts say what it was."""
+    recompute: bool = False
+    """Whether a training's layers compute their activations again in the backward pass, instead of keeping them: less memory, more time."""
+    reshard: bool = False
+    """Whether a training may go on from a checkpoint of another number of ranks, or of another `shard`. Samples are the same; the result
+    differs by rounding, and the model's facts say so."""
+    restarts: Annotated[int, Field(ge=0)] = 3
+    """How often a training whose rank died goes on from its newest checkpoint by itself."""
     settle: Annotated[float, Field(ge=0)] = 10.0
     """Seconds for which a file must have been unchanged before an incremental version reads it."""
     marker: Annotated[str, Field(pattern=r"^[^/]+$")] | None = None
     """What senders leave behind when a file is whole: with a dot in front, the ending of a file beside it (`.done`); else the name of a
     file in its folder (`_SUCCESS`). Incremental versions read only such files; null: nobody does so."""
+
+    @model_validator(mode="after")
+    def _machines_meet(self) -> Run:
+        if self.ranks % self.machines:
+            raise ValueError(f"ranks: {self.ranks} do not divide over machines, which is {self.machines}")
+        if (self.machines > 1) != (self.meet is not None):
+            raise ValueError("machines and meet belong together: give both, or neither")
+        return self
 
 
 class Recipe(Section):
@@ -84,6 +106,9 @@ class Recipe(Section):
         if self.pretrain and self.finetune and self.finetune.max_tokens > self.pretrain.model.context:
             what = f"{self.finetune.max_tokens} is more than pretrain.model.context, which is {self.pretrain.model.context}"
             raise AtKey(("finetune", "max_tokens"), what)
+        if self.pretrain and self.pretrain.optimizer.name == "muon" and self.run.shard in ("fsdp", "hsdp"):
+            what = f"{self.run.shard} cuts matrices, which muon orthogonalises whole: take another optimizer, or shard: ddp"
+            raise AtKey(("run", "shard"), what)
         if self.pretrain:
             phases = [(("phases", number, "batch"), phase.batch) for number, phase in enumerate(self.pretrain.phases)]
             for key, batch in ((("batch",), self.pretrain.batch), *phases):

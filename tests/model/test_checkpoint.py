@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +17,11 @@ import torch
 from safetensors import safe_open
 
 import model as package
-from model.checkpoint import Checkpoints, Mismatch, load_model, save_model
+from model.checkpoint import Checkpoints, Mismatch, NotWritten, load_model, save_model
 from model.decoder import DecoderModel
 from model.parallel import Ranks, ranks
 from schemas import recipe
+from schemas.files import sync_file
 
 SMALL = recipe.Decoder(layers=1, width=16, heads=2, kv_heads=1, ffn=24, context=8)
 
@@ -72,6 +78,69 @@ def test_old_checkpoints_go_and_unfinished_ones_never_count(tmp_path: Path, grou
     newest = again.newest()
     assert newest is not None and newest[1]["step"] == 2
     assert {path.name for path in (tmp_path / "c").iterdir()} == {"step-00000002", "latest"}
+
+
+def test_a_checkpoint_is_written_beside_the_run_and_counts_when_it_is_whole(
+    tmp_path: Path, group: Ranks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints, slow_disk = Checkpoints(tmp_path / "c", 2, group), threading.Event()
+    checkpoints.save(1, some_tensors(1), {"step": 1})
+
+    def sync_slowly(path: Path) -> None:
+        slow_disk.wait(60)
+        sync_file(path)
+
+    monkeypatch.setattr("model.checkpoint.sync_file", sync_slowly)
+    live = some_tensors(2)
+    checkpoints.begin(2, live, {"step": 2})
+    for tensor in live.values():
+        tensor.zero_()  # the run goes on
+    assert [path.name for path in checkpoints.durable()] == ["step-00000001"]
+    assert (tmp_path / "c/latest").read_text() == "step-00000001\n"
+    slow_disk.set()
+    checkpoints.finish()
+    newest = checkpoints.newest()
+    assert newest is not None and newest[1] == {"step": 2}
+    checkpoints.load(newest[0], live)
+    assert all(torch.equal(live[name], tensor) for name, tensor in some_tensors(2).items())
+
+
+def test_a_checkpoint_that_can_not_be_written_is_told_at_the_latest_when_the_next_begins(tmp_path: Path, group: Ranks) -> None:
+    checkpoints = Checkpoints(tmp_path / "c", 2, group)
+    checkpoints.save(1, some_tensors(1), {"step": 1})
+    (tmp_path / "c/.step-00000002").write_bytes(b"in the way")
+    checkpoints.begin(2, some_tensors(2), {"step": 2})
+    with pytest.raises(NotWritten, match="step-00000002: can't be written: .*File exists"):
+        checkpoints.begin(3, some_tensors(3), {"step": 3})
+    assert [path.name for path in checkpoints.durable()] == ["step-00000001"]
+
+
+_KILLED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+import model.checkpoint
+from model.parallel import ranks
+from tests.model.test_checkpoint import some_tensors
+with ranks(1) as group:
+    checkpoints = model.checkpoint.Checkpoints(Path(sys.argv[1]), 2, group)
+    checkpoints.save(1, some_tensors(1), {"step": 1})
+    setattr(model.checkpoint, sys.argv[2], lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    checkpoints.save(2, some_tensors(2), {"step": 2})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", ["sync_file", "sync_folder"])
+def test_a_kill_while_it_is_written_leaves_the_one_before(tmp_path: Path, group: Ranks, at: str) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    killed = subprocess.run([sys.executable, "-c", _KILLED_WHILE_WRITING, str(tmp_path / "c"), at], env=environment, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    checkpoints = Checkpoints(tmp_path / "c", 2, group)
+    newest = checkpoints.newest()
+    assert newest is not None and newest[1] == {"step": 1 if at == "sync_file" else 2}
+    back = some_tensors(3)
+    checkpoints.load(newest[0], back)
+    assert all(torch.equal(back[name], tensor) for name, tensor in some_tensors(newest[1]["step"]).items())
 
 
 @pytest.mark.parametrize("change", ["missing", "shape"])
