@@ -45,11 +45,16 @@ def environment(precision: str, compiled: bool, ranks: int) -> dict[str, Any]:
         "compiled": compiled,
         "ranks": ranks,
         "threads": torch.get_num_threads(),
-        "cpu": f"{_cpu_name()} ({torch.backends.cpu.get_cpu_capability()})",
+        "cpu": cpu_name(),
     }
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor, and what of its instructions torch uses."""
+    return f"{_model_name()} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def _model_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():

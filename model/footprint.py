@@ -1,0 +1,144 @@
+"""The model: a *footprint* is the memory that a pretraining takes on one rank beside what a process takes anyway. It is found by taking
+its passes over *fake* tensors, which have shapes and no content: any model and objective will do, and a gigabyte costs nothing.
+
+    weights, gradients, moments, average    there from the first step to the last
+    activations, logits                     what a pass over one micro-batch holds at its fullest moment
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from model.data import Batch
+from model.families import build_model
+from model.objectives import objective_of
+from model.optim import build_optimizer
+from model.parallel import Ranks
+from model.phases import stages
+from model.speed import operations_per_token
+from model.validate import BATCH
+from schemas.recipe import Pretrain
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes of a rank, and what the model costs; see the module."""
+
+    parameters: int
+    operations: int
+    """Of training, a token."""
+    weights: int
+    gradients: int
+    moments: int
+    average: int
+    activations: int
+    logits: int
+
+    @property
+    def bytes(self) -> int:
+        return self.weights + self.gradients + self.moments + self.average + self.activations + self.logits
+
+
+class _Live(TorchDispatchMode):
+    """Counts the bytes of the tensors that are made within and still live: those with a row of logits in them, and others."""
+
+    def __init__(self, vocabulary: set[int]) -> None:
+        super().__init__()
+        self._vocabulary = vocabulary
+        self._seen: set[int] = set()
+        self._now = [0, 0]
+        self.most = (0, 0)
+
+    def __torch_dispatch__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(found):
+            if isinstance(tensor, Tensor):
+                self._add(tensor)
+        return found
+
+    def _add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._seen:
+            return
+        kind = int(tensor.ndim > 1 and tensor.shape[-1] in self._vocabulary)
+        self._seen.add(key)
+        self._now[kind] += size
+        if sum(self._now) > sum(self.most):
+            self.most = (self._now[0], self._now[1])
+        weakref.finalize(storage, self._drop, key, kind, size)
+
+    def _drop(self, key: int, kind: int, size: int) -> None:
+        self._seen.discard(key)
+        self._now[kind] -= size
+
+
+def footprint(settings: Pretrain, vocab_size: int, ranks: int) -> Footprint:
+    """Of the phase that takes most, uncompiled. Raises RequestError if a batch does not divide."""
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    objective = objective_of(settings)
+    passes = [_rows(settings, stage.batch // ranks, objective.window(stage.context)) for stage in stages(settings)]
+    inputs = [objective.inputs(batch.part(0, settings.accumulate)) for batch in passes]
+    with FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        model = build_model(settings.model, vocab_size)
+        vocabulary = {vocab_size, *(model.get_parameter(name).shape[0] for name in model.VOCABULARY)}
+        moments = _bytes(build_optimizer(model, settings.optimizer, Ranks(0, ranks)).state().values())
+        for parameter in model.parameters():
+            parameter.grad = torch.empty_like(parameter)
+        module, found = objective.module(model), []
+        for part in inputs:
+            tensors = [fake.from_tensor(tensor) for tensor in part.tensors]
+            share = [] if part.predicted is None else [torch.ones(())]
+            found.append(_most(lambda given: _train(module, given, dtype), [*tensors, *share], vocabulary))
+        blocks = -(-settings.validate_tokens // settings.model.context // ranks)
+        ids = torch.zeros(min(blocks, BATCH), settings.model.context, dtype=torch.int64)
+        found.append(_most(lambda given: _validate(model, given[0], dtype), [ids], vocabulary))
+    activations, logits = max(found, key=sum)
+    weights = _bytes(model.parameters())
+    return Footprint(
+        sum(parameter.numel() for parameter in model.parameters()), operations_per_token(model, settings.model),
+        weights, weights, moments, 2 * weights if settings.average else 0, activations, logits,
+    )  # fmt: skip
+
+
+def _rows(settings: Pretrain, samples: int, window: int) -> Batch:
+    """Samples as the loader would give them, of one document each."""
+    ids = torch.zeros(samples, window, dtype=torch.int64)
+    if not settings.document_mask and settings.packing == "concat":
+        return Batch(ids, torch.arange(samples))
+    return Batch(ids, torch.arange(samples), ids.int(), torch.arange(window).expand(samples, window).contiguous())
+
+
+def _most(pass_: Callable[[Sequence[Tensor]], None], given: Sequence[Tensor], vocabulary: set[int]) -> tuple[int, int]:
+    live = _Live(vocabulary)
+    with live:
+        pass_(given)
+    return live.most
+
+
+def _train(module: nn.Module, given: Sequence[Tensor], dtype: torch.dtype) -> None:
+    with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+        found = module(*given)
+    (found[0] if isinstance(found, tuple) else found).backward()
+
+
+@torch.no_grad()
+def _validate(model: nn.Module, ids: Tensor, dtype: torch.dtype) -> None:
+    """As `model.validate` does."""
+    with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+        logits = model(ids)
+    F.cross_entropy(logits.flatten(0, 1).float(), ids.flatten(), reduction="sum")
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
