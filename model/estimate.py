@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from model.footprint import Footprint, footprint
@@ -25,7 +26,7 @@ from model.speed import matmul_rate
 from schemas.errors import RequestError
 from schemas.recipe import Pretrain, Run
 
-COMPILER_BYTES = 300 << 20
+COMPILER_BYTES = 100 << 20
 """What a process that compiles keeps of that, about."""
 GUESSES = ((128, 0.15), (256, 0.35), (512, 0.5))
 """Utilization by width, in bf16 and compiled; linear between them."""
@@ -94,11 +95,20 @@ def fits(ranks: int, rank_bytes: int, machine: int) -> bool:
 
 
 def estimate(
-    settings: Pretrain, vocab_size: int, run: Run, *, process: int, machine: int, peak: float, compiled: bool, cpu: str, known: Sequence[Known]
+    settings: Pretrain,
+    vocab_size: int,
+    run: Run,
+    *,
+    process: int,
+    machine: int,
+    peak: float,
+    compiled: bool,
+    cpu: str,
+    known: Sequence[Known],
 ) -> Estimate:
     """``process``: bytes that a rank takes before it has a model; ``machine``: bytes of memory; ``compiled``: whether it can be."""
     process += COMPILER_BYTES if compiled else 0
-    found = footprint(settings, vocab_size, run.ranks)
+    found = footprint(settings, vocab_size, run.ranks, compiled)
     share, of = utilization(settings, compiled, cpu, known)
     advice: tuple[str, ...] = ()
     if not fits(run.ranks, process + found.bytes, machine):
@@ -120,12 +130,8 @@ def utilization(settings: Pretrain, compiled: bool, cpu: str, known: Sequence[Kn
     if like:
         nearest = min(like, key=lambda run: abs(math.log(run.width / width)))
         return nearest.utilization, nearest.artifact
-    (low, least), (high, most) = GUESSES[0], GUESSES[-1]
-    for (low, least), (high, most) in zip(GUESSES, GUESSES[1:], strict=False):
-        if width < high:
-            break
-    place = min(max((width - low) / (high - low), 0.0), 1.0)
-    return (least + place * (most - least)) * (1 if compiled else UNCOMPILED), None
+    widths, shares = zip(*GUESSES, strict=True)
+    return float(np.interp(width, widths, shares)) * (1 if compiled else UNCOMPILED), None
 
 
 def _advice(settings: Pretrain, vocab_size: int, run: Run, process: int, machine: int, compiled: bool) -> Iterator[str]:
@@ -133,7 +139,7 @@ def _advice(settings: Pretrain, vocab_size: int, run: Run, process: int, machine
     for name, choices in _choices(settings, run, compiled):
         for said, changed, ranks in choices:
             try:
-                size = process + footprint(changed, vocab_size, ranks).bytes
+                size = process + footprint(changed, vocab_size, ranks, compiled).bytes
             except RequestError:  # it does not divide
                 continue
             if fits(ranks, size, machine):

@@ -38,6 +38,7 @@ from model.schedule import lr_scale
 from model.speed import matmul_peak, operations_per_token
 from model.stream import validation_streams
 from model.text import Special
+from model.trackers import tracked
 from model.validate import Validation
 from model.watch import dead_units
 from schemas.artifact import Damaged, File
@@ -79,7 +80,7 @@ class Trainer:
         self.skipped = self.skipped_in_row = 0
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self.checkpoints = Checkpoints(draft.scratch() / "checkpoints", settings.keep_checkpoints, group)
-        self.record = Record(draft.scratch(), self.steps, group.first)
+        self.record = Record(draft.scratch(), self.steps, group.first, *tracked(draft, os.environ))
         self.compiled = settings.compile and self._can_compile()
         self.environment = environment(settings.precision, self.compiled, group.count)
 
@@ -92,12 +93,15 @@ class Trainer:
     def run(self) -> None:
         """Train from the newest durable checkpoint, or from the start, to the last step. Raises Stopped, NotFinite, Mismatch."""
         step = self._resume()
-        if step < self.steps:
-            self._warm_up(step)
-            with Prefetch(self.batches, self._passes, step, self.steps, self.group.rank, self.group.count) as batches:
-                for passes in batches:
-                    step += 1
-                    self._step_and_record(step, passes)
+        try:
+            if step < self.steps:
+                self._warm_up(step)
+                with Prefetch(self.batches, self._passes, step, self.steps, self.group.rank, self.group.count) as batches:
+                    for passes in batches:
+                        step += 1
+                        self._step_and_record(step, passes)
+        finally:
+            self.record.close(done=step == self.steps)
         if self.group.first:
             self._finish()
         self.group.wait()

@@ -41,6 +41,8 @@ class Run(Section):
     ranks: Positive = 2
     """Processes of a training."""
     threads_per_rank: Positive = 1
+    tensorboard: str | None = None
+    """Folder for the event files of TensorBoard, which show a training while it runs, relative to the working directory; null: none."""
     settle: Annotated[float, Field(ge=0)] = 10.0
     """Seconds for which a file must have been unchanged before an incremental version reads it."""
     marker: Annotated[str, Field(pattern=r"^[^/]+$")] | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from model.estimate import Estimate, Known, estimate, lines
+from model.estimate import SPARE, Estimate, Known, estimate, lines
 from model.footprint import footprint
 from schemas.draft import Draft
 from schemas.recipe import Pretrain, Run
@@ -22,12 +22,12 @@ SMALL = {"layers": 2, "width": 64, "heads": 2, "kv_heads": 2, "ffn": 128, "conte
 
 
 def settings(**changes: Any) -> Pretrain:
-    return Pretrain.model_validate({"model": SMALL, "steps": 100, "batch": 16} | changes)
+    return Pretrain.model_validate({"model": SMALL, "steps": 100, "batch": 16, "validate_tokens": 32} | changes)
 
 
 def asked(machine: int = 8 << 30, ranks: int = 2, compiled: bool = False, known: tuple[Known, ...] = (), **changes: Any) -> Estimate:
     return estimate(
-        settings(**changes), 600, Run(ranks=ranks), process=200 << 20, machine=machine, peak=1e12, compiled=compiled, cpu="a", known=known
+        settings(**changes), 600, Run(ranks=ranks), process=1 << 20, machine=machine, peak=1e12, compiled=compiled, cpu="a", known=known
     )
 
 
@@ -48,17 +48,17 @@ def test_the_memory_is_that_of_a_run_within_a_fourth(make_draft: MakeDraft, tmp_
 
 
 def test_a_footprint_counts_what_it_should() -> None:
-    one = footprint(settings(), 600, 1)
+    one = footprint(settings(), 600, 1, False)
     assert one.parameters == one.weights // 4 == one.gradients // 4 and one.moments == 2 * one.weights and one.average == 0
     assert one.logits >= 2 * 4 * 16 * 32 * 600  # logits and their gradient, at least
-    assert footprint(settings(average={}), 600, 1).average == 2 * one.weights
-    for less in (footprint(settings(accumulate=4), 600, 1), footprint(settings(), 600, 4)):
+    assert footprint(settings(average={}), 600, 1, False).average == 2 * one.weights
+    for less in (footprint(settings(accumulate=4), 600, 1, False), footprint(settings(), 600, 4, False)):
         assert less.activations + less.logits == pytest.approx((one.activations + one.logits) / 4, rel=0.1)
-    chunked = footprint(settings(loss_chunk=32, validate_tokens=32), 600, 1)
+    chunked = footprint(settings(loss_chunk=32), 600, 1, False)
     assert chunked.logits < one.logits / 8
-    muon = [footprint(settings(optimizer={"name": "muon"}), 600, ranks).moments for ranks in (1, 2)]
+    muon = [footprint(settings(optimizer={"name": "muon"}), 600, ranks, False).moments for ranks in (1, 2)]
     assert muon[1] < muon[0] < one.moments
-    masked = footprint(settings(packing="best_fit", document_mask=True), 600, 1)
+    masked = footprint(settings(packing="best_fit", document_mask=True), 600, 1, False)
     assert masked.activations > 0 and masked.parameters == one.parameters
 
 
@@ -66,12 +66,13 @@ def test_what_does_not_fit_is_told_with_what_does() -> None:
     fine = asked()
     assert fine.suffices and not fine.advice and len(lines(fine)) == 3
     need = 2 * fine.rank_bytes
-    tight = asked(machine=int(need * 0.99))
+    machine = int(need / SPARE * 0.95)
+    tight = asked(machine=machine)
     warning = lines(tight)[-1]
     assert not tight.suffices and warning.startswith("WARNING: 2 ranks take ")
-    assert [advice.split(":")[0] for advice in tight.advice][:2] == ["pretrain.accumulate", "pretrain.loss_chunk"]
+    assert tight.advice[0].startswith("pretrain.accumulate: ")
     parts = int(tight.advice[0].split()[1].rstrip(","))
-    assert asked(machine=int(need * 0.99), accumulate=parts).suffices
+    assert asked(machine=machine, accumulate=parts).suffices
     assert "pretrain.loss_chunk" not in lines(asked(machine=int(need * 0.5), compiled=True))[-1]
     assert "nothing short of a smaller model" in lines(asked(machine=1 << 20))[-1]
 
@@ -81,7 +82,7 @@ def test_tokens_and_time_follow_from_the_phases_and_the_utilization() -> None:
     assert found.tokens == (50 * 16 + 50 * 32) * 32
     assert found.seconds == pytest.approx(found.tokens / (1e12 * found.utilization / found.footprint.operations))
     assert "a guess from the width" in lines(found)[2]
-    epochs = asked(epochs=2.0)
+    epochs = asked(steps=None, epochs=2.0)
     assert epochs.tokens is epochs.seconds is None and "as many tokens as its epochs have" in lines(epochs)[0]
 
 
