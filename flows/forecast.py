@@ -30,7 +30,7 @@ def forecast(recipe: Recipe, store: Store, decisions: Sequence[Decision]) -> dic
         return None
     asked = {
         "settings": recipe.pretrain.as_json(),
-        "vocab_size": _vocabulary(recipe, decided.get("tokenizer")),
+        "vocabulary": _vocabulary(recipe, decided.get("tokenizer")),
         "run": recipe.run.model_dump(mode="json"),
         "known": list(known_runs(store)),
     }
@@ -42,11 +42,11 @@ def forecast(recipe: Recipe, store: Store, decisions: Sequence[Decision]) -> dic
     return found
 
 
-def _vocabulary(recipe: Recipe, decision: Decision | None) -> int:
-    """Of the tokenizer if it is there, else the most that the recipe lets it have."""
+def _vocabulary(recipe: Recipe, decision: Decision | None) -> dict[str, Any]:
+    """The facts of the tokenizer if it is there, else as it will be, with as many ids as the recipe lets it have."""
     if decision is not None and decision.artifact is not None:
-        return int(decision.artifact.facts("tokenizer")["vocab_size"])
-    return recipe.tokenizer.vocab_size
+        return dict(decision.artifact.facts("tokenizer"))
+    return {"vocab_size": recipe.tokenizer.vocab_size, "special_tokens": {"bos": 0, "eos": 1, "pad": 2, "mask": 3}}
 
 
 def known_runs(store: Store) -> Iterator[dict[str, Any]]:

@@ -26,8 +26,6 @@ from model.speed import matmul_rate
 from schemas.errors import RequestError
 from schemas.recipe import Pretrain, Run
 
-COMPILER_BYTES = 100 << 20
-"""What a process that compiles keeps of that, about."""
 GUESSES = ((128, 0.15), (256, 0.35), (512, 0.5))
 """Utilization by width, in bf16 and compiled; linear between them."""
 UNCOMPILED = 0.6
@@ -96,7 +94,7 @@ def fits(ranks: int, rank_bytes: int, machine: int) -> bool:
 
 def estimate(
     settings: Pretrain,
-    vocab_size: int,
+    vocabulary: Mapping[str, Any],
     run: Run,
     *,
     process: int,
@@ -107,12 +105,11 @@ def estimate(
     known: Sequence[Known],
 ) -> Estimate:
     """``process``: bytes that a rank takes before it has a model; ``machine``: bytes of memory; ``compiled``: whether it can be."""
-    process += COMPILER_BYTES if compiled else 0
-    found = footprint(settings, vocab_size, run.ranks, compiled)
+    found = footprint(settings, vocabulary, run.ranks, compiled)
     share, of = utilization(settings, compiled, cpu, known)
     advice: tuple[str, ...] = ()
     if not fits(run.ranks, process + found.bytes, machine):
-        advice = tuple(_advice(settings, vocab_size, run, process, machine, compiled)) or (
+        advice = tuple(_advice(settings, vocabulary, run, process, machine, compiled)) or (
             "nothing short of a smaller model or more memory: its weights, gradients and moments alone are too much",
         )
     steps, tokens = settings.steps, None
@@ -134,12 +131,12 @@ def utilization(settings: Pretrain, compiled: bool, cpu: str, known: Sequence[Kn
     return float(np.interp(width, widths, shares)) * (1 if compiled else UNCOMPILED), None
 
 
-def _advice(settings: Pretrain, vocab_size: int, run: Run, process: int, machine: int, compiled: bool) -> Iterator[str]:
+def _advice(settings: Pretrain, vocabulary: Mapping[str, Any], run: Run, process: int, machine: int, compiled: bool) -> Iterator[str]:
     """The least change of each kind that makes it fit, with what a rank takes then."""
     for name, choices in _choices(settings, run, compiled):
         for said, changed, ranks in choices:
             try:
-                size = process + footprint(changed, vocab_size, ranks, compiled).bytes
+                size = process + footprint(changed, vocabulary, ranks, compiled).bytes
             except RequestError:  # it does not divide
                 continue
             if fits(ranks, size, machine):
@@ -201,7 +198,8 @@ def machine_bytes() -> int:
 
 
 def request(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Estimate for ``{"settings": Pretrain, "vocab_size", "run": Run, "known": [Known]}``, on this machine, now; with its ``lines``."""
+    """Estimate for ``{"settings": Pretrain, "vocabulary": a tokenizer's facts, "run": Run, "known": [Known]}``, on this machine, now; with
+    its ``lines``."""
     import model.train  # noqa: F401  (what a rank holds, too)
 
     process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
@@ -209,7 +207,7 @@ def request(asked: Mapping[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(max(min(run.ranks * run.threads_per_rank, os.cpu_count() or 1), 1))
     peak = matmul_rate(torch.bfloat16 if settings.precision == "bf16" else torch.float32)
     found = estimate(
-        settings, asked["vocab_size"], run, process=process, machine=machine_bytes(), peak=peak,
+        settings, asked["vocabulary"], run, process=process, machine=machine_bytes(), peak=peak,
         compiled=settings.compile and compiler_problem() is None, cpu=cpu_name(), known=[Known(**run) for run in asked["known"]],
     )  # fmt: skip
     return {**found.as_json(), "lines": lines(found)}

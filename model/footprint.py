@@ -8,7 +8,7 @@ its passes over *fake* tensors, which have shapes and no content: any model and 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,9 @@ from model.speed import operations_per_token
 from model.validate import BATCH
 from schemas.recipe import Pretrain
 
-HELD = {False: 1.4, True: 0.8}
-"""Memory that a pass takes, by whether it is compiled, over what its tensors have: the allocator holds more, the compiler needs less."""
+HELD = {False: 1.4, True: 1.0}
+"""Memory that a pass takes, by whether it is compiled, over what its tensors have uncompiled: the allocator holds more, and a compiler
+saves about as much (tests/bench/bench_estimate.py)."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,15 @@ class _Live(TorchDispatchMode):
         self._now[kind] -= size
 
 
-def footprint(settings: Pretrain, vocab_size: int, ranks: int, compiled: bool) -> Footprint:
-    """Of the phase that takes most. Raises RequestError if a batch does not divide."""
+def footprint(settings: Pretrain, vocabulary: Mapping[str, Any], ranks: int, compiled: bool) -> Footprint:
+    """Of the phase that takes most; ``vocabulary``: a tokenizer's facts. Raises RequestError if a batch does not divide."""
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     objective = objective_of(settings)
     passes = [_rows(settings, stage.batch // ranks, objective.window(stage.context)) for stage in stages(settings)]
     inputs = [objective.inputs(batch.part(0, settings.accumulate)) for batch in passes]
     with FakeTensorMode(allow_non_fake_inputs=True) as fake:
-        model = build_model(settings.model, vocab_size)
-        vocabulary = {vocab_size, *(model.get_parameter(name).shape[0] for name in model.VOCABULARY)}
+        model = build_model(settings.model, vocabulary["vocab_size"])
+        rows = {model.vocab_size, *(model.get_parameter(name).shape[0] for name in model.VOCABULARY)}
         moments = _bytes(build_optimizer(model, settings.optimizer, Ranks(0, ranks)).state().values())
         for parameter in model.parameters():
             parameter.grad = torch.empty_like(parameter)
@@ -102,10 +103,10 @@ def footprint(settings: Pretrain, vocab_size: int, ranks: int, compiled: bool) -
         for part in inputs:
             tensors = [fake.from_tensor(tensor) for tensor in part.tensors]
             share = [] if part.predicted is None else [torch.ones(())]
-            found.append(_most(lambda given: _train(module, given, dtype), [*tensors, *share], vocabulary))
+            found.append(_most(lambda given: _train(module, given, dtype), [*tensors, *share], rows))
         blocks = -(-settings.validate_tokens // settings.model.context // ranks)
         ids = torch.zeros(min(blocks, BATCH), settings.model.context, dtype=torch.int64)
-        found.append(_most(lambda given: _validate(model, given[0], dtype), [ids], vocabulary))
+        found.append(_most(lambda given: _validate(model, given[0], dtype), [ids], rows))
     activations, logits = (int(size * HELD[compiled]) for size in max(found, key=sum))
     weights = _bytes(model.parameters())
     return Footprint(

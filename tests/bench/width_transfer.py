@@ -4,7 +4,7 @@ by width in the manner of muP (Yang et al., arXiv:2203.03466):
     hidden matrices      learning rate and variance at the start times 64 / width
     logits               times 64 / width, as the tied embedding keeps its learning rate and its start
 
-    python -m tests.bench.width_transfer [--widths 64 128 256] [--seeds 3] [--steps 100]
+    python -m tests.bench.width_transfer [--widths 64 128 256] [--seeds 3] [--steps 100] [--powers 9 8 7 6 5]
 
 A width of 64 is the same both ways. The text is the small one of the tests; optimizer AdamW; the loss is validation bits per byte.
 """
@@ -35,7 +35,6 @@ from tests.model.conftest import commit_tokenizer, commit_tokens, small_document
 BASE = 64
 HEAD_WIDTH = 32
 CONTEXT, BATCH = 64, 16
-RATES = [2.0**-power for power in (9, 8, 7, 6, 5)]
 
 
 class Scaled(nn.Module):
@@ -67,7 +66,9 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--powers", type=int, nargs="+", default=[9, 8, 7, 6, 5], help="of a half: the learning rates")
     options = parser.parse_args()
+    rates = [2.0**-power for power in options.powers]
     documents = list(small_documents())
     with tempfile.TemporaryDirectory() as folder, ranks(1) as group:
         tokenizer = commit_tokenizer(Path(folder) / "tokenizer", [text for _, _, text in documents], 600)
@@ -93,13 +94,13 @@ def main() -> None:
                 optimizer.step()
             return statistics.mean(validation.by_language(model, torch.float32).values())  # type: ignore[arg-type]
 
-        print("width  scaled  " + "  ".join(f"{rate:>13.5f}" for rate in RATES) + "   best", flush=True)
+        print("width  scaled  " + "  ".join(f"{rate:>13.5f}" for rate in rates) + "   best", flush=True)
         for width in options.widths:
             for scaled in (False, True) if width != BASE else (False,):
-                found = [[trained(width, scaled, rate, seed) for seed in range(options.seeds)] for rate in RATES]
+                found = [[trained(width, scaled, rate, seed) for seed in range(options.seeds)] for rate in rates]
                 cells = [f"{statistics.mean(row):.3f} ± {statistics.pstdev(row):.3f}" for row in found]
-                best = min(range(len(RATES)), key=lambda n: statistics.mean(found[n]))
-                print(f"{width:>5}  {scaled!s:>6}  " + "  ".join(cells) + f"  {RATES[best]:.5f}", flush=True)
+                best = min(range(len(rates)), key=lambda n: statistics.mean(found[n]))
+                print(f"{width:>5}  {scaled!s:>6}  " + "  ".join(cells) + f"  {rates[best]:.5f}", flush=True)
 
 
 if __name__ == "__main__":
