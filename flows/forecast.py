@@ -12,7 +12,6 @@ from typing import Any
 
 from flows.planning import Decision
 from schemas.artifact import Artifact
-from schemas.errors import RequestError
 from schemas.fingerprint import read_json
 from schemas.recipe import Recipe
 from schemas.store import Store
@@ -21,9 +20,8 @@ STEP = "pretrain"
 
 
 def forecast(recipe: Recipe, store: Store, decisions: Sequence[Decision]) -> dict[str, Any] | None:
-    """What the pretraining will take, as JSON with `lines` for people; None if none will run.
-
-    Raises RequestError if it can't be: a batch that does not divide, or a model that no memory of addresses holds.
+    """What the pretraining will take, as JSON with `lines` for people; None if none will run. Where it can't be estimated, `lines` say
+    why: nothing else depends on it.
     """
     decided = {decision.step: decision for decision in decisions}
     if recipe.pretrain is None or STEP not in decided or decided[STEP].action == "reuse":
@@ -36,8 +34,7 @@ def forecast(recipe: Recipe, store: Store, decisions: Sequence[Decision]) -> dic
     }
     done = subprocess.run([sys.executable, "-m", "model.estimate"], input=json.dumps(asked), capture_output=True, text=True)
     if done.returncode:
-        said = [line.removeprefix("error: ") for line in done.stderr.splitlines() if line.startswith("error: ")]
-        raise RequestError(f"{STEP} can't be estimated: {' '.join(said) or done.stderr[-2000:]}")
+        return {"lines": [f"no estimate: {done.stderr.strip().rpartition(chr(10))[2].removeprefix('error: ')}"]}
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

@@ -115,7 +115,7 @@ def diverged(points: Sequence[Point]) -> bool:
 def suggestion(points: Sequence[Point]) -> Suggestion:
     """What a curve says. Raises RequestError if the loss never fell."""
     smoothed = [point.smoothed for point in points]
-    low = min(range(len(points)), key=smoothed.__getitem__)
+    low = min(range(len(points)), key=smoothed.__getitem__, default=0)
     if low == 0:
         raise RequestError("the loss only rose: begin the range lower")
     falls = [(smoothed[n] - smoothed[n - 1]) / math.log(points[n].lr / points[n - 1].lr) for n in range(1, low + 1)]

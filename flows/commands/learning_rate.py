@@ -49,8 +49,17 @@ def lr(
     def tell(point: Point) -> None:
         print(f"\rlr {point.lr:.2e}  loss {point.loss:.3f}", end="", file=sys.stderr, flush=True)
 
-    asked = {"lowest": lowest, "highest": highest, "steps": steps, "ranks_": run.ranks, "threads": run.ranks * run.threads_per_rank}
-    points = range_test(tokens, tokenizer, settings, **asked, tell=tell)
+    points = range_test(
+        tokens,
+        tokenizer,
+        settings,
+        lowest=lowest,
+        highest=highest,
+        steps=steps,
+        ranks_=run.ranks,
+        threads=run.ranks * run.threads_per_rank,
+        tell=tell,
+    )
     print(file=sys.stderr)
     found = suggestion(points)
     muon = settings.optimizer.name == "muon"
