@@ -100,6 +100,8 @@ def range_test(
             tell(points[-1])
             if diverged(points):
                 break
+            if group.stop_asked:
+                raise RequestError(f"stopped by SIGTERM after {step + 1} of {steps} steps")
             clip_grad_norm_(model.parameters(), settings.optimizer.clip)
             optimizer.step(lr / settings.optimizer.lr)
             optimizer.zero_grad()
