@@ -1,7 +1,7 @@
 """The model: a *record* is what a run writes down as it goes: *metrics* (content: the same for every run of equal bits),
 and beside them *speed* and *progress* (time, tokens a second, utilization, memory), which are of this run alone.
 
-Rank 0 writes; on other ranks every call does nothing.
+Rank 0 writes, and tells trackers; on other ranks every call does nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import json
 import os
 import resource
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from model.trackers import About, Open, Tracking, numbers_of
 from model.watch import Watch
 from schemas.child import RUN_FACTS
 from schemas.fingerprint import canonical_json
@@ -25,7 +28,10 @@ SPEED_SECONDS = 1.0
 class Record:
     """The files `metrics.jsonl`, `speed.jsonl` and `progress.jsonl` in a folder."""
 
-    def __init__(self, folder: Path, steps: int, active: bool) -> None:
+    def __init__(
+        self, folder: Path, steps: int, active: bool, trackers: Mapping[str, Open] | None = None, about: About | None = None
+    ) -> None:
+        """``trackers`` are told ``about`` the run when it starts."""
         self.metrics = folder / "metrics.jsonl"
         self._folder = folder
         self._speed, self._progress = folder / "speed.jsonl", ProgressFile(folder, steps, "steps")
@@ -34,13 +40,19 @@ class Record:
         self._measured: tuple[float, int] | None = None
         self._peak, self._per_token = 0.0, 0
         self._note = ""
+        self._wanted, self._about = trackers or {}, about
+        self._tracking: list[Tracking] = []
 
     def start(self, metrics_bytes: int) -> None:
         """Begin, or go on after the first ``metrics_bytes`` of metrics; what a killed run wrote beyond them goes."""
         if self._active:
             with open(self.metrics, "ab") as file:
                 file.truncate(metrics_bytes)
-            self._watch = Watch(self.rows())
+            rows = self.rows()
+            self._watch = Watch(rows)
+            if self._about is not None:
+                about = replace(self._about, steps=len(rows))
+                self._tracking = [Tracking(name, open_, about, self.say) for name, open_ in self._wanted.items()]
 
     def compare_with(self, peak: float, per_token: int) -> None:
         """What utilization is measured by: the machine's operations a second, and those of a token."""
@@ -55,6 +67,7 @@ class Record:
         for name, words in flags.items():
             self.say(f"step {row['step']}: {name}: {words}")
         _append(self.metrics, {**row, "flags": list(flags)} if flags else row)
+        self._track(row)
         self._measure_speed(row["step"], row["tokens"])
         loss = "skipped" if row["loss"] is None else f"loss {row['loss']:.3f}"
         self.progress(row["step"], loss + self._note, force="bits_per_byte" in row or "validation_loss" in row)
@@ -76,7 +89,18 @@ class Record:
                 row["utilization"] = round(rate * self._per_token / self._peak, 4)
                 self._note += f", {row['utilization']:.0%} of peak"
             _append(self._speed, row)
+            self._track(row)
             self._measured = (now, tokens)
+
+    def _track(self, row: Mapping[str, Any]) -> None:
+        for tracking in self._tracking:
+            tracking.add(row["step"], time.time(), numbers_of(row))
+
+    def close(self, done: bool) -> None:
+        """End what trackers show; ``done``: the run won't be resumed."""
+        for tracking in self._tracking:
+            tracking.close(done)
+        self._tracking = []
 
     def tell_run(self) -> None:
         """Leave for `run.json` how fast it was: medians over the seconds measured, and the most memory of rank 0."""

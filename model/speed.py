@@ -23,15 +23,20 @@ PRODUCTS = 8
 
 def matmul_peak(dtype: torch.dtype, group: Ranks) -> float:
     """Operations a second of all ranks together, each with its threads; about a tenth of a second. All ranks call it together."""
+    group.wait()
+    return float(group.add(torch.tensor(matmul_rate(dtype), dtype=torch.float64)))
+
+
+def matmul_rate(dtype: torch.dtype) -> float:
+    """Operations a second of this process."""
     one, other = torch.full((SIZE, SIZE), 0.5, dtype=dtype), torch.full((SIZE, SIZE), 0.5, dtype=dtype)
     one @ other
-    group.wait()
     best = float("inf")
     for _ in range(PRODUCTS):
         began = time.perf_counter()
         one @ other
         best = min(best, time.perf_counter() - began)
-    return float(group.add(torch.tensor(2 * SIZE**3 / best, dtype=torch.float64)))
+    return 2 * SIZE**3 / best
 
 
 def operations_per_token(model: nn.Module, config: recipe.Architecture, inputs: Inputs | None = None) -> int:

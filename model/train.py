@@ -42,6 +42,7 @@ from model.sentinels import sentinels_of
 from model.speed import matmul_peak, operations_per_token
 from model.spread import assembled, build, choose, cut, gathered, recompute, whole
 from model.text import Special
+from model.trackers import tracked
 from model.watch import dead_units
 from schemas.artifact import Damaged, File
 from schemas.draft import Draft
@@ -75,7 +76,7 @@ class Trainer:
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
         self.validation = self.objective.validation(tokens.path, around, key, group)
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-        self.record = Record(draft.scratch(), self.steps, group.first)
+        self.record = Record(draft.scratch(), self.steps, group.first, *tracked(draft, os.environ))
         if self.objective.words and not self.batches.know_words:
             self.record.say("the token shards don't say where words begin, so tokens are hidden one by one")
         self.compiled = settings.compile and self._can_compile()
@@ -119,6 +120,7 @@ class Trainer:
                         self._step_and_record(step, passes)
         finally:
             self.checkpoints.finish()
+            self.record.close(done=step == self.steps)
         self._finish()
         self.group.wait()
 

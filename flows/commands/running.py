@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.commands.options import AsJson, RecipeFile, StoreOption, Until, Workers, load, open_store, print_json
 from schemas.recipe import Recipe
+
+if TYPE_CHECKING:
+    from flows.planning import Decision
+    from schemas.store import Store
 
 app = typer.Typer()
 
@@ -54,6 +59,8 @@ def _run(recipe: Recipe, until: str | None, as_json: bool, *, report: bool = Tru
     decisions = make_plan(recipe, store, until)  # finds a missing input before anything is spent
     steps = ", ".join(f"{d.step} ({d.action})" for d in decisions)
     print(f"run {recipe.name}: {steps}", file=sys.stderr)
+    for line in _forecast_lines(recipe, store, decisions):
+        print(f"  {'pretrain':<10} {line}", file=sys.stderr, flush=True)
     print(f"  {'tracking':<10} starting the embedded Prefect server", file=sys.stderr, flush=True)
     try:
         with embedded_server(store.root.parent / "prefect"):
@@ -69,6 +76,13 @@ def _run(recipe: Recipe, until: str | None, as_json: bool, *, report: bool = Tru
         from flows.summary import print_summary
 
         print_summary(outcomes)
+
+
+def _forecast_lines(recipe: Recipe, store: Store, decisions: Sequence[Decision]) -> list[str]:
+    from flows.forecast import forecast
+
+    found = forecast(recipe, store, decisions)
+    return found["lines"] if found is not None else []
 
 
 @app.command(epilog="Example: gristmill ingest my.yaml --settle 30")
@@ -123,18 +137,22 @@ def _ingest(recipe: Recipe, until: str | None, as_json: bool) -> None:
 
 @app.command(epilog="Example: gristmill plan my.yaml")
 def plan(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store: StoreOption = None) -> None:
-    """Say of each step whether it would be reused, resumed or run, and why; nothing is run."""
+    """Say of each step whether it would be reused, resumed or run, and why, and what a pretraining would take; nothing is run."""
+    from flows.forecast import forecast
     from flows.planning import plan as make_plan
 
     loaded = load(recipe, store, None)
-    decisions = make_plan(loaded, open_store(loaded.run.store), until)
+    opened = open_store(loaded.run.store)
+    decisions = make_plan(loaded, opened, until)
     if as_json:
-        print_json([d.as_json() for d in decisions])
-    else:
-        for d in decisions:
-            print(f"{d.step:<10} {d.action:<7} {'; '.join(d.why)}")
-            for note in d.notes:
-                print(f"{'':<18} {note}")
+        found = forecast(loaded, opened, decisions)
+        print_json([d.as_json() | ({"estimate": found} if d.step == "pretrain" and found else {}) for d in decisions])
+        return
+    for d in decisions:
+        print(f"{d.step:<10} {d.action:<7} {'; '.join(d.why)}")
+        notes = [*d.notes, *(_forecast_lines(loaded, opened, decisions) if d.step == "pretrain" else ())]
+        for note in notes:
+            print(f"{'':<18} {note}")
 
 
 @app.command(epilog="Example: gristmill rules my.yaml --sample 10000")

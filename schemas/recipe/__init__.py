@@ -56,6 +56,8 @@ class Run(Section):
     differs by rounding, and the model's facts say so."""
     restarts: Annotated[int, Field(ge=0)] = 3
     """How often a training whose rank died goes on from its newest checkpoint by itself."""
+    tensorboard: str | None = None
+    """Folder for the event files of TensorBoard, which show a training while it runs, relative to the working directory; null: none."""
     settle: Annotated[float, Field(ge=0)] = 10.0
     """Seconds for which a file must have been unchanged before an incremental version reads it."""
     marker: Annotated[str, Field(pattern=r"^[^/]+$")] | None = None
