@@ -113,7 +113,7 @@ def footprint(settings: Pretrain, vocabulary: Mapping[str, Any], ranks: int, com
     activations, logits = (int(size * HELD[compiled]) for size in max(found, key=sum))
     weights = _bytes(model.parameters())
     return Footprint(
-        sum(parameter.numel() for parameter in model.parameters()), operations_per_token(model, settings.model, inputs),
+        sum(parameter.numel() for parameter in model.parameters()), operations_per_token(model, settings.model, inputs[0]),
         weights, weights, moments, 2 * weights if settings.average else 0, activations, logits,
     )  # fmt: skip
 
