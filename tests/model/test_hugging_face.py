@@ -15,7 +15,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from model.checkpoint import Mismatch, load_model, save_model
 from model.decoder import DecoderModel
@@ -28,6 +27,7 @@ from model.objectives.next_token import NextToken
 from schemas import recipe
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
+from tests.model.parity import assert_same
 
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
@@ -114,14 +114,6 @@ def their_tokenizer(folder: Path) -> Any:
 @cache
 def ours(folder: Path) -> DecoderModel:
     return load_model(folder)[0]
-
-
-def assert_same(found: Tensor, expected: Tensor) -> None:
-    """float [..., vocab]: what issue 5 asks for."""
-    assert found.shape == expected.shape
-    assert float((found - expected).abs().max()) <= 1e-4
-    p, q = found.double().log_softmax(-1), expected.double().log_softmax(-1)
-    assert float((p.exp() * (p - q)).sum(-1).max()) <= 1e-9
 
 
 @torch.no_grad()

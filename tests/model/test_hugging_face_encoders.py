@@ -22,6 +22,7 @@ from model.hf.export import export_model
 from model.hf.importing import examine
 from schemas import recipe
 from schemas.artifact import Artifact
+from tests.model.parity import assert_same
 
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
@@ -91,14 +92,6 @@ def ours(folder: Path) -> EncoderModel:
     model = load_model(folder)[0]
     assert isinstance(model, EncoderModel)
     return model
-
-
-def assert_same(found: Tensor, expected: Tensor) -> None:
-    """float [..., scores]: what issue 5 asks for."""
-    assert found.shape == expected.shape
-    assert float((found - expected).abs().max()) <= 1e-4
-    p, q = found.double().log_softmax(-1), expected.double().log_softmax(-1)
-    assert float((p.exp() * (p - q)).sum(-1).max()) <= 1e-9
 
 
 def outputs(model: EncoderModel, ids: Tensor, **how: Tensor) -> dict[str, Tensor]:

@@ -27,7 +27,8 @@ from model.objectives.written import Written
 from model.sentinels import sentinels_of
 from schemas import recipe
 from schemas.artifact import Artifact
-from tests.model.test_hugging_face import assert_same, their_tokenizer
+from tests.model.parity import assert_same
+from tests.model.test_hugging_face import their_tokenizer
 
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
