@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 
 from model.footprint import Footprint, footprint
-from model.hardware import compiler_problem, cpu_name
+from model.hardware import compiler_problem, cpu_name, peak_bytes
 from model.phases import stages
 from model.speed import matmul_rate
 from schemas.errors import RequestError
@@ -202,7 +201,7 @@ def request(asked: Mapping[str, Any]) -> dict[str, Any]:
     its ``lines``."""
     import model.train  # noqa: F401  (what a rank holds, too)
 
-    process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+    process = peak_bytes()
     settings, run = Pretrain.model_validate(asked["settings"]), Run.model_validate(asked["run"])
     torch.set_num_threads(max(min(run.ranks * run.threads_per_rank, os.cpu_count() or 1), 1))
     peak = matmul_rate(torch.bfloat16 if settings.precision == "bf16" else torch.float32)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from model.hardware import peak_bytes
 from model.trackers import About, Open, Tracking, numbers_of
 from model.watch import Watch
 from schemas.child import RUN_FACTS
@@ -83,7 +83,7 @@ class Record:
             self._measured = (now, tokens)
         elif now - self._measured[0] >= SPEED_SECONDS:
             rate = (tokens - self._measured[1]) / (now - self._measured[0])
-            row = {"time": time.time(), "step": step, "tokens_per_second": round(rate, 1), "peak_bytes": _peak_bytes()}
+            row = {"time": time.time(), "step": step, "tokens_per_second": round(rate, 1), "peak_bytes": peak_bytes()}
             self._note = f", {rate:,.0f} tokens/s"
             if self._peak:
                 row["utilization"] = round(rate * self._per_token / self._peak, 4)
@@ -106,7 +106,7 @@ class Record:
         """Leave for `run.json` how fast it was: medians over the seconds measured, and the most memory of rank 0."""
         if self._active:
             rows = _rows(self._speed) if self._speed.is_file() else []
-            told: dict[str, Any] = {"peak_bytes": _peak_bytes()}
+            told: dict[str, Any] = {"peak_bytes": peak_bytes()}
             if self._peak:  # not measured if a resumed run had no step to take
                 told["matmul_operations_per_second"] = round(self._peak)
             for name in ("tokens_per_second", "utilization"):
@@ -130,10 +130,6 @@ class Record:
     def rows(self) -> list[dict[str, Any]]:
         """All metrics so far."""
         return _rows(self.metrics)
-
-
-def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

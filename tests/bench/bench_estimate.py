@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 
@@ -18,29 +17,26 @@ import torch
 from model.backward import Backward
 from model.families import build_model
 from model.footprint import footprint
+from model.hardware import peak_bytes
 from model.objectives import Inputs, objective_of
 from model.optim import build_optimizer
 from model.parallel import ranks
 from schemas.recipe import Pretrain
 
 
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-
-
 def measure(size: str, vocabulary: int, batch: int, compiled: bool) -> tuple[int, int]:
     """Bytes before there is a model, and at the most."""
     settings = Pretrain.model_validate({"model": {"size": size}, "batch": batch, "optimizer": {"name": "adamw"}})
-    before = peak()
+    before = peak_bytes()
     with ranks(1) as group:
         model = build_model(settings.model, vocabulary)
         optimizer = build_optimizer(model, settings.optimizer, group)
-        backward = Backward(objective_of(settings).module(model), torch.bfloat16, group, compiled)
+        backward = Backward(objective_of(settings, {}, ()).module(model), torch.bfloat16, group, compiled)
         for _ in range(5):
             backward([Inputs((torch.randint(0, vocabulary, (batch, settings.model.context + 1)),))])
             optimizer.step(1.0)
             optimizer.zero_grad()
-    return before, peak()
+    return before, peak_bytes()
 
 
 def main() -> None:
