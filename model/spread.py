@@ -24,9 +24,11 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from model.decoder import DecoderModel
+from model.families import LanguageModel
 from model.parallel import Ranks
 from model.tensor_parallel import add_up_gradients, cut_by_heads
 from schemas.errors import RequestError
+from schemas.recipe.tensor import uncut
 
 Kind = Literal["ddp", "fsdp", "hsdp", "tensor"]
 Model = TypeVar("Model", bound=nn.Module)
@@ -39,14 +41,13 @@ ROOM = 0.5
 MUON = "muon orthogonalises whole matrices, and this cuts them: take another optimizer, or run.shard: ddp"
 
 
-def choose(asked: str, make: Callable[[], nn.Module], optimizer: str, group: Ranks, memory: int | None = None) -> Kind:
+def choose(asked: str, make: Callable[[], LanguageModel], optimizer: str, group: Ranks, memory: int | None = None) -> Kind:
     """How to spread a model: as asked, or for `auto` in full on each rank if that fits this machine's ``memory`` (bytes), else cut.
 
-    Raises RequestError for an optimizer that can't work on cut weights.
+    Raises RequestError for an optimizer that can't work on cut weights, and for a model that can't be cut so.
     """
     if asked == "auto":
-        with torch.device("meta"):
-            parameters = sum(parameter.numel() for parameter in make().parameters())
+        parameters = sum(parameter.numel() for parameter in _shape(make).parameters())
         fits = parameters * BYTES * ranks_here(group) <= (machine_memory() if memory is None else memory) * ROOM
         asked = "ddp" if fits or group.count == 1 or optimizer == "muon" else "fsdp"
     if asked == "ddp":
@@ -54,8 +55,18 @@ def choose(asked: str, make: Callable[[], nn.Module], optimizer: str, group: Ran
     if optimizer == "muon":
         raise RequestError(f"run.shard: {asked}: {MUON}")
     if asked == "tensor":
+        if ranks_here(group) != group.count:
+            raise RequestError("run.shard: tensor is of one machine, as ranks exchange messages within each layer: take fsdp or hsdp")
+        if found := uncut(_shape(make).config, group.count):
+            raise RequestError(f"pretrain.model.{found[0]}: {found[1]}")
         return "tensor"
     return "fsdp" if asked == "fsdp" else "hsdp"
+
+
+def _shape(make: Callable[[], Model]) -> Model:
+    """A model without content."""
+    with torch.device("meta"):
+        return make()
 
 
 def machine_memory() -> int:
@@ -83,8 +94,7 @@ def build(make: Callable[[], Model], kind: Kind, group: Ranks) -> Model:
     """A model with weights as ``make`` draws them: in full on rank 0 alone if it is to be cut, elsewhere on no device; see ``cut``."""
     if kind == "ddp" or group.first:
         return make()
-    with torch.device("meta"):
-        return make()
+    return _shape(make)
 
 
 def cut(model: nn.Module, objective: nn.Module, kind: Kind, dtype: torch.dtype, group: Ranks, compiled: bool) -> None:

@@ -36,7 +36,8 @@ TENSOR: tuple[tuple[Kind, str, dict[str, Any], dict[str, Any]], ...] = (
     ("tensor", "float32", {"heads": 4, "kv_heads": 2, "head_width": 6}, {}),
     ("tensor", "float32", {"heads": 4, "kv_heads": 2, "qk_norm": True, "head_width": 2, "tie_embeddings": False}, {"accumulate": 2}),
     ("tensor", "float32", {"family": "gpt2", "kv_heads": 2}, {"z_loss": 1e-3, "loss_chunk": 7}),
-    ("tensor", "bf16", {"kv_heads": 2, "qk_norm": True}, {}),
+    ("tensor", "float32", {"family": "gpt2", "kv_heads": 2, "tie_embeddings": False}, {"document_mask": True}),
+    ("tensor", "bf16", {"kv_heads": 2, "qk_norm": True}, {"document_mask": True}),
 )
 
 
@@ -63,14 +64,17 @@ def check(kind: Kind, precision: str, shape: dict[str, Any], options: dict[str, 
     assert all(torch.equal(one, other) for one, other in zip(model.buffers(), full.buffers(), strict=True))
 
     ids = torch.randint(0, 100, (8, 17), generator=torch.Generator().manual_seed(5))
-    share = Batch(ids, torch.arange(8))
+    documents = (torch.arange(17) >= 9).int().expand(8, 17) if settings.document_mask else None
+    positions = (torch.arange(17) % 9).expand(8, 17) if settings.document_mask else None
+    share = Batch(ids, torch.arange(8), documents, positions)
     if kind != "tensor":
         share = share._rows(slice(2 * group.rank, 2 * group.rank + 2))
     passes = [objective.inputs(share.part(number, settings.accumulate)) for number in range(settings.accumulate)]
     loss = Backward(module, dtype, group, False, cut=True)(passes)
     alone = objective.module(full)
+    predicted = [] if documents is None else [torch.tensor(8 * 15.0)]
     with torch.autocast("cpu", dtype=dtype, enabled=precision == "bf16"):
-        found = alone(ids)
+        found = alone(*objective.inputs(Batch(ids, torch.arange(8), documents, positions)).tensors, *predicted)
     (found[0] if isinstance(found, tuple) else found).backward()
     if kind == "tensor":
         close(loss, found[1] if isinstance(found, tuple) else found.detach(), precision)
