@@ -49,8 +49,8 @@ class Run(Section):
     """Address of the first machine and a free port of it (`10.0.0.1:29400`), where the machines meet; needed by more than one."""
     shard: Literal["auto", "ddp", "fsdp", "hsdp", "tensor"] = "auto"
     """How a training's weights, gradients and moments lie on ranks: whole on each (ddp), cut over all (fsdp), cut over the ranks of each
-    machine (hsdp), or a decoder's matrices cut over the ranks of one machine, which compute each sample together (tensor); auto: whole if that
-    fits in half of the memory, else fsdp. Bits of the result differ by rounding, and its facts say what it was."""
+    machine (hsdp), or, of a decoder, cut over ranks of one machine that compute each sample together (tensor); auto: whole if that fits in
+    half of the memory, else fsdp. Bits of the result differ by rounding, and its facts say what it was."""
     recompute: bool = False
     """Whether a training's layers compute their activations again in the backward pass, instead of keeping them: less memory, more time."""
     reshard: bool = False

@@ -1,4 +1,4 @@
-"""The model: what `test_spread.py` starts on four ranks, and `test_tensor.py` on two: models that are cut are the models that they would be in one piece."""
+"""The model: what `test_spread.py` starts on four ranks, and `test_tensor.py` on two: models that are cut are those in one piece."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from model.backward import Backward
 from model.checkpoint import Checkpoints
@@ -81,7 +82,8 @@ def check(kind: Kind, precision: str, shape: dict[str, Any], options: dict[str, 
     assert dead_units(model) == dead_units(full)
     for name, parameter in model.named_parameters():
         want, grad = drawn[name].grad, parameter.grad
-        assert want is not None and grad is not None, name
+        assert want is not None and isinstance(grad, DTensor) and isinstance(parameter, DTensor), name
+        assert grad.placements == parameter.placements, name
         error = float((whole(grad) - want).norm() / max(want.norm(), 1e-3))  # keys' biases shift all scores alike: zero but for rounding
         assert error < (2e-2 if precision == "bf16" else 1e-5), (name, error)
 
