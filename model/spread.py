@@ -26,7 +26,7 @@ from torch.utils.checkpoint import checkpoint
 from model.decoder import DecoderModel
 from model.families import LanguageModel
 from model.parallel import Ranks
-from model.tensor_parallel import add_up_gradients, cut_by_heads
+from model.tensor_parallel import cut_by_heads, lay_gradients
 from schemas.errors import RequestError
 from schemas.recipe.tensor import uncut
 
@@ -119,7 +119,7 @@ def cut(model: nn.Module, objective: nn.Module, kind: Kind, dtype: torch.dtype, 
     for buffer in model.buffers():
         dist.broadcast(buffer, src=0)
     if kind == "tensor":
-        add_up_gradients(model)
+        lay_gradients(model)
     state = torch.get_rng_state()
     dist.broadcast(state, src=0)
     torch.set_rng_state(state)

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Replicate, distribute_tensor
+from torch.distributed.tensor import DTensor, Placement, Replicate, distribute_tensor
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     ParallelStyle,
@@ -52,11 +52,16 @@ def cut_by_heads(model: DecoderModel, mesh: DeviceMesh) -> None:
         backbone.register_forward_pre_hook(partial(_same_positions, mesh))
 
 
-def add_up_gradients(model: nn.Module) -> None:
-    """Have gradients of parameters that each rank has whole, but uses for its own heads (norms of queries and keys), added up."""
+def lay_gradients(model: nn.Module) -> None:
+    """Have gradients lie on ranks as their weights do, each rank's part with what all ranks add to it: that of norms of queries and keys,
+    which every rank has from its own heads, and that of the embedding would come otherwise."""
     for parameter in model.parameters():
-        if isinstance(parameter, DTensor) and parameter.placements == (ALIKE,):
-            parameter.register_hook(lambda grad: grad.redistribute(placements=[ALIKE]))
+        assert isinstance(parameter, DTensor)
+        parameter.register_hook(partial(_as_laid, parameter.placements))
+
+
+def _as_laid(placements: tuple[Placement, ...], grad: DTensor) -> DTensor:
+    return grad.redistribute(placements=placements)
 
 
 def _of_model() -> dict[str, ParallelStyle]:
