@@ -119,7 +119,7 @@ def cut(model: nn.Module, objective: nn.Module, kind: Kind, dtype: torch.dtype, 
     for buffer in model.buffers():
         dist.broadcast(buffer, src=0)
     if kind == "tensor":
-        lay_gradients(model)
+        lay_gradients(model)  # of the parameters as they are now: `to_empty` swaps them
     state = torch.get_rng_state()
     dist.broadcast(state, src=0)
     torch.set_rng_state(state)

@@ -54,8 +54,11 @@ def test_a_run_goes_on_cut_by_heads_and_whole_again(make_draft: MakeDraft, tmp_p
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("shape", [{"qk_norm": True, "tie_embeddings": False}, {"family": "gpt2"}], ids=["qk_norm", "gpt2"])
-@pytest.mark.parametrize("packing", ["concat", "best_fit"])
+@pytest.mark.parametrize(
+    ("shape", "packing"),
+    [({"qk_norm": True, "tie_embeddings": False}, "concat"), ({"family": "gpt2"}, "best_fit")],
+    ids=["qk_norm", "gpt2"],
+)
 def test_a_killed_run_ends_in_the_same_bits(make_draft: MakeDraft, tmp_path: Path, shape: dict[str, Any], packing: str) -> None:
     settings = tiny(model=EVEN | shape, steps=8, packing=packing, document_mask=packing == "best_fit", average={"export": "beside"})
     settings |= {"optimizer": {"name": "adamw"}, "compile": True, "validate_every": 3, "validate_tokens": 2000, "checkpoint_every": 4}
