@@ -2,8 +2,8 @@
 same samples: each computes some heads and some units of the feed-forward network, and their outputs are added up, twice a layer.
 
     q, k, v, gate, up      cut by rows: a rank's heads and units         o, down    cut by columns: what reads these
-    embedding and head     cut by rows of the vocabulary, in which nearly all weights of a small model are; logits are put together, as
-                           losses read whole ones
+    embedding and head     cut by rows of the vocabulary, as they are much of a small model; logits are put together, as losses read
+                           whole ones
     norms, positions       whole on each rank, being small
 
 The *residual stream* is alike on all ranks: a DTensor from the embedding to the last norm. Within attention and feed-forward networks
@@ -26,7 +26,7 @@ from torch.distributed.tensor.parallel import (
     RowwiseParallel,
     SequenceParallel,
     parallelize_module,
-)  # fmt: skip
+)
 
 from model.decoder import DecoderModel, Layer
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from model.estimate import estimate
 from model.families import build_model
 from model.parallel import Ranks
 from model.spread import choose
 from schemas.errors import RequestError
-from schemas.recipe import Decoder, Encoder, Recipe
+from schemas.recipe import Decoder, Encoder, Recipe, Run
 from tests.model.test_spread import FLOAT, moved, placed, rows, train
 from tests.model.test_train import TINY, MakeDraft, interrupted, outcome, tiny
 
@@ -55,9 +56,7 @@ def test_a_run_goes_on_cut_by_heads_and_whole_again(make_draft: MakeDraft, tmp_p
 
 @pytest.mark.soak
 @pytest.mark.parametrize(
-    ("shape", "packing"),
-    [({"qk_norm": True, "tie_embeddings": False}, "concat"), ({"family": "gpt2"}, "best_fit")],
-    ids=["qk_norm", "gpt2"],
+    ("shape", "packing"), [({"qk_norm": True, "tie_embeddings": False}, "concat"), ({"family": "gpt2"}, "best_fit")], ids=["llama", "gpt2"]
 )
 def test_a_killed_run_ends_in_the_same_bits(make_draft: MakeDraft, tmp_path: Path, shape: dict[str, Any], packing: str) -> None:
     settings = tiny(model=EVEN | shape, steps=8, packing=packing, document_mask=packing == "best_fit", average={"export": "beside"})
@@ -106,6 +105,14 @@ def test_a_batch_need_not_divide_over_ranks_that_read_the_same() -> None:
     assert recipe({"model": EVEN, "batch": 9, "accumulate": 3}).run.readers == 1
     with pytest.raises(ValueError, match=r"pretrain.batch: 9 samples of a rank do not divide into pretrain.accumulate, which is 2"):
         recipe({"model": EVEN, "batch": 9, "accumulate": 2})
+
+
+def test_its_estimate_takes_such_a_batch() -> None:
+    settings = recipe({"model": EVEN, "batch": 9}).pretrain
+    assert settings is not None
+    known: dict[str, Any] = {"process": 0, "machine": 10**9, "peak": 1e9, "compiled": False, "cpu": "any", "known": []}
+    together, alone = (estimate(settings, {"vocab_size": 600}, run, **known) for run in (Run(shard="tensor", ranks=2), Run(ranks=1)))
+    assert together.ranks == 2 and together.footprint == alone.footprint
 
 
 def recipe(pretrain: dict[str, Any], **run: Any) -> Recipe:
