@@ -104,7 +104,7 @@ def estimate(
     known: Sequence[Known],
 ) -> Estimate:
     """``process``: bytes that a rank takes before it has a model; ``machine``: bytes of memory; ``compiled``: whether it can be."""
-    found = footprint(settings, vocabulary, run.ranks, compiled)
+    found = footprint(settings, vocabulary, run.readers, compiled)
     share, of = utilization(settings, compiled, cpu, known)
     advice: tuple[str, ...] = ()
     if not fits(run.ranks, process + found.bytes, machine):
@@ -135,7 +135,8 @@ def _advice(settings: Pretrain, vocabulary: Mapping[str, Any], run: Run, process
     for name, choices in _choices(settings, run, compiled):
         for said, changed, ranks in choices:
             try:
-                size = process + footprint(changed, vocabulary, ranks, compiled).bytes
+                readers = run.model_copy(update={"ranks": ranks}).readers
+                size = process + footprint(changed, vocabulary, readers, compiled).bytes
             except RequestError:  # it does not divide
                 continue
             if fits(ranks, size, machine):
@@ -144,13 +145,13 @@ def _advice(settings: Pretrain, vocabulary: Mapping[str, Any], run: Run, process
 
 
 def _choices(settings: Pretrain, run: Run, compiled: bool) -> Iterator[tuple[str, list[tuple[str, Pretrain, int]]]]:
-    share = min(stage.batch for stage in stages(settings)) // run.ranks
+    share = min(stage.batch for stage in stages(settings)) // run.readers
     parts = [parts for parts in range(settings.accumulate + 1, min(share, MOST_PARTS) + 1) if share % parts == 0]
     yield "pretrain.accumulate", [(str(n), settings.model_copy(update={"accumulate": n}), run.ranks) for n in parts]
     if not compiled and (settings.loss_chunk or CHUNKS + 1) > CHUNKS:
         yield "pretrain.loss_chunk", [(str(CHUNKS), settings.model_copy(update={"loss_chunk": CHUNKS}), run.ranks)]
     if not settings.phases:
-        sizes = [size for size in (settings.batch // 2**n for n in range(1, 10)) if size and size % run.ranks == 0]
+        sizes = [size for size in (settings.batch // 2**n for n in range(1, 10)) if size and size % run.readers == 0]
         yield "pretrain.batch", [(str(size), settings.model_copy(update={"batch": size}), run.ranks) for size in sizes]
     cores = run.ranks * run.threads_per_rank
     fewer = [n for n in range(run.ranks - 1, 0, -1) if cores % n == 0]

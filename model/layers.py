@@ -144,9 +144,10 @@ class Attention(nn.Module):
         may hold many.
         """
         batch, time, _ = x.shape
-        q = self.q_proj(x).view(batch, time, self.heads, self.head_width).transpose(1, 2)
-        k = self.k_proj(x).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2)
-        v = self.v_proj(x).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2)
+        # As many heads as there are: projections that are cut over ranks give a rank its own.
+        q = self.q_proj(x).view(batch, time, -1, self.head_width).transpose(1, 2)
+        k = self.k_proj(x).view(batch, time, -1, self.head_width).transpose(1, 2)
+        v = self.v_proj(x).view(batch, time, -1, self.head_width).transpose(1, 2)
         if self.normed:
             q, k = self.q_norm(q), self.k_norm(k)
         if turn is not None:

@@ -65,7 +65,8 @@ class Ranks:
 
     def add(self, values: Tensor) -> Tensor:
         """Sum of a tensor over the ranks."""
-        dist.all_reduce(values)
+        if self.count > 1:  # a group of one may be within a larger one: of ranks that do the same
+            dist.all_reduce(values)
         return values
 
     @torch.no_grad()

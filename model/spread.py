@@ -1,6 +1,7 @@
-"""The model: a model is *spread* over ranks in one of three ways. `ddp`: each rank has all of it. `fsdp`: weights, gradients and moments
+"""The model: a model is *spread* over ranks in one of four ways. `ddp`: each rank has all of it. `fsdp`: weights, gradients and moments
 are cut over all ranks, and a layer is whole only while it computes (FSDP2; Zhao et al., arXiv:2304.11277). `hsdp`: cut over the ranks of
-a machine, and each machine has all of it, so that only gradients travel between machines.
+a machine, and each machine has all of it, so that only gradients travel between machines. `tensor`: a decoder's matrices are cut, and
+ranks compute each sample together (`model.tensor_parallel`).
 
 Modules know nothing of this: parameters keep their names, and become DTensors where they are cut.
 """
@@ -22,10 +23,14 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
+from model.decoder import DecoderModel
+from model.families import LanguageModel
 from model.parallel import Ranks
+from model.tensor_parallel import cut_by_heads, lay_gradients
 from schemas.errors import RequestError
+from schemas.recipe.tensor import uncut
 
-Kind = Literal["ddp", "fsdp", "hsdp"]
+Kind = Literal["ddp", "fsdp", "hsdp", "tensor"]
 Model = TypeVar("Model", bound=nn.Module)
 
 BYTES = 16
@@ -36,21 +41,32 @@ ROOM = 0.5
 MUON = "muon orthogonalises whole matrices, and this cuts them: take another optimizer, or run.shard: ddp"
 
 
-def choose(asked: str, make: Callable[[], nn.Module], optimizer: str, group: Ranks, memory: int | None = None) -> Kind:
+def choose(asked: str, make: Callable[[], LanguageModel], optimizer: str, group: Ranks, memory: int | None = None) -> Kind:
     """How to spread a model: as asked, or for `auto` in full on each rank if that fits this machine's ``memory`` (bytes), else cut.
 
-    Raises RequestError for an optimizer that can't work on cut weights.
+    Raises RequestError for an optimizer that can't work on cut weights, and for a model that can't be cut so.
     """
     if asked == "auto":
-        with torch.device("meta"):
-            parameters = sum(parameter.numel() for parameter in make().parameters())
+        parameters = sum(parameter.numel() for parameter in _shape(make).parameters())
         fits = parameters * BYTES * ranks_here(group) <= (machine_memory() if memory is None else memory) * ROOM
         asked = "ddp" if fits or group.count == 1 or optimizer == "muon" else "fsdp"
     if asked == "ddp":
         return "ddp"
     if optimizer == "muon":
         raise RequestError(f"run.shard: {asked}: {MUON}")
+    if asked == "tensor":
+        if ranks_here(group) != group.count:
+            raise RequestError("run.shard: tensor is of one machine, as ranks exchange messages within each layer: take fsdp or hsdp")
+        if found := uncut(_shape(make).config, group.count):
+            raise RequestError(f"pretrain.model.{found[0]}: {found[1]}")
+        return "tensor"
     return "fsdp" if asked == "fsdp" else "hsdp"
+
+
+def _shape(make: Callable[[], Model]) -> Model:
+    """A model without content."""
+    with torch.device("meta"):
+        return make()
 
 
 def machine_memory() -> int:
@@ -78,8 +94,7 @@ def build(make: Callable[[], Model], kind: Kind, group: Ranks) -> Model:
     """A model with weights as ``make`` draws them: in full on rank 0 alone if it is to be cut, elsewhere on no device; see ``cut``."""
     if kind == "ddp" or group.first:
         return make()
-    with torch.device("meta"):
-        return make()
+    return _shape(make)
 
 
 def cut(model: nn.Module, objective: nn.Module, kind: Kind, dtype: torch.dtype, group: Ranks, compiled: bool) -> None:
@@ -89,15 +104,11 @@ def cut(model: nn.Module, objective: nn.Module, kind: Kind, dtype: torch.dtype, 
     does what is outside of layers. Gradients are summed in float32.
     """
     full = {name: parameter.detach() for name, parameter in model.named_parameters()}
-    mesh = _mesh(kind, group)
-    for layer in layers_of(model):
-        reads_stream = any(isinstance(module, nn.LayerNorm) for module in layer.modules())  # wants weights of the type that it reads
-        travel = torch.float32 if reads_stream else dtype
-        policy = MixedPrecisionPolicy(param_dtype=travel, reduce_dtype=torch.float32, cast_forward_inputs=False)
-        if compiled:
-            layer.compile(dynamic=False)  # not the whole: what gathers weights is between the layers
-        fully_shard(layer, mesh=mesh, mp_policy=policy)
-    fully_shard(objective, mesh=mesh, mp_policy=MixedPrecisionPolicy(cast_forward_inputs=False))
+    if kind == "tensor":
+        assert isinstance(model, DecoderModel)
+        cut_by_heads(model, _mesh(kind, group))
+    else:
+        _cut_layers(model, objective, _mesh(kind, group), dtype, compiled)
     if not group.first:
         objective.to_empty(device="cpu")
     with torch.no_grad():
@@ -107,13 +118,26 @@ def cut(model: nn.Module, objective: nn.Module, kind: Kind, dtype: torch.dtype, 
             parameter.copy_(distribute_tensor(value, parameter.device_mesh, parameter.placements))
     for buffer in model.buffers():
         dist.broadcast(buffer, src=0)
+    if kind == "tensor":
+        lay_gradients(model)  # of the parameters as they are now: `to_empty` swaps them
     state = torch.get_rng_state()
     dist.broadcast(state, src=0)
     torch.set_rng_state(state)
 
 
+def _cut_layers(model: nn.Module, objective: nn.Module, mesh: DeviceMesh, dtype: torch.dtype, compiled: bool) -> None:
+    for layer in layers_of(model):
+        reads_stream = any(isinstance(module, nn.LayerNorm) for module in layer.modules())  # wants weights of the type that it reads
+        travel = torch.float32 if reads_stream else dtype
+        policy = MixedPrecisionPolicy(param_dtype=travel, reduce_dtype=torch.float32, cast_forward_inputs=False)
+        if compiled:
+            layer.compile(dynamic=False)  # not the whole: what gathers weights is between the layers
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
+    fully_shard(objective, mesh=mesh, mp_policy=MixedPrecisionPolicy(cast_forward_inputs=False))
+
+
 def _mesh(kind: Kind, group: Ranks) -> DeviceMesh:
-    if kind == "fsdp":
+    if kind != "hsdp":
         return init_device_mesh("cpu", (group.count,))
     here = ranks_here(group)
     return init_device_mesh("cpu", (group.count // here, here), mesh_dim_names=("machines", "ranks"))
@@ -122,6 +146,11 @@ def _mesh(kind: Kind, group: Ranks) -> DeviceMesh:
 def whole(tensor: Tensor) -> Tensor:
     """A tensor as if it had not been cut. All ranks call it together."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def is_cut(module: nn.Module) -> bool:
+    """Whether weights are cut over ranks."""
+    return any(isinstance(parameter, DTensor) for parameter in module.parameters())
 
 
 @contextmanager
@@ -134,6 +163,8 @@ def apart(module: nn.Module) -> Iterator[None]:
         module.set_requires_gradient_sync(False)
         yield
         module.set_requires_gradient_sync(True)
+    elif is_cut(module):  # tensor parallel: all ranks have the same samples, so there is nothing to sum
+        yield
     else:
         raise TypeError(f"{type(module).__name__} is not spread")
 
@@ -141,7 +172,7 @@ def apart(module: nn.Module) -> Iterator[None]:
 @contextmanager
 def gathered(objective: nn.Module) -> Iterator[None]:
     """Within, every rank has all weights, and may call whatever it likes, as often as it likes, whatever others do; not compiled, which
-    it isn't elsewhere either."""
+    it isn't elsewhere either. But what is tensor parallel all ranks call together, with the same."""
     parts = [module for module in objective.modules() if isinstance(module, FSDPModule)]
     for part in parts:
         part.set_reshard_after_forward(False, recurse=False)
@@ -159,7 +190,7 @@ def gathered(objective: nn.Module) -> Iterator[None]:
 
 def assembled(model: Model, make: Callable[[], Model], group: Ranks) -> Model | None:
     """On rank 0 the model with whole weights, elsewhere None if they are cut. All ranks call it together."""
-    if not any(isinstance(parameter, DTensor) for parameter in model.parameters()):
+    if not is_cut(model):
         return model
     with torch.random.fork_rng(devices=[]):
         copy = make() if group.first else None

@@ -65,24 +65,25 @@ class Trainer:
         tokens, vocabulary = draft.input("tokens"), draft.input("tokenizer").facts("tokenizer")
         self.special: dict[str, int] = vocabulary["special_tokens"]
         around = Special(self.special["bos"], self.special["eos"])
+        run = draft.task["run"]
+        self.make = partial(build_model, settings.architecture, vocabulary["vocab_size"])
+        self.shard = choose(run.get("shard", "auto"), self.make, settings.optimizer.name, group)
+        self.readers = Ranks(0, 1) if self.shard == "tensor" else group  # whose samples differ: tensor parallel ranks read the same
         self.objective = objective_of(settings, vocabulary, sentinels_of(draft.input("tokenizer")))
         self.batches = training_batches(
             tokens.path, stages(settings), settings.seed, around, packing=self.objective.packing, boundaries=settings.document_mask,
             window=self.objective.window, words=self.objective.words, keep=draft.scratch() / "index",
         )  # fmt: skip
         for phase in self.batches.phases.rows:
-            self.batches.batch_at(phase.step, group.rank, group.count).part(0, settings.accumulate)
+            self.batches.batch_at(phase.step, self.readers.rank, self.readers.count).part(0, settings.accumulate)
         self.steps = settings.steps or self.batches.phases.steps_within(settings.epochs or 0)
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
-        self.validation = self.objective.validation(tokens.path, around, key, group)
+        self.validation = self.objective.validation(tokens.path, around, key, self.readers)
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self.record = Record(draft.scratch(), self.steps, group.first, *tracked(draft, os.environ))
         if self.objective.words and not self.batches.know_words:
             self.record.say("the token shards don't say where words begin, so tokens are hidden one by one")
         self.compiled = settings.compile and self._can_compile()
-        run = draft.task["run"]
-        self.make = partial(build_model, settings.architecture, vocabulary["vocab_size"])
-        self.shard = choose(run.get("shard", "auto"), self.make, settings.optimizer.name, group)
         torch.manual_seed(settings.seed)
         self.model = build(self.make, self.shard, group)
         self.module = self.objective.module(self.model)
@@ -104,6 +105,8 @@ class Trainer:
 
     def _can_compile(self) -> bool:
         problem = compiler_problem() if self.group.first else None
+        if self.shard == "tensor":
+            problem = "run.shard: tensor does without"
         if problem:
             self.record.say(f"training without torch.compile: {problem}")
         return self.group.first_decides(problem is None)
@@ -114,7 +117,7 @@ class Trainer:
         try:
             if step < self.steps:
                 self._warm_up(step)
-                with Prefetch(self.batches, self._passes, step, self.steps, self.group.rank, self.group.count) as batches:
+                with Prefetch(self.batches, self._passes, step, self.steps, self.readers.rank, self.readers.count) as batches:
                     for passes in batches:
                         step += 1
                         self._step_and_record(step, passes)
@@ -158,7 +161,7 @@ class Trainer:
         return self.settings.average is not None and self.settings.average.export == "beside"
 
     def _warm_up(self, step: int) -> None:
-        passes = self._passes(self.batches.batch_at(step, self.group.rank, self.group.count))
+        passes = self._passes(self.batches.batch_at(step, self.readers.rank, self.readers.count))
         operations = operations_per_token(self.model, self.settings.model, passes[0])
         self.record.compare_with(matmul_peak(self.dtype, self.group), operations)
         self.backward = Backward(self.module, self.dtype, self.group, self.compiled, cut=self.shard != "ddp")

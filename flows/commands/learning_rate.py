@@ -56,7 +56,7 @@ def lr(
         lowest=lowest,
         highest=highest,
         steps=steps,
-        ranks_=run.ranks,
+        ranks_=run.readers,
         threads=run.ranks * run.threads_per_rank,
         tell=tell,
     )

@@ -15,6 +15,7 @@ from model.data import Batch, Packing
 from model.decoder import DecoderModel
 from model.objectives.objective import Inputs
 from model.parallel import Ranks
+from model.spread import whole
 from model.stream import validation_streams
 from model.text import Special
 from model.validate import Validation
@@ -105,5 +106,5 @@ class NextTokenInChunks(nn.Module):
             weights = own(documents).flatten().float() / share
             packed = (documents[:, :-1], positions[:, :-1]) if self.masked else None
         states = self.decoder.hidden(rows[:, :-1], packed=packed).flatten(0, 1)
-        head = self.decoder.lm_head.weight[: self.decoder.vocab_size]
+        head = whole(self.decoder.lm_head.weight)[: self.decoder.vocab_size]
         return linear_cross_entropy(states, head, targets, weights, z_loss=self.z_loss, chunk=self.chunk)

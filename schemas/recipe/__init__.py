@@ -19,6 +19,7 @@ from schemas.recipe.rules import Rules
 from schemas.recipe.scores import Classifier, NgramModel
 from schemas.recipe.section import AtKey, Name, Positive, Section
 from schemas.recipe.source import Source
+from schemas.recipe.tensor import uncut
 from schemas.recipe.tokenizer import Tokenizer, Tokens
 from schemas.recipe.training import Average, Evaluate, Finetune, Optimizer, Phase, Pretrain, Schedule
 
@@ -46,9 +47,10 @@ class Run(Section):
     """Machines of a training, which share the store at the same path; `gristmill join` is run on all but the first."""
     meet: Annotated[str, Field(pattern=r"^[^:/]+:[0-9]+$")] | None = None
     """Address of the first machine and a free port of it (`10.0.0.1:29400`), where the machines meet; needed by more than one."""
-    shard: Literal["auto", "ddp", "fsdp", "hsdp"] = "auto"
-    """How a training's weights, gradients and moments lie on ranks: whole on each (ddp), cut over all (fsdp), or cut over the ranks of each
-    machine (hsdp); auto: whole if that fits in half of the memory. Bits of the result differ by rounding, and its facts say what it was."""
+    shard: Literal["auto", "ddp", "fsdp", "hsdp", "tensor"] = "auto"
+    """How a training's weights, gradients and moments lie on ranks: whole on each (ddp), cut over all (fsdp), cut over the ranks of each
+    machine (hsdp), or, of a decoder, cut over ranks of one machine that compute each sample together (tensor); auto: whole if that fits in
+    half of the memory, else fsdp. Bits of the result differ by rounding, and its facts say what it was."""
     recompute: bool = False
     """Whether a training's layers compute their activations again in the backward pass, instead of keeping them: less memory, more time."""
     reshard: bool = False
@@ -70,7 +72,14 @@ class Run(Section):
             raise ValueError(f"ranks: {self.ranks} do not divide over machines, which is {self.machines}")
         if (self.machines > 1) != (self.meet is not None):
             raise ValueError("machines and meet belong together: give both, or neither")
+        if self.shard == "tensor" and self.machines > 1:
+            raise ValueError("shard: tensor is of one machine, as ranks exchange messages within each layer: take fsdp or hsdp")
         return self
+
+    @property
+    def readers(self) -> int:
+        """Ranks that read samples of their own: all, unless they compute each sample together."""
+        return 1 if self.shard == "tensor" else self.ranks
 
 
 class Recipe(Section):
@@ -108,16 +117,18 @@ class Recipe(Section):
         if self.pretrain and self.finetune and self.finetune.max_tokens > self.pretrain.model.context:
             what = f"{self.finetune.max_tokens} is more than pretrain.model.context, which is {self.pretrain.model.context}"
             raise AtKey(("finetune", "max_tokens"), what)
-        if self.pretrain and self.pretrain.optimizer.name == "muon" and self.run.shard in ("fsdp", "hsdp"):
+        if self.pretrain and self.pretrain.optimizer.name == "muon" and self.run.shard not in ("auto", "ddp"):
             what = f"{self.run.shard} cuts matrices, which muon orthogonalises whole: take another optimizer, or shard: ddp"
             raise AtKey(("run", "shard"), what)
+        if self.pretrain and self.run.shard == "tensor" and (found := uncut(self.pretrain.model, self.run.ranks)):
+            raise AtKey(("pretrain", "model", found[0]), found[1])
         if self.pretrain:
             phases = [(("phases", number, "batch"), phase.batch) for number, phase in enumerate(self.pretrain.phases)]
             for key, batch in ((("batch",), self.pretrain.batch), *phases):
-                if batch and batch % self.run.ranks:
+                if batch and batch % self.run.readers:
                     raise AtKey(("pretrain", *key), f"{batch} does not divide over run.ranks, which is {self.run.ranks}")
-                if batch and batch // self.run.ranks % self.pretrain.accumulate:
-                    share, parts = batch // self.run.ranks, self.pretrain.accumulate
+                if batch and batch // self.run.readers % self.pretrain.accumulate:
+                    share, parts = batch // self.run.readers, self.pretrain.accumulate
                     raise AtKey(("pretrain", *key), f"{share} samples of a rank do not divide into pretrain.accumulate, which is {parts}")
         return self
 

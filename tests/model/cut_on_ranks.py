@@ -1,9 +1,10 @@
-"""The model: what `test_spread.py` starts on four ranks: models that are cut are the models that they would be in one piece."""
+"""The model: what `test_spread.py` starts on four ranks, and `test_tensor.py` on two: models that are cut are those in one piece."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from model.backward import Backward
 from model.checkpoint import Checkpoints
@@ -31,12 +33,19 @@ CASES: tuple[tuple[Kind, str, dict[str, Any], dict[str, Any]], ...] = (
     ("hsdp", "bf16", {}, {}),
     ("fsdp", "bf16", {"family": "gpt2", "kv_heads": 2}, {"z_loss": 1e-3}),
 )
+TENSOR: tuple[tuple[Kind, str, dict[str, Any], dict[str, Any]], ...] = (
+    ("tensor", "float32", {"heads": 4, "kv_heads": 2, "head_width": 6}, {}),
+    ("tensor", "float32", {"heads": 4, "kv_heads": 2, "qk_norm": True, "head_width": 2, "tie_embeddings": False}, {"accumulate": 2}),
+    ("tensor", "float32", {"family": "gpt2", "kv_heads": 2}, {"z_loss": 1e-3, "loss_chunk": 7}),
+    ("tensor", "float32", {"family": "gpt2", "kv_heads": 2, "tie_embeddings": False}, {"document_mask": True}),
+    ("tensor", "bf16", {"kv_heads": 2, "qk_norm": True}, {"document_mask": True}),
+)
 
 
 def check(kind: Kind, precision: str, shape: dict[str, Any], options: dict[str, Any], group: Ranks, folder: Path) -> None:
     settings = Pretrain.model_validate({"model": SMALL | shape, "precision": precision, **options})
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    make, objective = partial(build_model, Decoder.model_validate(SMALL | shape), 100), objective_of(settings)
+    make, objective = partial(build_model, Decoder.model_validate(SMALL | shape), 100), objective_of(settings, {}, ())
     torch.manual_seed(3)
     full, after = make(), torch.get_rng_state()
     torch.manual_seed(3)
@@ -50,27 +59,36 @@ def check(kind: Kind, precision: str, shape: dict[str, Any], options: dict[str, 
     assert [name for name, _ in model.named_parameters()] == list(drawn)
     assert (model.lm_head.weight is model.model.embed_tokens.weight) is settings.model.tie_embeddings
     for name, parameter in model.named_parameters():
-        assert parameter.to_local().numel() < parameter.numel(), name
+        small = kind == "tensor" and (parameter.ndim == 1 or "positions" in name)
+        assert parameter.to_local().numel() < parameter.numel() or small, name
         assert torch.equal(whole(parameter), drawn[name]), name
     assert all(torch.equal(one, other) for one, other in zip(model.buffers(), full.buffers(), strict=True))
 
     ids = torch.randint(0, 100, (8, 17), generator=torch.Generator().manual_seed(5))
-    share = Batch(ids, torch.arange(8))._rows(slice(2 * group.rank, 2 * group.rank + 2))
+    documents = (torch.arange(17) >= 9).int().expand(8, 17) if settings.document_mask else None
+    positions = (torch.arange(17) % 9).expand(8, 17) if settings.document_mask else None
+    share = Batch(ids, torch.arange(8), documents, positions)
+    if kind != "tensor":
+        share = share._rows(slice(2 * group.rank, 2 * group.rank + 2))
     passes = [objective.inputs(share.part(number, settings.accumulate)) for number in range(settings.accumulate)]
-    Backward(module, dtype, group, False, cut=True)(passes)
+    loss = Backward(module, dtype, group, False, cut=True)(passes)
     alone = objective.module(full)
+    predicted = [] if documents is None else [torch.tensor(8 * 15.0)]
     with torch.autocast("cpu", dtype=dtype, enabled=precision == "bf16"):
-        found = alone(ids)
+        found = alone(*objective.inputs(Batch(ids, torch.arange(8), documents, positions)).tensors, *predicted)
     (found[0] if isinstance(found, tuple) else found).backward()
+    if kind == "tensor":
+        close(loss, found[1] if isinstance(found, tuple) else found.detach(), precision)
     assert dead_units(model) == dead_units(full)
     for name, parameter in model.named_parameters():
         want, grad = drawn[name].grad, parameter.grad
-        assert want is not None and grad is not None, name
+        assert want is not None and isinstance(grad, DTensor) and isinstance(parameter, DTensor), name
+        assert grad.placements == parameter.placements, name
         error = float((whole(grad) - want).norm() / max(want.norm(), 1e-3))  # keys' biases shift all scores alike: zero but for rounding
         assert error < (2e-2 if precision == "bf16" else 1e-5), (name, error)
 
     with torch.no_grad(), gathered(module), torch.autocast("cpu", dtype=dtype, enabled=precision == "bf16"):
-        for _ in range(group.rank):  # as often as each likes
+        for _ in range(1 if kind == "tensor" else group.rank):  # as often as each likes
             close(model(ids[:1, :-1]), full(ids[:1, :-1]), precision)
     again = assembled(model, make, group)
     assert (again is None) is not group.first
@@ -93,10 +111,10 @@ def close(one: Tensor, other: Tensor, precision: str) -> None:
     assert torch.allclose(one, other, atol=2e-2 if precision == "bf16" else 1e-5), float((one - other).abs().max())
 
 
-def main(folder: Path) -> None:
-    os.environ["LOCAL_WORLD_SIZE"] = "2"  # as if these were two machines
+def main(folder: Path, cases: Sequence[tuple[Kind, str, dict[str, Any], dict[str, Any]]]) -> None:
+    os.environ["LOCAL_WORLD_SIZE"] = "2"  # four ranks are as if on two machines
     with ranks(1) as group:
-        for number, case in enumerate(CASES):
+        for number, case in enumerate(cases):
             check(*case, group, folder / str(number))
             if group.first:
                 print("as one piece:", *case, flush=True)
@@ -104,4 +122,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), TENSOR if sys.argv[2:] == ["tensor"] else CASES)

@@ -92,8 +92,8 @@ def test_momentum_of_other_ranks_shares_is_found(whole: Draft, tmp_path: Path) -
     moved(whole, tmp_path, ((10, 3, "ddp"), (20, 2, "ddp"), (30, 1, "ddp")))
 
 
-def moved(whole: Draft, folder: Path, moves: Sequence[tuple[int, int, str]]) -> None:
-    """Go on from these steps with so many ranks: fifty steps of the same samples, and losses that only rounding tells apart."""
+def moved(whole: Draft, folder: Path, moves: Sequence[tuple[int, int, str]]) -> Draft:
+    """Go on from these steps with so many ranks: the same samples, and losses that only rounding tells apart."""
     moving, told, before = whole, [], {"ranks": 1, "shard": "ddp"}
     for step, ranks, shard in moves:
         now = {"ranks": ranks, "shard": shard}
@@ -104,6 +104,7 @@ def moved(whole: Draft, folder: Path, moves: Sequence[tuple[int, int, str]]) -> 
     same_losses(whole, moving, 1e-4 if "muon" in str(whole.settings) else 1e-5)  # Muon orthogonalises in bf16, which rounding upsets more
     assert outcome(moving)[2]["moves"] == told
     assert "moves" not in outcome(whole)[2]
+    return moving
 
 
 @pytest.mark.soak
