@@ -34,22 +34,25 @@ ROOM = 0.5
 """Share of a machine's memory that these may take; activations, logits and checkpoints in flight need the rest."""
 
 MUON = "muon orthogonalises whole matrices, and this cuts them: take another optimizer, or run.shard: ddp"
+LSTM = "an lstm reads its weights whole, and this cuts them: take run.shard: ddp"
 
 
 def choose(asked: str, make: Callable[[], nn.Module], optimizer: str, group: Ranks, memory: int | None = None) -> Kind:
     """How to spread a model: as asked, or for `auto` in full on each rank if that fits this machine's ``memory`` (bytes), else cut.
 
-    Raises RequestError for an optimizer that can't work on cut weights.
+    Raises RequestError for an optimizer, or a model, that can't work on cut weights.
     """
+    with torch.device("meta"):
+        model = make()
+    uncut = MUON if optimizer == "muon" else LSTM if any(isinstance(module, nn.LSTM) for module in model.modules()) else None
     if asked == "auto":
-        with torch.device("meta"):
-            parameters = sum(parameter.numel() for parameter in make().parameters())
+        parameters = sum(parameter.numel() for parameter in model.parameters())
         fits = parameters * BYTES * ranks_here(group) <= (machine_memory() if memory is None else memory) * ROOM
-        asked = "ddp" if fits or group.count == 1 or optimizer == "muon" else "fsdp"
+        asked = "ddp" if fits or group.count == 1 or uncut else "fsdp"
     if asked == "ddp":
         return "ddp"
-    if optimizer == "muon":
-        raise RequestError(f"run.shard: {asked}: {MUON}")
+    if uncut:
+        raise RequestError(f"run.shard: {asked}: {uncut}")
     return "fsdp" if asked == "fsdp" else "hsdp"
 
 
