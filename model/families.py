@@ -33,9 +33,8 @@ def build_model(architecture: recipe.Architecture, vocab_size: int) -> LanguageM
 
 def stays_uncompiled(architecture: recipe.Architecture) -> str | None:
     """Why torch.compile has nothing to do with such a model; None if it has."""
-    return (
-        "an LSTM steps through its text inside of torch, where nothing is compiled" if isinstance(architecture, recipe.Recurrent) else None
-    )
+    recurrent = isinstance(architecture, recipe.Recurrent)
+    return "an LSTM steps through its text inside of torch, where nothing is compiled" if recurrent else None
 
 
 def special_ids(architecture: recipe.Architecture, special: Mapping[str, int]) -> dict[str, int]:

@@ -78,13 +78,9 @@ class RecurrentModel(nn.Module):
         elif padding is not None:
             start = caches[0].length if caches else 0
             begins = torch.arange(start, start + ids.shape[1], device=ids.device) == padding[:, None]
-        pieces = None if begins is None else pieces_of(begins)
         for number, layer in enumerate(self.layers):
-            state = caches[number].state if caches else None
-            if begins is None or pieces is None:
-                x, state = layer(x, state)
-            else:
-                x, state = _in_pieces(layer, x, state or self._empty(len(ids)), begins, pieces)
+            state = caches[number].state if caches else self._empty(len(ids))
+            x, state = layer(x, state) if begins is None else _in_pieces(layer, x, state, begins)
             if caches:
                 caches[number].keep(state, ids.shape[1])
         return x
@@ -118,10 +114,13 @@ def pieces_of(begins: Tensor) -> list[int]:
     return [end - start for start, end in zip([0, *cuts], [*cuts, begins.shape[1]], strict=True)]
 
 
-def _in_pieces(layer: nn.Module, x: Tensor, state: State, begins: Tensor, pieces: list[int]) -> tuple[Tensor, State]:
-    """float [batch, time, width] and the state before it -> what the layer puts out, of that shape, and the state after it."""
+def _in_pieces(layer: nn.Module, x: Tensor, state: State, begins: Tensor) -> tuple[Tensor, State]:
+    """float [batch, time, width] and the state before it -> what the layer puts out, of that shape, and the state after it.
+
+    Where a text begins, bool [batch, time], the state of its row is zero.
+    """
     found, start = [], 0
-    for piece in x.split(pieces, dim=1):
+    for piece in x.split(pieces_of(begins), dim=1):
         anew = begins[:, start, None]
         states, state = layer(piece, (state[0].masked_fill(anew, 0), state[1].masked_fill(anew, 0)))
         found.append(states)
