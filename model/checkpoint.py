@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from model.decoder import DecoderModel
-from model.families import LanguageModel, build_model
+from model.families import Causal, LanguageModel, build_model
 from model.hf import Adapter, NotRepresented, adapter_for, adapter_named
 from model.hf.adapter import Reader
 from model.hf.files import Weights
@@ -195,9 +195,17 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[LanguageModel, dict[s
 
 
 def load_decoder(folder: Path, device: str = "cpu") -> tuple[DecoderModel, dict[str, Any]]:
+    """``load_model`` of a decoder. Raises ``Mismatch`` if it is of another kind."""
+    model, config = load_causal(folder, device)
+    if not isinstance(model, DecoderModel):
+        raise Mismatch(f"{folder}: is {config['model_type']}: this needs a decoder")
+    return model, config
+
+
+def load_causal(folder: Path, device: str = "cpu") -> tuple[Causal, dict[str, Any]]:
     """``load_model`` of a model that goes on with a text. Raises ``Mismatch`` if it is of another kind."""
     model, config = load_model(folder, device)
-    if not isinstance(model, DecoderModel):
+    if not isinstance(model, Causal):
         hint = "`gristmill fill` lets an encoder fill in masks"
         raise Mismatch(f"{folder}: is {config['model_type']}, which does not go on with a text: this needs a decoder; {hint}")
     return model, config

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.families import stays_uncompiled
 from model.footprint import Footprint, footprint
 from model.hardware import compiler_problem, cpu_name, peak_bytes
 from model.phases import stages
@@ -206,9 +207,10 @@ def request(asked: Mapping[str, Any]) -> dict[str, Any]:
     settings, run = Pretrain.model_validate(asked["settings"]), Run.model_validate(asked["run"])
     torch.set_num_threads(max(min(run.ranks * run.threads_per_rank, os.cpu_count() or 1), 1))
     peak = matmul_rate(torch.bfloat16 if settings.precision == "bf16" else torch.float32)
+    compiled = settings.compile and not (stays_uncompiled(settings.model) or compiler_problem())
     found = estimate(
         settings, asked["vocabulary"], run, process=process, machine=machine_bytes(), peak=peak,
-        compiled=settings.compile and compiler_problem() is None, cpu=cpu_name(), known=[Known(**run) for run in asked["known"]],
+        compiled=compiled, cpu=cpu_name(), known=[Known(**run) for run in asked["known"]],
     )  # fmt: skip
     return {**found.as_json(), "lines": lines(found)}
 

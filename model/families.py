@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from model.decoder import DecoderModel
 from model.encoder import EncoderModel
 from model.encoder_decoder import EncoderDecoderModel
+from model.recurrent import RecurrentModel
 from schemas import recipe
 
-LanguageModel = DecoderModel | EncoderModel | EncoderDecoderModel
+Causal = DecoderModel | RecurrentModel
+"""Those that go on with a text, token by token."""
+LanguageModel = Causal | EncoderModel | EncoderDecoderModel
 
 
 def build_model(architecture: recipe.Architecture, vocab_size: int) -> LanguageModel:
@@ -23,7 +26,15 @@ def build_model(architecture: recipe.Architecture, vocab_size: int) -> LanguageM
         return DecoderModel(architecture, vocab_size)
     if isinstance(architecture, recipe.Encoder):
         return EncoderModel(architecture, vocab_size)
+    if isinstance(architecture, recipe.Recurrent):
+        return RecurrentModel(architecture, vocab_size)
     return EncoderDecoderModel(architecture, vocab_size)
+
+
+def stays_uncompiled(architecture: recipe.Architecture) -> str | None:
+    """Why torch.compile has nothing to do with such a model; None if it has."""
+    recurrent = isinstance(architecture, recipe.Recurrent)
+    return "an LSTM steps through its text inside of torch, where nothing is compiled" if recurrent else None
 
 
 def special_ids(architecture: recipe.Architecture, special: Mapping[str, int]) -> dict[str, int]:

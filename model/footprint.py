@@ -20,19 +20,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from model.data import Batch
-from model.decoder import DecoderModel
-from model.families import build_model
+from model.families import Causal, build_model
 from model.objectives import Objective, objective_of
 from model.optim import build_optimizer
 from model.parallel import Ranks
 from model.phases import stages
 from model.speed import operations_per_token
 from model.validate import BATCH
-from schemas.recipe import Pretrain
+from schemas.recipe import Pretrain, Recurrent
 
 HELD = {False: 1.4, True: 1.0}
 """Memory that a pass takes, by whether it is compiled, over what its tensors have uncompiled: the allocator holds more, and a compiler
 saves about as much (tests/bench/bench_estimate.py)."""
+
+LSTM_HELD = 17
+"""Numbers of a pass's type that torch's LSTM keeps for its backward pass, for each number of a state and each token: it makes them where
+fake tensors don't show them (tests/model/test_estimate.py)."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,10 @@ class _Live(TorchDispatchMode):
 def footprint(settings: Pretrain, vocabulary: Mapping[str, Any], ranks: int, compiled: bool) -> Footprint:
     """Of the phase that takes most; ``vocabulary``: a tokenizer's facts. Raises RequestError if a batch does not divide."""
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    lstm = 0  # bytes a token
+    if isinstance(settings.model, Recurrent):
+        settings = settings.model_copy(update={"document_mask": False})  # where it is cut hangs on content; it takes as much memory
+        lstm = LSTM_HELD * dtype.itemsize * settings.model.layers * settings.model.width
     vocab_size = vocabulary["vocab_size"]
     objective = objective_of(settings, vocabulary, range(vocab_size))  # which ids are sentinels changes no shape
     passes = [_rows(objective, settings.document_mask, stage.batch // ranks, objective.window(stage.context)) for stage in stages(settings)]
@@ -105,8 +112,9 @@ def footprint(settings: Pretrain, vocabulary: Mapping[str, Any], ranks: int, com
         for part in inputs:
             tensors = [fake.from_tensor(tensor) for tensor in part.tensors]
             share = [] if part.predicted is None else [torch.ones(())]
-            found.append(_most(lambda given: _train(module, given, dtype), [*tensors, *share], rows))
-        if isinstance(model, DecoderModel):  # of others it scores no more than a pass of training does
+            seen, scores = _most(lambda given: _train(module, given, dtype), [*tensors, *share], rows)
+            found.append((seen + lstm * part.tensors[0].numel(), scores))
+        if isinstance(model, Causal):  # of others it scores no more than a pass of training does
             blocks = -(-settings.validate_tokens // settings.model.context // ranks)
             ids = torch.zeros(min(blocks, BATCH), settings.model.context, dtype=torch.int64)
             found.append(_most(lambda given: _validate(model, given[0], dtype), [ids], rows))
@@ -143,7 +151,7 @@ def _train(module: nn.Module, given: Sequence[Tensor], dtype: torch.dtype) -> No
 
 
 @torch.no_grad()
-def _validate(model: DecoderModel, ids: Tensor, dtype: torch.dtype) -> None:
+def _validate(model: Causal, ids: Tensor, dtype: torch.dtype) -> None:
     """As `model.validate` does."""
     with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
         logits = model(ids)

@@ -2,7 +2,7 @@
 does in plain matrix products of the same type, the *peak*, with all ranks at work.
 
 Operations that a model needs a token (Chowdhery et al., arXiv:2204.02311, appendix B): 6 for each weight of a matrix, and
-12 x layers x width x context for attention, as if it were not causal. What is computed twice counts once.
+12 x layers x width x context for attention, if there is any, as if it were not causal. What is computed twice counts once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import nn
 from model.encoder_decoder import EncoderDecoderModel
 from model.objectives import Inputs
 from model.parallel import Ranks
+from model.recurrent import RecurrentModel
 from schemas import recipe
 
 SIZE = 1024
@@ -42,6 +43,8 @@ def matmul_rate(dtype: torch.dtype) -> float:
 def operations_per_token(model: nn.Module, config: recipe.Architecture, inputs: Inputs | None = None) -> int:
     """Of training: forward and backward. An encoder-decoder's are those of a token that is read and, for each, as many of those that are
     written as ``inputs`` have."""
+    if isinstance(model, RecurrentModel):
+        return 6 * _weights(model)
     if not isinstance(model, EncoderDecoderModel):
         return 6 * _weights(model) + 12 * config.layers * config.width * config.context
     read, written = (inputs.tensors[0].shape[1], inputs.tensors[1].shape[1] - 1) if inputs else (config.context, config.context)
@@ -53,4 +56,5 @@ def operations_per_token(model: nn.Module, config: recipe.Architecture, inputs: 
 
 
 def _weights(model: nn.Module) -> int:
-    return sum(module.weight.numel() for module in model.modules() if isinstance(module, nn.Linear))
+    matrices = [weight for module in model.modules() if isinstance(module, nn.Linear | nn.LSTM) for weight in module.parameters()]
+    return sum(weight.numel() for weight in matrices if weight.ndim == 2)

@@ -39,25 +39,28 @@ ROOM = 0.5
 """Share of a machine's memory that these may take; activations, logits and checkpoints in flight need the rest."""
 
 MUON = "muon orthogonalises whole matrices, and this cuts them: take another optimizer, or run.shard: ddp"
+LSTM = "an lstm reads its weights whole, and this cuts them: take run.shard: ddp"
 
 
 def choose(asked: str, make: Callable[[], LanguageModel], optimizer: str, group: Ranks, memory: int | None = None) -> Kind:
     """How to spread a model: as asked, or for `auto` in full on each rank if that fits this machine's ``memory`` (bytes), else cut.
 
-    Raises RequestError for an optimizer that can't work on cut weights, and for a model that can't be cut so.
+    Raises RequestError for an optimizer, or a model, that can't work on weights cut so.
     """
+    shape = _shape(make)
+    whole_only = MUON if optimizer == "muon" else LSTM if any(isinstance(module, nn.LSTM) for module in shape.modules()) else None
     if asked == "auto":
-        parameters = sum(parameter.numel() for parameter in _shape(make).parameters())
+        parameters = sum(parameter.numel() for parameter in shape.parameters())
         fits = parameters * BYTES * ranks_here(group) <= (machine_memory() if memory is None else memory) * ROOM
-        asked = "ddp" if fits or group.count == 1 or optimizer == "muon" else "fsdp"
+        asked = "ddp" if fits or group.count == 1 or whole_only else "fsdp"
     if asked == "ddp":
         return "ddp"
-    if optimizer == "muon":
-        raise RequestError(f"run.shard: {asked}: {MUON}")
+    if whole_only:
+        raise RequestError(f"run.shard: {asked}: {whole_only}")
     if asked == "tensor":
         if ranks_here(group) != group.count:
             raise RequestError("run.shard: tensor is of one machine, as ranks exchange messages within each layer: take fsdp or hsdp")
-        if found := uncut(_shape(make).config, group.count):
+        if found := uncut(shape.config, group.count):
             raise RequestError(f"pretrain.model.{found[0]}: {found[1]}")
         return "tensor"
     return "fsdp" if asked == "fsdp" else "hsdp"

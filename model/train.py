@@ -27,7 +27,7 @@ from model.average import WeightAverage
 from model.backward import Backward
 from model.checkpoint import Checkpoints, save_model
 from model.data import Batch, training_batches
-from model.families import build_model, special_ids
+from model.families import build_model, special_ids, stays_uncompiled
 from model.hardware import compiler_problem, environment
 from model.moving import Moves
 from model.objectives import Inputs, objective_of
@@ -104,7 +104,7 @@ class Trainer:
         self.moved = Moves(run.get("reshard", False))
 
     def _can_compile(self) -> bool:
-        problem = compiler_problem() if self.group.first else None
+        problem = (stays_uncompiled(self.settings.model) or compiler_problem()) if self.group.first else None
         if self.shard == "tensor":
             problem = "run.shard: tensor does without"
         if problem:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from model.decoder import DecoderModel
+from model.families import Causal
 from model.order import Permutation
 from model.parallel import Ranks
 from model.stream import Stream
@@ -54,12 +54,12 @@ class Validation:
         share = tokens // max(len(streams), 1)
         self._samples = {lang: draw(stream, share, context, f"{key}/{lang}/validation") for lang, stream in streams.items()}
 
-    def measures(self, model: DecoderModel, precision: torch.dtype) -> dict[str, dict[str, float]]:
+    def measures(self, model: Causal, precision: torch.dtype) -> dict[str, dict[str, float]]:
         """By name, then language."""
         return {self.measure: self.by_language(model, precision)}
 
     @torch.no_grad()
-    def by_language(self, model: DecoderModel, precision: torch.dtype) -> dict[str, float]:
+    def by_language(self, model: Causal, precision: torch.dtype) -> dict[str, float]:
         """Bits per byte; all ranks call it together and get the same."""
         found = {}
         for lang, sample in self._samples.items():

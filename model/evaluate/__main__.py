@@ -26,12 +26,12 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from model.checkpoint import load_decoder
-from model.decoder import DecoderModel
+from model.checkpoint import load_causal
 from model.evaluate.classification import classification
 from model.evaluate.held_out import draw, read_texts
 from model.evaluate.language_modelling import MODEL, Frame, language_modelling
 from model.evaluate.samples import samples
+from model.families import Causal
 from model.finetune.labelled import classes, read_labelled
 from model.hardware import environment
 from schemas.artifact import Artifact, Damaged
@@ -49,7 +49,7 @@ def evaluate(draft: Draft, settings: Evaluate) -> None:
     tokenizer = draft.input("tokenizer").facts("tokenizer")
     special = tokenizer["special_tokens"]
     around = Frame(special["bos"], special["eos"], tokenizer["vocab_size"])
-    decoder, _ = load_decoder(draft.input("pretrain").path)
+    decoder, _ = load_causal(draft.input("pretrain").path)
     if decoder.vocab_size != around.vocab_size:
         raise Damaged(f"{draft.input('pretrain').path}: has a vocabulary of {decoder.vocab_size} ids, its tokenizer {around.vocab_size}")
     results: dict[str, Any] = {"subset": settings.subset}
@@ -66,7 +66,7 @@ def evaluate(draft: Draft, settings: Evaluate) -> None:
     draft.add_part(STAGE, KEY, [draft.adopt_as(written, "results.json", "results")], facts=facts)
 
 
-def _language_modelling(draft: Draft, settings: Evaluate, decoder: DecoderModel, around: Frame) -> dict[str, Any]:
+def _language_modelling(draft: Draft, settings: Evaluate, decoder: Causal, around: Frame) -> dict[str, Any]:
     shards = draft.input("tokens").paths("tokens")
     train = read_texts(shards, "train")
     validation = draw(read_texts(shards, "validation"), settings.max_tokens)

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model.decoder import DecoderModel
 from model.evaluate.held_out import Text, bytes_of
 from model.evaluate.scoring import Floats, decoder_nats, ngram_nats
+from model.families import Causal
 from model.ngram import KneserNey, frame
 
 TASK = {"task": "language_modelling", "version": 1, "metric": "bits_per_byte", "better": "lower"}
@@ -46,7 +46,7 @@ def kneser_ney(order: int) -> str:
 
 
 def language_modelling(
-    model: DecoderModel,
+    model: Causal,
     train: Sequence[Text],
     validation: Sequence[Text],
     held_out: Sequence[Text],

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
-from model.decoder import DecoderModel
+from model.families import Causal
 from model.generate import generate
 
 
 def samples(
-    model: DecoderModel, tokenizer: Tokenizer, prompts: Sequence[str], max_new: int, temperature: float, seed: int, bos: int, eos: int
+    model: Causal, tokenizer: Tokenizer, prompts: Sequence[str], max_new: int, temperature: float, seed: int, bos: int, eos: int
 ) -> list[dict[str, str]]:
     """For each prompt, in order: the prompt, and the text that follows it. Bytes that are not UTF-8 show as U+FFFD."""
     written = []

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
-from model.decoder import DecoderModel
 from model.evaluate.held_out import Text
+from model.families import Causal
 from model.ngram import KneserNey, frame
 
 Floats = npt.NDArray[np.float64]
@@ -46,9 +46,7 @@ def windows(text: int, predictions: int, context: int) -> Iterator[Window]:
 
 
 @torch.no_grad()
-def decoder_nats(
-    model: DecoderModel, texts: Sequence[Text], bos: int, eos: int, advance: Callable[[int], None] = lambda tokens: None
-) -> Floats:
+def decoder_nats(model: Causal, texts: Sequence[Text], bos: int, eos: int, advance: Callable[[int], None] = lambda tokens: None) -> Floats:
     """[texts] nats under a decoder, in float32, scoring only what counts. Which texts share a batch changes nothing but float noise.
 
     Padding stands at the end of a window, where a causal model never looks. `advance` hears of tokens scored.

@@ -1,21 +1,22 @@
 """The model: a *row* is a prompt and what was made after it. Rows are continued together, a token each at a time; shorter ones
 are *padded* on the left, so that all end at one place, and what is made of one does not depend on the others.
 
-A cache keeps keys and values, so each token costs one position. When a row's context is full, it goes on from its later half.
+A cache keeps keys and values (or a state), so each token costs one position. When a row's context is full, it goes on from its later
+half; a recurrent model's never is.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from model.decoder import DecoderModel
+from model.families import Causal
 from model.generate.answering import Continues
 from model.generate.drawing import Drawing
-from model.layers import LayerCache
 
 Hear = Callable[[int, int], bool]
 """Hears the number of a row and its new token; whether the row goes on."""
@@ -61,7 +62,7 @@ def continue_rows(
             logits = next_logits(model, torch.tensor([texts[row][-1:] for row in going], device=device), caches, padding)
 
 
-def _read(model: Continues, texts: Sequence[Sequence[int]], room: int) -> tuple[list[LayerCache], Tensor | None, Tensor]:
+def _read(model: Continues, texts: Sequence[Sequence[int]], room: int) -> tuple[list[Any], Tensor | None, Tensor]:
     """Read texts from their start: filled caches with room for so many tokens more, or to the context's end; how much padding each text
     has (None: all are of one length); and logits of the next tokens, float [texts, vocab]."""
     device, longest = model.lm_head.weight.device, max(map(len, texts))
@@ -71,14 +72,14 @@ def _read(model: Continues, texts: Sequence[Sequence[int]], room: int) -> tuple[
     return caches, padding, next_logits(model, ids, caches, padding)
 
 
-def next_logits(model: Continues, ids: Tensor, caches: list[LayerCache], padding: Tensor | None = None) -> Tensor:
+def next_logits(model: Continues, ids: Tensor, caches: list[Any], padding: Tensor | None = None) -> Tensor:
     """Logits of the token after ids, int64 [texts, time], that follow what the caches hold: float [texts, vocab]."""
     states = model.hidden(ids, caches, padding=padding)[:, -1]
     return model.lm_head(states)[:, : model.vocab_size]
 
 
 def generate(
-    model: DecoderModel,
+    model: Causal,
     ids: Sequence[int],
     max_new: int,
     temperature: float = 1.0,

@@ -15,8 +15,8 @@ from typing import Literal
 from tokenizers import Tokenizer
 
 from model.checkpoint import Mismatch, load_model
-from model.decoder import DecoderModel
 from model.encoder_decoder import EncoderDecoderModel
+from model.families import Causal
 from model.generate.answering import Answering, Continues
 from model.generate.beams import beam_search
 from model.generate.drawing import Drawing
@@ -69,7 +69,7 @@ class Writer:
     def __init__(self, folder: Path) -> None:
         """Raises `Mismatch` naming the file that is not as it should be."""
         model, config = load_model(folder)
-        if not isinstance(model, DecoderModel | EncoderDecoderModel):
+        if not isinstance(model, Causal | EncoderDecoderModel):
             raise Mismatch(f"{folder}: is {config['model_type']}, which writes no text: this needs a decoder, or an encoder-decoder")
         self.model = model
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from model.hf import bert, gpt2, llama, modernbert, qwen3, t5
+from model.hf import bert, gpt2, llama, lstm, modernbert, qwen3, t5
 from model.hf.adapter import Adapter, NotRepresented, TensorOf
 from schemas import recipe
 
 ADAPTERS: tuple[Adapter[Any], ...] = (
-    llama.ADAPTER, qwen3.ADAPTER, gpt2.ADAPTER, bert.ADAPTER, modernbert.ADAPTER, t5.ADAPTER,
+    llama.ADAPTER, qwen3.ADAPTER, gpt2.ADAPTER, bert.ADAPTER, modernbert.ADAPTER, t5.ADAPTER, lstm.ADAPTER,
 )  # fmt: skip
 
 __all__ = ["ADAPTERS", "Adapter", "NotRepresented", "TensorOf", "adapter_for", "adapter_named"]
@@ -26,6 +26,8 @@ def adapter_for(architecture: recipe.Architecture) -> Adapter[Any]:
         return bert.ADAPTER if architecture.family == "bert" else modernbert.ADAPTER
     if isinstance(architecture, recipe.EncoderDecoder):
         return t5.ADAPTER
+    if isinstance(architecture, recipe.Recurrent):
+        return lstm.ADAPTER
     if architecture.family == "gpt2":
         return gpt2.ADAPTER
     return qwen3.ADAPTER if architecture.qk_norm else llama.ADAPTER

@@ -45,7 +45,7 @@ class TensorOf:
         return list((tensor.T if self.transposed else tensor).chunk(len(self.ours)))
 
 
-Shape = TypeVar("Shape", recipe.Decoder, recipe.Encoder, recipe.EncoderDecoder)
+Shape = TypeVar("Shape", recipe.Decoder, recipe.Encoder, recipe.EncoderDecoder, recipe.Recurrent)
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Adapter(Generic[Shape]):
     """Ends of names of tensors that say nothing here: masks that old versions wrote, and heads that the config knows nothing of."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Ends of names that old versions wrote, and what they are now."""
+    ours: bool = False
+    """Whether `transformers` has no such model, so that it is neither exported nor imported."""
 
     def config(self, architecture: Shape, vocab_size: int) -> dict[str, Any]:
         """`config.json`, special tokens aside."""

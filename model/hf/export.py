@@ -17,6 +17,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, processors
 
+from model.hf import adapter_named
 from model.hf.adapter import NotRepresented
 from model.hf.files import SHARD_BYTES, copy_weights
 from schemas.errors import RequestError
@@ -51,8 +52,12 @@ def export_model(folder: Path, out: Path, shard_bytes: int = SHARD_BYTES) -> lis
 
 
 def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
-    names = copy_weights(folder, out, shard_bytes)
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if adapter_named(config).ours:
+        raise NotRepresented(
+            f"{folder}: is {config['model_type']}, which transformers has no class for: `gristmill generate` writes with it"
+        )
+    names = copy_weights(folder, out, shard_bytes)
     shutil.copyfile(folder / CONFIG, out / CONFIG)
     special = {f"{role}_token_id": config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "decoder_start")}
     _write_json(out / GENERATION, {key: value for key, value in special.items() if value is not None})

@@ -53,6 +53,8 @@ def examine(folder: Path) -> None:
     """See whether a folder can be imported, before anything is spent. Raises `Mismatch` naming what can't be represented."""
     files_of(folder)
     described = read_config(folder)
+    if described.adapter.ours:
+        raise Mismatch(f"{folder / CONFIG}: is {described.adapter.model_type}, which is a saved model of ours, none of transformers'")
     try:
         Weights(folder).names(described.adapter, described.architecture)
     except NotRepresented as error:

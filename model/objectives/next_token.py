@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from model.cross_entropy import linear_cross_entropy
 from model.data import Batch, Packing
-from model.decoder import DecoderModel
+from model.families import Causal
 from model.objectives.objective import Inputs
 from model.parallel import Ranks
 from model.spread import whole
@@ -42,7 +42,7 @@ class NextTokenObjective:
         s = self._settings
         return Validation(validation_streams(location, around), s.validate_tokens, s.model.context, key, group, s.document_mask)
 
-    def module(self, model: DecoderModel) -> nn.Module:
+    def module(self, model: Causal) -> nn.Module:
         s = self._settings
         if s.z_loss or s.loss_chunk:
             return NextTokenInChunks(model, s.document_mask, s.z_loss, s.loss_chunk)
@@ -61,7 +61,7 @@ def own(documents: Tensor) -> Tensor:
 class NextToken(nn.Module):
     """The training objective: mean cross entropy, in nats, of each token given those before it in its block."""
 
-    def __init__(self, decoder: DecoderModel) -> None:
+    def __init__(self, decoder: Causal) -> None:
         super().__init__()
         self.decoder = decoder
 
@@ -74,7 +74,7 @@ class NextToken(nn.Module):
 class NextTokenOfDocument(nn.Module):
     """The training objective over rows of several documents: a document's first token, and filling, are not predicted."""
 
-    def __init__(self, decoder: DecoderModel, masked: bool) -> None:
+    def __init__(self, decoder: Causal, masked: bool) -> None:
         """``masked``: attend within documents, with positions of their own; else to all that is before in the row."""
         super().__init__()
         self.decoder, self.masked = decoder, masked
@@ -90,7 +90,7 @@ class NextTokenOfDocument(nn.Module):
 class NextTokenInChunks(nn.Module):
     """The two objectives above, by the cross entropy of `model.cross_entropy`."""
 
-    def __init__(self, decoder: DecoderModel, masked: bool, z_loss: float, chunk: int | None) -> None:
+    def __init__(self, decoder: Causal, masked: bool, z_loss: float, chunk: int | None) -> None:
         super().__init__()
         self.decoder, self.masked, self.z_loss, self.chunk = decoder, masked, z_loss, chunk
 

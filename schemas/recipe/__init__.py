@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.recipe.architecture import Architecture, Decoder, Encoder, EncoderDecoder
+from schemas.recipe.architecture import Architecture, Decoder, Encoder, EncoderDecoder, Recurrent
 from schemas.recipe.clean import Boilerplate, Clean
 from schemas.recipe.corpus import Annotator, Corpus, Decontaminate, EvaluationSet, Harmful, HeldOut, Redact, Sampling
 from schemas.recipe.dedup import Dedup, Near, Repeats
@@ -26,8 +26,8 @@ from schemas.recipe.training import Average, Evaluate, Finetune, Optimizer, Phas
 __all__ = [
     "Annotator", "Architecture", "Average", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup",
     "Encoder", "EncoderDecoder", "Evaluate", "EvaluationSet", "Finetune", "Harmful", "HeldOut", "Near", "NgramModel", "Objective",
-    "Optimizer", "Phase", "Pretrain", "Recipe", "Redact", "Repeats", "Rules", "Run", "Sampling", "Schedule", "Section", "Source",
-    "Tokenizer", "Tokens", "json_schema",
+    "Optimizer", "Phase", "Pretrain", "Recipe", "Recurrent", "Redact", "Repeats", "Rules", "Run", "Sampling", "Schedule", "Section",
+    "Source", "Tokenizer", "Tokens", "json_schema",
 ]  # fmt: skip
 
 
@@ -101,8 +101,8 @@ class Recipe(Section):
             raise AtKey(("finetune",), "starts from the model that pretrain makes: add a pretrain section")
         if self.evaluate and not self.pretrain:
             raise AtKey(("evaluate",), "measures the model that pretrain makes: add a pretrain section")
-        for section, asked in (("finetune", self.finetune), ("evaluate", self.evaluate)):
-            if asked and self.pretrain and not isinstance(self.pretrain.model, Decoder):
+        for section, asked, fitting in (("finetune", self.finetune, Decoder), ("evaluate", self.evaluate, Decoder | Recurrent)):
+            if asked and self.pretrain and not isinstance(self.pretrain.model, fitting):
                 what = f"is of decoders so far, and pretrain.model.family is {self.pretrain.model.family}: leave the section out"
                 raise AtKey((section,), what)
         if self.pretrain and self.pretrain.aim.name == "masked_tokens" and self.tokenizer.lacks_mask:
@@ -120,6 +120,8 @@ class Recipe(Section):
         if self.pretrain and self.pretrain.optimizer.name == "muon" and self.run.shard not in ("auto", "ddp"):
             what = f"{self.run.shard} cuts matrices, which muon orthogonalises whole: take another optimizer, or shard: ddp"
             raise AtKey(("run", "shard"), what)
+        if self.pretrain and isinstance(self.pretrain.model, Recurrent) and self.run.shard not in ("auto", "ddp"):
+            raise AtKey(("run", "shard"), f"{self.run.shard} cuts weights, which an lstm reads whole: take shard: ddp")
         if self.pretrain and self.run.shard == "tensor" and (found := uncut(self.pretrain.model, self.run.ranks)):
             raise AtKey(("pretrain", "model", found[0]), found[1])
         if self.pretrain:

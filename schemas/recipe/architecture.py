@@ -1,5 +1,5 @@
-"""The model: an *architecture* is the shape of a model: a decoder, an encoder, or one of each. Its *family* says of which parts
-it is made.
+"""The model: an *architecture* is the shape of a model: a decoder, an encoder, one of each, or a recurrent one. Its *family* says of
+which parts it is made.
 """
 
 from __future__ import annotations
@@ -209,7 +209,42 @@ class EncoderDecoder(Section):
         return self
 
 
-_KINDS = {"llama": "decoder", "gpt2": "decoder", "bert": "encoder", "modernbert": "encoder", "t5": "encoder_decoder"}
+LSTM_SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"layers": 2, "width": 160, "context": 128},
+    "mini": {"layers": 2, "width": 448, "context": 256},
+    "small": {"layers": 3, "width": 1888, "context": 1024},
+}
+"""About as many weights in layers as a decoder of that name has."""
+
+
+class Recurrent(Section):
+    """A recurrent language model, to compare decoders with: lstm has layers of LSTM between the embedding and the head."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"size"})
+    OBJECTIVES: ClassVar[tuple[str, ...]] = ("next_token",)
+
+    size: Literal["tiny", "mini", "small"] | None = None
+    """Stands for the numbers below that go with it, of which others may be given beside it."""
+    family: Literal["lstm"]
+    layers: Positive = 2
+    width: Positive = 256
+    """Of the embedding, and of each layer's state."""
+    context: Positive = 128
+    """Tokens that it reads from an empty state on in training and evaluation; a text that it writes may be longer."""
+    tie_embeddings: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _size_stands_for_numbers(cls, value: Any) -> Any:
+        """The numbers decide, not the name: it is gone afterwards."""
+        if not isinstance(value, dict) or value.get("size") not in LSTM_SIZES:
+            return value
+        return {**LSTM_SIZES[value["size"]], **value, "size": None}
+
+
+_KINDS = {
+    "llama": "decoder", "gpt2": "decoder", "bert": "encoder", "modernbert": "encoder", "t5": "encoder_decoder", "lstm": "recurrent",
+}  # fmt: skip
 
 
 def _kind(value: Any) -> str | None:
@@ -218,7 +253,10 @@ def _kind(value: Any) -> str | None:
 
 
 Architecture = Annotated[
-    Annotated[Decoder, Tag("decoder")] | Annotated[Encoder, Tag("encoder")] | Annotated[EncoderDecoder, Tag("encoder_decoder")],
+    Annotated[Decoder, Tag("decoder")]
+    | Annotated[Encoder, Tag("encoder")]
+    | Annotated[EncoderDecoder, Tag("encoder_decoder")]
+    | Annotated[Recurrent, Tag("recurrent")],
     Discriminator(
         _kind, custom_error_type="family", custom_error_message=f"no such family: they are {', '.join(_KINDS)}, llama if it is left out"
     ),

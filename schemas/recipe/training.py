@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from schemas.recipe.architecture import Architecture, Decoder, Encoder, EncoderDecoder
+from schemas.recipe.architecture import Architecture, Decoder, Encoder, EncoderDecoder, Recurrent
 from schemas.recipe.objective import Objective
 from schemas.recipe.section import AtKey, Fraction, Name, Positive, Section
 
@@ -138,7 +138,7 @@ class Pretrain(Section):
         return self.objective or Objective.model_validate({"name": self.model.OBJECTIVES[0]})
 
     @property
-    def architecture(self) -> Decoder | Encoder | EncoderDecoder:
+    def architecture(self) -> Decoder | Encoder | EncoderDecoder | Recurrent:
         """The model, with the heads that the objective needs."""
         if not isinstance(self.model, Encoder):
             return self.model

@@ -32,7 +32,14 @@ def asked(machine: int = 8 << 30, ranks: int = 2, compiled: bool = False, known:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"model": {"size": "tiny"}, "batch": 64}, {"model": {"size": "mini"}, "batch": 8, "accumulate": 2}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": {"size": "tiny"}, "batch": 64},
+        {"model": {"size": "mini"}, "batch": 8, "accumulate": 2},
+        {"model": {"family": "lstm", "size": "tiny"}, "batch": 128},
+    ],
+)
 def test_the_memory_is_about_that_of_a_run(make_draft: MakeDraft, tmp_path: Path, changes: dict[str, Any]) -> None:
     """As docs/training.md says: the whole by 40 %, what is beside the process itself by a factor of 2.5."""
     wanted = {"steps": 2, "compile": False, "validate_tokens": 600, "optimizer": {"name": "adamw"}} | changes

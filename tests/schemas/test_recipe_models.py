@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas.recipe import Decoder, Encoder, EncoderDecoder, Pretrain, Recipe
+from schemas.recipe import Decoder, Encoder, EncoderDecoder, Pretrain, Recipe, Recurrent
 from schemas.recipe_file import RecipeError, load_recipe
 
 HEAD = "name: r\ncorpus:\n  sources: [{name: a, path: a, format: jsonl}]\npretrain:\n"
@@ -18,7 +18,7 @@ HEAD = "name: r\ncorpus:\n  sources: [{name: a, path: a, format: jsonl}]\npretra
         ("  model: {family: bert, layer: 3}", "5: pretrain.model.layer: unknown key; did you mean 'layers'?"),
         ("  model: {family: bert, kv_heads: 3}", "5: pretrain.model.kv_heads: unknown key; did you mean 'heads'?"),
         ("  model: {family: bert, width: -1}", "5: pretrain.model.width: Input should be greater than 0, not -1"),
-        ("  model: {family: bet}", "5: pretrain.model: no such family: they are llama, gpt2, bert, modernbert, t5"),
+        ("  model: {family: bet}", "5: pretrain.model: no such family: they are llama, gpt2, bert, modernbert, t5, lstm"),
         ("  model: 3", "5: pretrain.model: Input should be a valid dictionary"),
         ("  model: {family: bert}\n  objective: {name: next_token}", "6: pretrain.objective.name: next_token does not train bert"),
         ("  objective: {name: masked_tokens}", "5: pretrain.objective.name: masked_tokens does not train llama: it learns by next_token"),
@@ -43,6 +43,11 @@ HEAD = "name: r\ncorpus:\n  sources: [{name: a, path: a, format: jsonl}]\npretra
         ("  model: {family: t5, width: 100, heads: 3}", "5: pretrain.model: width must be a multiple of heads, or give head_width"),
         ("  model: {family: t5}", "1: tokenizer.sentinels: span corruption puts them in the place of what it cuts out: set it to 100"),
         ("  model: {family: t5}\ntokenizer: {sentinels: 0}", "6: tokenizer.sentinels: span corruption puts them in the place of"),
+        ("  model: {family: lstm, heads: 3}", "5: pretrain.model.heads: unknown key"),
+        ("  model: {family: lstm, size: medium}", "5: pretrain.model.size: Input should be 'tiny', 'mini' or 'small', not 'medium'"),
+        ("  model: {family: lstm}\n  objective: {name: denoising}", "6: pretrain.objective.name: denoising does not train lstm"),
+        ("  model: {family: lstm}\nfinetune: {source: a}", "6: finetune: is of decoders so far, and pretrain.model.family is lstm"),
+        ("  model: {family: lstm}\nrun: {shard: fsdp}", "6: run.shard: fsdp cuts weights, which an lstm reads whole: take shard: ddp"),
         ("  model: {family: t5}\nevaluate: {}", "6: evaluate: is of decoders so far, and pretrain.model.family is t5"),
     ],
 )
@@ -62,6 +67,8 @@ def test_the_family_says_which_architecture_and_what_it_learns_by() -> None:
         assert Pretrain.model_validate(settings.model_dump(mode="json")) == settings
         assert Pretrain.model_validate(settings.as_json()) == settings
         assert "objective" not in settings.as_json()
+    recurrent = Pretrain.model_validate({"model": {"family": "lstm", "size": "mini"}}).model
+    assert isinstance(recurrent, Recurrent) and recurrent.width == 448
 
 
 def test_a_recipe_with_an_encoder_says_what_it_said() -> None:
