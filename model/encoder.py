@@ -56,7 +56,7 @@ class Layer(nn.Module):
         self.self_attn = Attention(config.width, config.heads, config.heads, bias=bert, causal=False)
         # In ModernBERT the embedding's norm is the first layer's, too.
         self.self_attn_norm = norm_of(config) if bert or number else nn.Identity()
-        self.mlp = Gelu(config.width, config.ffn, exact=True) if bert else GeGLU(config.width, config.ffn)
+        self.mlp = Gelu(config.width, config.ffn, exact=True) if bert else GeGLU(config.width, config.ffn, exact=True)
         self.mlp_norm = norm_of(config)
 
     def forward(self, x: Tensor, turn: Turn | None, mask: Tensor | None) -> Tensor:

@@ -13,26 +13,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from model.decoder import PAD_TO
-from model.layers import LayerCache, RMSNorm
+from model.layers import GeGLU, LayerCache, RMSNorm
 from model.relative import KeysValues, RelativeAttention, RelativeBias
 from schemas import recipe
-
-
-class GatedGelu(nn.Module):
-    """Gated feed-forward network down(gelu(gate(x)) * up(x)), the GELU by its tanh formula (Shazeer, arXiv:2002.05202)."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.gate_proj = nn.Linear(width, hidden, bias=False)
-        self.up_proj = nn.Linear(width, hidden, bias=False)
-        self.down_proj = nn.Linear(hidden, width, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """float [..., width] -> the same shape."""
-        return self.down_proj(F.gelu(self.gate_proj(x), approximate="tanh") * self.up_proj(x))
 
 
 class EncoderLayer(nn.Module):
@@ -43,7 +28,7 @@ class EncoderLayer(nn.Module):
         self.self_attn_norm = RMSNorm(config.width, config.norm_eps)
         self.self_attn = RelativeAttention(config.width, config.heads, config.head_size)
         self.mlp_norm = RMSNorm(config.width, config.norm_eps)
-        self.mlp = GatedGelu(config.width, config.ffn)
+        self.mlp = GeGLU(config.width, config.ffn)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """float [batch, time, width] -> the same."""
@@ -61,7 +46,7 @@ class DecoderLayer(nn.Module):
         self.cross_attn_norm = RMSNorm(config.width, config.norm_eps)
         self.cross_attn = RelativeAttention(config.width, config.heads, config.head_size)
         self.mlp_norm = RMSNorm(config.width, config.norm_eps)
-        self.mlp = GatedGelu(config.width, config.ffn)
+        self.mlp = GeGLU(config.width, config.ffn)
 
     def remember(self, states: Tensor) -> KeysValues:
         """What was read, float [batch, time, width] -> this layer's keys and values of it."""

@@ -177,11 +177,15 @@ class SwiGLU(nn.Module):
 
 
 class GeGLU(SwiGLU):
-    """The same with GELU, down(gelu(gate(x)) * up(x)), exactly by the error function, as in ModernBERT."""
+    """The same with GELU, down(gelu(gate(x)) * up(x)), by its tanh formula, as in T5 v1.1, or exact, as in ModernBERT."""
+
+    def __init__(self, width: int, hidden: int, exact: bool = False) -> None:
+        super().__init__(width, hidden)
+        self.formula = "none" if exact else "tanh"
 
     def forward(self, x: Tensor) -> Tensor:
         """float [..., width] -> the same shape."""
-        return self.down_proj(F.gelu(self.gate_proj(x)) * self.up_proj(x))
+        return self.down_proj(F.gelu(self.gate_proj(x), approximate=self.formula) * self.up_proj(x))
 
 
 class Gelu(nn.Module):

@@ -285,14 +285,19 @@ def children(pid: int) -> list[int]:
 
 
 @pytest.mark.slow
-def test_two_compiled_ranks_resumed_end_in_the_same_bits(make_draft: MakeDraft, tmp_path: Path) -> None:
-    """The kill itself is in test_train_options, of ranks that are not compiled: a launch of compiled ones costs three times as much."""
-    whole = make_draft(tmp_path / "whole", **tiny(steps=120, checkpoint_every=30, validate_every=50, compile=True))
+def test_two_compiled_ranks_killed_end_in_the_same_bits(make_draft: MakeDraft, tmp_path: Path) -> None:
+    settings = tiny(steps=120, checkpoint_every=30, validate_every=50, compile=True)
+    whole, broken = make_draft(tmp_path / "whole", **settings), make_draft(tmp_path / "broken", **settings)
     process = launch(whole, 2)
     assert process.wait() == 0, process.communicate()[1].decode()
     assert outcome(whole)[2]["environment"]["compiled"] is (compiler_problem() is None)
 
-    broken = interrupted(whole, tmp_path / "broken", 60)
+    shutil.copytree(whole.scratch() / "kernels", broken.scratch() / "kernels")
+    process = launch(broken, 2)
+    wait_for_step(broken, 70, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert broken.part("pretrain", "model") is None, "it was too quick to be killed"
     process = launch(broken, 2)
     assert process.wait() == 0, process.communicate()[1].decode()
     assert outcome(broken) == outcome(whole)
