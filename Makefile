@@ -30,7 +30,7 @@ test: .venv/.ready-dev ## The whole test suite, in two processes; whoever is don
 	@$(BIN)/pytest -q -n 2 --dist worksteal
 
 soak: .venv/.ready-dev ## The tests that take minutes or need the network
-	@$(BIN)/pytest -q -m soak
+	@$(BIN)/pytest -q -m soak -o faulthandler_timeout=7200
 
 bench: .venv/.ready-dev ## The side-by-side benchmarks
 	@set -e; for bench in $(basename $(notdir $(wildcard tests/bench/bench_*.py))); do \
