@@ -11,6 +11,8 @@ The vocabulary is padded as a decoder's is (`model.decoder`); the scores' weight
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -156,7 +158,7 @@ class EncoderModel(nn.Module):
             if parameter.ndim == 2:
                 small = self.config.family == "modernbert" and name.endswith(("o_proj.weight", "down_proj.weight", "head.dense.weight"))
                 std = INIT_STD / (2 * self.config.layers) ** 0.5 if small else INIT_STD
-                nn.init.trunc_normal_(parameter, std=std, a=-2 * std, b=2 * std)
+                _draw_within_two_deviations(parameter, std)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
         self.model.embed_tokens.weight[self.vocab_size :] = 0
@@ -193,3 +195,10 @@ class EncoderModel(nn.Module):
         ValueError past the context.
         """
         return self.scores(self.hidden(ids, types, documents, positions))
+
+
+def _draw_within_two_deviations(weight: Tensor, std: float) -> None:
+    """A normal distribution that is cut off, by the inverse of its distribution function: what torch has draws until all fit, which tensors
+    without content (`model.footprint`) can't tell."""
+    inside = math.erf(2 / math.sqrt(2))
+    weight.uniform_(-inside, inside).erfinv_().mul_(std * math.sqrt(2)).clamp_(-2 * std, 2 * std)

@@ -69,6 +69,18 @@ def test_a_footprint_counts_what_it_should() -> None:
     assert masked.activations > 0 and masked.parameters == one.parameters
 
 
+@pytest.mark.parametrize("family", ["gpt2", "lstm", "bert", "pairs", "modernbert", "t5"])
+def test_every_family_has_a_footprint(family: str) -> None:
+    pairs = {"objective": {"name": "masked_tokens", "next_sentence": True}} if family == "pairs" else {}
+    wanted = Pretrain.model_validate({"model": {"family": "bert" if pairs else family, "size": "tiny"}, "steps": 1, "batch": 8, **pairs})
+    special = {**VOCABULARY["special_tokens"], "mask": 3}
+    found = [
+        footprint(wanted.model_copy(update=more), {**VOCABULARY, "special_tokens": special}, 1, False) for more in ({}, {"accumulate": 4})
+    ]
+    assert found[0].parameters == found[1].parameters > 300_000
+    assert found[0].operations > 6 * 300_000 and found[1].activations < found[0].activations / 2
+
+
 def test_what_does_not_fit_is_told_with_what_does() -> None:
     fine = asked()
     assert fine.suffices and not fine.advice and len(lines(fine)) == 3
