@@ -105,8 +105,7 @@ class ShardCache:
         for _, held, path in entries:
             if taken + size <= self.limit:
                 break
-            if self._is_free(path):
-                path.unlink(missing_ok=True)
+            if self._remove_if_free(path):
                 taken -= held
         return taken + size <= self.limit
 
@@ -120,13 +119,14 @@ class ShardCache:
                     continue
                 yield status.st_mtime_ns, status.st_size, path
 
-    def _is_free(self, path: Path) -> bool:
-        """Whether nobody is downloading or opening a file."""
+    def _remove_if_free(self, path: Path) -> bool:
+        """Remove a file unless somebody is downloading or opening it; whether that was done."""
         with open(path.with_suffix(".lock"), "a") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
+            path.unlink(missing_ok=True)  # still locked: who comes next finds that it is gone, and fetches it
         return True
 
     @contextmanager

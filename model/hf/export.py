@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, processors
 
 from model.hf import adapter_named
 from model.hf.adapter import NotRepresented
-from model.hf.files import SHARD_BYTES, copy_weights
+from model.hf.files import SHARD_BYTES, copy_weights, weight_files
 from schemas.errors import RequestError
 from schemas.files import remove_tree
 
@@ -52,6 +52,7 @@ def export_model(folder: Path, out: Path, shard_bytes: int = SHARD_BYTES) -> lis
 
 
 def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
+    weight_files(folder)  # what has none has no config.json either, and that message says less
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     if adapter_named(config).ours:
         raise NotRepresented(

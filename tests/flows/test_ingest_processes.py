@@ -149,7 +149,7 @@ def test_the_command(tmp_path: Path, server: Server) -> None:
     assert (waits["action"], [one["uri"] for one in waits["arrivals"]["waiting"]]) == ("wait", ["1.txt", "2.txt.part"])
     made = documents("--settle", "0")
     assert (made["action"], made["arrivals"]["new"]) == ("run", [{"source": "s", "uri": "1.txt"}])
-    told = gristmill("ingest", "recipe.yaml", "--until", "documents").stdout.splitlines()
+    told = gristmill("ingest", "recipe.yaml", "--until", "documents", "--settle", "0").stdout.splitlines()
     assert told == [
         f"{made['artifact']} holds all that there is to read",
         "1 file not settled, left for next time: 2.txt.part (its name is that of an unfinished file)",
