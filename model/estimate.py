@@ -163,6 +163,7 @@ def lines(found: Estimate) -> list[str]:
     """For people."""
     f = found.footprint
     moments = f"{megabytes(f.moments)} moments" + (f", {megabytes(f.average)} average" if f.average else "")
+    moments += f", {megabytes(f.checkpoint)} checkpoint"
     parts = f"{megabytes(found.process)} process, {megabytes(f.weights)} weights, {megabytes(f.gradients)} gradients, {moments}"
     tokens = f"{found.steps:,} steps, {found.tokens:,} tokens" if found.tokens is not None else "as many tokens as its epochs have"
     source = f"as {found.utilization_of} had it here" if found.utilization_of else "a guess from the width"

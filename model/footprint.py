@@ -2,6 +2,7 @@
 its passes over *fake* tensors, which have shapes and no content: any model and objective will do, and a gigabyte costs nothing.
 
     weights, gradients, moments, average    there from the first step to the last
+    checkpoint                              this rank's share of these, copied while they are written
     activations, logits                     what a pass over one micro-batch holds at its fullest moment
 """
 
@@ -49,12 +50,14 @@ class Footprint:
     gradients: int
     moments: int
     average: int
+    checkpoint: int
     activations: int
     logits: int
 
     @property
     def bytes(self) -> int:
-        return self.weights + self.gradients + self.moments + self.average + self.activations + self.logits
+        held = self.weights + self.gradients + self.moments + self.average
+        return held + self.checkpoint + self.activations + self.logits
 
 
 class _Live(TorchDispatchMode):
@@ -120,9 +123,10 @@ def footprint(settings: Pretrain, vocabulary: Mapping[str, Any], ranks: int, com
             found.append(_most(lambda given: _validate(model, given[0], dtype), [ids], rows))
     activations, logits = (int(size * HELD[compiled]) for size in max(found, key=sum))
     weights = _bytes(model.parameters())
+    kept = weights + moments + (weights if settings.average else 0)
     return Footprint(
         sum(parameter.numel() for parameter in model.parameters()), operations_per_token(model, settings.model, inputs[0]),
-        weights, weights, moments, 2 * weights if settings.average else 0, activations, logits,
+        weights, weights, moments, 2 * weights if settings.average else 0, kept // ranks, activations, logits,
     )  # fmt: skip
 
 

@@ -99,6 +99,7 @@ class Pairs:
         self._first = np.array([first for first, _ in spans], dtype=np.int64)
         self._size = np.array(self.counts, dtype=np.int64)
         keys = [f"{seed}/{stream}/partner".encode() for stream in text.index.streams]
+        self._text_of = seams.place - seams.left
         self._partners = Permutations([max(count, 1) for count in self.counts], keys)
 
     def segments(self, stream: Ints, number: Ints, sample: Ints) -> Segments:
@@ -115,8 +116,7 @@ class Pairs:
     def _partner(self, stream: Ints, one: Ints, sample: Ints) -> Ints:
         """A seam of another document of the stream."""
         first, size = self._first[stream], self._size[stream]
-        text = self._seams.place - self._seams.left
-        partner = self._partners(stream, *np.divmod(sample, size))
+        text, partner = self._text_of, self._partners(stream, *np.divmod(sample, size))
         while len(same := np.flatnonzero(text[first + partner] == text[one])):
             partner[same] = (partner[same] + 1) % size[same]
         return first + partner

@@ -44,7 +44,7 @@ class MaskedTokensObjective:
         self._settings, self._pairs = settings, aim.next_sentence
         self.words = aim.whole_words
         self.packing: Packing = "pairs" if self._pairs else settings.packing
-        self._apart = settings.document_mask and not self._pairs
+        self._apart = settings.document_mask
 
     def window(self, context: int) -> int:
         return context

@@ -6,6 +6,7 @@ from those before it and from all that was read. Every one of them weighs the sa
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Written(nn.Module):
         return linear_cross_entropy(states, head, targets, weights, z_loss=self.z_loss, chunk=self.chunk)
 
 
-class Writing:
+class Writing(ABC):
     """An objective by which what is written is predicted; see the module."""
 
     packing: Packing = "concat"
@@ -54,13 +55,13 @@ class Writing:
         self._settings, self._special = settings, special
         self._share, self._span = settings.aim.share, settings.aim.span
 
+    @abstractmethod
     def window(self, context: int) -> int:
         """Tokens of a sample."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inputs(self, batch: Batch) -> Inputs:
         """What is read, int64 [samples, read], and what is written, [samples, 1 + written], with its start token."""
-        raise NotImplementedError
 
     def validation(self, location: Path, around: Special, key: str, group: Ranks) -> WrittenLoss:
         s = self._settings

@@ -153,6 +153,10 @@ class Pretrain(Section):
             raise AtKey(("objective", "name"), f"{self.aim.name} does not train {family}: it learns by {' or '.join(fitting)}")
         if self.aim.next_sentence and family != "bert":
             raise AtKey(("objective", "next_sentence"), f"{family} has no head for it: it is bert's")
+        if self.aim.next_sentence:
+            for key in ("packing", "document_mask"):
+                if getattr(self, key) != type(self).model_fields[key].default:
+                    raise AtKey((key,), "has no say over the pairs that objective.next_sentence reads: leave it out")
         for key in ("z_loss", "loss_chunk"):
             if getattr(self, key) and isinstance(self.model, Encoder):
                 raise AtKey((key,), f"is not for {family}, which scores hidden tokens only: leave it out")

@@ -40,8 +40,8 @@ def asked(machine: int = 8 << 30, ranks: int = 2, compiled: bool = False, known:
         {"model": {"family": "lstm", "size": "tiny"}, "batch": 128},
     ],
 )
-def test_the_memory_is_about_that_of_a_run(make_draft: MakeDraft, tmp_path: Path, changes: dict[str, Any]) -> None:
-    """As docs/training.md says: the whole by 40 %, what is beside the process itself by a factor of 2.5."""
+def test_the_memory_is_that_of_a_run_within_a_fourth(make_draft: MakeDraft, tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Of what is beside the process itself, within half."""
     wanted = {"steps": 2, "compile": False, "validate_tokens": 600, "optimizer": {"name": "adamw"}} | changes
     draft = make_draft(tmp_path / "draft", **wanted)
     subprocess.run([sys.executable, "-m", "model.train", str(draft.path)], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
@@ -49,9 +49,9 @@ def test_the_memory_is_about_that_of_a_run(make_draft: MakeDraft, tmp_path: Path
     request = {"settings": wanted, "vocabulary": VOCABULARY, "run": {"ranks": 1}, "known": []}
     done = subprocess.run([sys.executable, "-m", "model.estimate"], input=json.dumps(request), capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
-    assert told["rank_bytes"] / 1.4 < peak < told["rank_bytes"] * 1.4, told["lines"]
+    assert told["rank_bytes"] / 1.25 < peak < told["rank_bytes"] * 1.25, told["lines"]
     beside = told["rank_bytes"] - told["process"]
-    assert beside / 2.5 < peak - told["process"] < beside * 2.5, told["lines"]
+    assert beside / 2 < peak - told["process"] < beside * 2, told["lines"]
 
 
 def test_a_footprint_counts_what_it_should() -> None:

@@ -26,6 +26,14 @@ HEAD = "name: r\ncorpus:\n  sources: [{name: a, path: a, format: jsonl}]\npretra
             "  model: {family: modernbert}\n  objective: {name: masked_tokens, next_sentence: true}",
             "6: pretrain.objective.next_sentence: modernbert has no head for it",
         ),
+        (
+            "  model: {family: bert}\n  objective: {name: masked_tokens, next_sentence: true}\n  packing: best_fit",
+            "7: pretrain.packing: has no say over the pairs that objective.next_sentence reads",
+        ),
+        (
+            "  model: {family: bert}\n  objective: {name: masked_tokens, next_sentence: true}\n  document_mask: true",
+            "7: pretrain.document_mask: has no say over the pairs that objective.next_sentence reads",
+        ),
         ("  objective: {name: next_token, shar: 0.2}", "5: pretrain.objective.shar: unknown key; did you mean 'share'?"),
         (
             "  objective: {name: next_token, share: 0.2}",
