@@ -202,7 +202,7 @@ def machine_bytes() -> int:
 def request(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Estimate for ``{"settings": Pretrain, "vocabulary": a tokenizer's facts, "run": Run, "known": [Known]}``, on this machine, now; with
     its ``lines``."""
-    import model.train  # noqa: F401  (what a rank holds, too)
+    import model.trainer  # noqa: F401  (what a rank holds, too)
 
     process = peak_bytes()
     settings, run = Pretrain.model_validate(asked["settings"]), Run.model_validate(asked["run"])

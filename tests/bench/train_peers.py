@@ -29,7 +29,7 @@ class Stamps:
 def ours(task: dict[str, Any]) -> None:
     """The real step, but for its stamps."""
     from model.parallel import ranks
-    from model.train import Trainer
+    from model.trainer import Trainer
     from schemas.draft import Draft
     from schemas.recipe import Pretrain
 
