@@ -27,7 +27,7 @@ from model.objectives.next_token import NextToken
 from schemas import recipe
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
-from tests.model.parity import assert_same
+from tests.model.parity import assert_same, in_transformers
 
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
@@ -95,13 +95,8 @@ def both(request: pytest.FixtureRequest, made: Callable[..., Path], tmp_path_fac
     return saved, out
 
 
-@cache
 def theirs(folder: Path) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        from transformers import AutoModelForCausalLM
-
-        return AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32).eval()
+    return in_transformers(folder, "AutoModelForCausalLM")
 
 
 @cache

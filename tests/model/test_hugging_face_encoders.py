@@ -22,7 +22,7 @@ from model.hf.export import export_model
 from model.hf.importing import examine
 from schemas import recipe
 from schemas.artifact import Artifact
-from tests.model.parity import assert_same
+from tests.model.parity import assert_same, in_transformers
 
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
 
@@ -75,16 +75,8 @@ def both(request: pytest.FixtureRequest, made: Callable[[str], Path], tmp_path_f
     return saved, out
 
 
-@cache
 def theirs(folder: Path) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        import transformers
-
-        kind = getattr(transformers, json.loads((folder / "config.json").read_text())["architectures"][0])
-        model, told = kind.from_pretrained(str(folder), dtype=torch.float32, output_loading_info=True)
-        assert not told["missing_keys"] and not told["unexpected_keys"] and not told["mismatched_keys"]
-        return model.eval()
+    return in_transformers(folder, json.loads((folder / "config.json").read_text())["architectures"][0])
 
 
 @cache

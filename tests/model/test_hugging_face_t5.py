@@ -27,7 +27,7 @@ from model.objectives.written import Written
 from model.sentinels import sentinels_of
 from schemas import recipe
 from schemas.artifact import Artifact
-from tests.model.parity import assert_same
+from tests.model.parity import assert_same, in_transformers
 from tests.model.test_hugging_face import their_tokenizer
 
 pytestmark = pytest.mark.slow  # importing transformers takes seconds
@@ -102,13 +102,8 @@ def both(request: pytest.FixtureRequest, made: Callable[..., Path], tmp_path_fac
     return saved, out
 
 
-@cache
 def theirs(folder: Path) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_HUB_OFFLINE", "1")
-        from transformers import AutoModelForSeq2SeqLM
-
-        return AutoModelForSeq2SeqLM.from_pretrained(str(folder), dtype=torch.float32).eval()
+    return in_transformers(folder, "AutoModelForSeq2SeqLM")
 
 
 @cache
