@@ -84,7 +84,7 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
         "model_max_length": config.get("max_position_embeddings", config.get("n_positions")),
         "padding_side": "left" if decoder else "right",
         **tokens,
-        **({"extra_special_tokens": others} if others else {}),
+        **({"additional_special_tokens": others} if others else {}),  # version 5 reads it, too; its own key is another thing to version 4
     }
     _write_json(out / TOKENIZER_CONFIG, described)
     _write_json(out / "special_tokens_map.json", tokens)
