@@ -59,7 +59,8 @@ def main() -> None:
                 done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
                 before, most = json.loads(done.stdout.splitlines()[-1])
                 settings = Pretrain.model_validate({"model": {"size": size}, "batch": options.batch, "validate_tokens": 1})
-                told = footprint(settings, {"vocab_size": vocabulary}, 1, compiled).bytes
+                found = footprint(settings, {"vocab_size": vocabulary}, 1, compiled)
+                told = found.bytes - found.checkpoint  # none is written here
                 cells = f"{before / 1e6:>5.0f} MB {(most - before) / 1e6:>6.0f} MB {told / 1e6:>6.0f} MB"
                 print(f"{size:<6} {vocabulary:>10}  {compiled!s:<8} {cells}", flush=True)
 
