@@ -14,20 +14,22 @@ from schemas.recipe.architecture import Architecture, Decoder, Encoder, EncoderD
 from schemas.recipe.clean import Boilerplate, Clean
 from schemas.recipe.corpus import Annotator, Corpus, Decontaminate, EvaluationSet, Harmful, HeldOut, Redact, Sampling
 from schemas.recipe.dedup import Dedup, Near, Repeats
+from schemas.recipe.finetune import Finetune
 from schemas.recipe.objective import Objective
 from schemas.recipe.rules import Rules
 from schemas.recipe.scores import Classifier, NgramModel
 from schemas.recipe.section import AtKey, Name, Positive, Section
 from schemas.recipe.source import Source
+from schemas.recipe.task import Task, TaskData
 from schemas.recipe.tensor import uncut
 from schemas.recipe.tokenizer import Tokenizer, Tokens
-from schemas.recipe.training import Average, Evaluate, Finetune, Optimizer, Phase, Pretrain, Schedule
+from schemas.recipe.training import Average, Evaluate, Optimizer, Phase, Pretrain, Schedule
 
 __all__ = [
     "Annotator", "Architecture", "Average", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup",
     "Encoder", "EncoderDecoder", "Evaluate", "EvaluationSet", "Finetune", "Harmful", "HeldOut", "Near", "NgramModel", "Objective",
     "Optimizer", "Phase", "Pretrain", "Recipe", "Recurrent", "Redact", "Repeats", "Rules", "Run", "Sampling", "Schedule", "Section",
-    "Source", "Tokenizer", "Tokens", "json_schema",
+    "Source", "Task", "TaskData", "Tokenizer", "Tokens", "json_schema",
 ]  # fmt: skip
 
 
@@ -101,10 +103,11 @@ class Recipe(Section):
             raise AtKey(("finetune",), "starts from the model that pretrain makes: add a pretrain section")
         if self.evaluate and not self.pretrain:
             raise AtKey(("evaluate",), "measures the model that pretrain makes: add a pretrain section")
-        for section, asked, fitting in (("finetune", self.finetune, Decoder), ("evaluate", self.evaluate, Decoder | Recurrent)):
-            if asked and self.pretrain and not isinstance(self.pretrain.model, fitting):
-                what = f"is of decoders so far, and pretrain.model.family is {self.pretrain.model.family}: leave the section out"
-                raise AtKey((section,), what)
+        if self.evaluate and self.pretrain and not isinstance(self.pretrain.model, Decoder | Recurrent):
+            what = f"is of decoders so far, and pretrain.model.family is {self.pretrain.model.family}: leave the section out"
+            raise AtKey(("evaluate",), what)
+        if self.finetune and self.pretrain and isinstance(self.pretrain.model, Recurrent):
+            raise AtKey(("finetune",), "has no head for an lstm: leave the section out, or pretrain another family")
         if self.pretrain and self.pretrain.aim.name == "masked_tokens" and self.tokenizer.lacks_mask:
             raise AtKey(
                 ("tokenizer",), "has no mask, by which masked_tokens hides others: set family bert, or name it in special_tokens.mask"
@@ -112,7 +115,7 @@ class Recipe(Section):
         if self.pretrain and self.pretrain.aim.name == "span_corruption" and self.tokenizer.lacks_sentinels:
             raise AtKey(("tokenizer", "sentinels"), "span corruption puts them in the place of what it cuts out: set it to 100, say")
         names = [source.name for source in self.corpus.sources]
-        if self.finetune and self.finetune.source not in names:
+        if self.finetune and self.finetune.source is not None and self.finetune.source not in names:
             raise AtKey(("finetune", "source"), f"{self.finetune.source!r} is not a source of the corpus; they are {', '.join(names)}")
         if self.pretrain and self.finetune and self.finetune.max_tokens > self.pretrain.model.context:
             what = f"{self.finetune.max_tokens} is more than pretrain.model.context, which is {self.pretrain.model.context}"
