@@ -55,7 +55,12 @@ def run_flow(name: str, recipe: Json, store: str, until: str | None, report: boo
     for step in steps:
         inputs = {o["step"]: o["path"] for o in outcomes if o["step"] in step.needs}
         outcomes.append(step_task.with_options(task_run_name=step.name)(step.name, recipe, store, inputs))
-        if step.name == "documents" and parsed.finetune is not None and "finetune" in {step.name for step in steps}:
+        if (
+            step.name == "documents"
+            and parsed.finetune is not None
+            and parsed.finetune.source is not None
+            and "finetune" in {step.name for step in steps}
+        ):
             check_labels(Artifact.open(Path(outcomes[-1]["path"])), parsed.finetune)
     if outcomes and report:
         outcomes.append(report_task(store, outcomes[-1]["path"], name))

@@ -17,7 +17,7 @@ import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
 from schemas.errors import RequestError
-from schemas.recipe import Recipe
+from schemas.recipe import FinetuneRecipe, Recipe
 from schemas.recipe.section import AtKey, Section, dotted
 from schemas.recipe.task import Task
 
@@ -39,6 +39,11 @@ def load_recipe(path: str | Path) -> Recipe:
 def load_task(path: str | Path) -> Task:
     """Read and validate a file that holds a task, as `load_recipe` does."""
     return _load(Path(path), Task, "task", "a task is a mapping (name, kind, data, ...)")
+
+
+def load_finetune_recipe(path: str | Path) -> FinetuneRecipe:
+    """Read and validate a file that fine-tunes a model of the store, as `load_recipe` does."""
+    return _load(Path(path), FinetuneRecipe, "recipe", "a fine-tuning is a mapping (name, model, finetune, run)")
 
 
 def _load(path: Path, section: type[S], name: str, form: str) -> S:

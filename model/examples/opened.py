@@ -8,6 +8,7 @@ import bz2
 import fnmatch
 import glob
 import gzip
+import hashlib
 import io
 import lzma
 import zipfile
@@ -18,6 +19,7 @@ from pathlib import Path
 import zstandard
 
 from schemas.errors import RequestError
+from schemas.fingerprint import digest_json
 
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 
@@ -39,6 +41,12 @@ def open_files(path: str, key: str) -> Iterator[tuple[str, bytes]]:
         except (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise RequestError(f"{key}: {name}: can't be read: {reason}") from error
+
+
+def files_digest(path: str, key: str) -> str:
+    """Digest of the files that a path means: of their names and contents, not of where they lie. Raises `RequestError` as `open_files`."""
+    found = {Path(name).name: hashlib.sha256(content).hexdigest() for name, content in open_files(path, key)}
+    return digest_json(found)
 
 
 def bare_name(name: str) -> str:

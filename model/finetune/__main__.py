@@ -43,21 +43,15 @@ from schemas.recipe import Finetune, Task, TaskData
 STAGE, KEY = "finetune", "model"
 
 
-def task_of(settings: Finetune, roots: Mapping[str, str]) -> Task:
-    """The task, with the files that it lies in: their places are no part of its settings."""
-    if settings.task is None:
-        return Task(name=str(settings.source), kind="classification", data=TaskData())
-    data = settings.task.data.model_copy(update={subset: roots.get(subset) for subset in SUBSETS})
-    return settings.task.model_copy(update={"data": data})
-
-
-def read_subsets(draft: Draft, settings: Finetune, task: Task) -> tuple[Subsets, dict[str, Any]]:
-    """The examples of each subset, and an account of where they come from. Raises `RequestError`."""
-    if settings.source is not None:
+def read_subsets(draft: Draft, settings: Finetune) -> tuple[Task, Subsets, dict[str, Any]]:
+    """The task, the examples of each subset, and what is to be known of how they were read. Raises `RequestError`."""
+    task = settings.at(draft.task["roots"])
+    if task is None:
+        assert settings.source is not None
         found = read_labelled(draft.input("documents"), settings.source, settings.label_field)
-        return found, {}
+        return Task(name=settings.source, kind="classification", data=TaskData()), found, {}
     read = read_task(task)
-    return {subset: getattr(read, subset) for subset in SUBSETS}, read.report.as_json()
+    return task, read.by_name, {"rejected": read.report.rejected, "notes": list(read.report.notes)}
 
 
 def finetune(draft: Draft, settings: Finetune) -> None:
@@ -69,8 +63,7 @@ def finetune(draft: Draft, settings: Finetune) -> None:
             f"{draft.input('pretrain').reference}: is fine-tuned already ({config['architectures'][0]}): start from a pretrained model"
         )
     reading = reading_of(folder, config, settings.max_tokens)
-    task = task_of(settings, draft.task["roots"])
-    subsets, account = read_subsets(draft, settings, task)
+    task, subsets, account = read_subsets(draft, settings)
     check_subsets(subsets)
     kind = kind_of(task, settings, reading, subsets)
     problem = compiler_problem() if settings.compile else None

@@ -40,9 +40,3 @@ def check_subsets(subsets: Mapping[str, Sequence[object]], needed: Sequence[str]
                 f"no labelled document fell into the {subset} subset: give more documents, raise corpus.held_out (task.data.held_out), "
                 "or change the source's origin (uri keeps all of a file in one subset)"
             )
-
-
-def balanced(examples: Sequence[Classified], labels: Sequence[str]) -> list[float]:
-    """Of each label, examples over (labels times examples that have it): rare ones weigh more (King and Zeng 2001)."""
-    counted = Counter(example.label for example in examples)
-    return [len(examples) / (len(labels) * counted[label]) for label in labels]

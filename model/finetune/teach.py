@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from model.examples import class_weights
 from model.finetune.answers import Answers
 from model.finetune.fit import Fit, Judged
 from model.finetune.judging import metrics_of, statistics, values
 from model.finetune.kinds import Kind, mean_loss
-from model.finetune.labels import balanced, classes, tags
+from model.finetune.labels import classes, tags
 from model.finetune.lora import add_adapters, merge_adapters
 from model.finetune.reading import Reading
 from model.finetune.samples import shuffled
@@ -37,8 +38,8 @@ def kind_of(task: recipe.Task, settings: recipe.Finetune, reading: Reading, subs
     match task.kind:
         case "classification" | "pairs" | "relation":
             labels = classes(subsets)
-            weights = balanced(subsets["train"], labels) if settings.class_weights == "balanced" else None
-            return Sequences(reading, labels, weights)
+            weights = class_weights([example.label for example in subsets["train"]]) if settings.class_weights == "balanced" else {}
+            return Sequences(reading, labels, [weights[label] for label in labels] if weights else None)
         case "tagging":
             return Tagging(reading, tags(subsets))
         case "answers":

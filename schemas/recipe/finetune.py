@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from schemas.recipe.run import Run
 from schemas.recipe.section import AtKey, Fraction, Name, Positive, Section
 from schemas.recipe.task import Task
+
+SUBSETS = ("train", "validation", "test")
 
 
 class Finetune(Section):
@@ -49,6 +53,20 @@ class Finetune(Section):
     compile: bool = False
     seed: int = 0
 
+    def as_json(self) -> dict[str, Any]:
+        """For identities: of files only whether there are some, as their contents count elsewhere, and their places don't."""
+        told = super().as_json()
+        if self.task is not None:
+            data = told["task"]["data"]
+            told["task"]["data"] = {**data, **{subset: subset for subset in SUBSETS if data[subset] is not None}}
+        return told
+
+    def at(self, files: Mapping[str, str]) -> Task | None:
+        """The task of a section that came from an identity, with the paths of its files by subset."""
+        if self.task is None:
+            return None
+        return self.task.model_copy(update={"data": self.task.data.model_copy(update={subset: files.get(subset) for subset in SUBSETS})})
+
     @model_validator(mode="after")
     def _learns_from_one_of_two(self) -> Finetune:
         if (self.source is None) == (self.task is None):
@@ -57,4 +75,21 @@ class Finetune(Section):
             raise AtKey(("task", "data", "train"), "is what is learned from: name its files")
         if self.class_weights != "none" and self.task is not None and self.task.kind not in ("classification", "pairs", "relation"):
             raise AtKey(("class_weights",), f"is of one label a text, and the task is {self.task.kind}: leave it out")
+        return self
+
+
+class FinetuneRecipe(Section):
+    """The file of a fine-tuning that starts from a model in the store."""
+
+    name: Name
+    """Name of the model that it makes."""
+    model: str
+    """model/name[@version] of a pretrained or imported model."""
+    finetune: Finetune
+    run: Run = Run()
+
+    @model_validator(mode="after")
+    def _learns_from_files(self) -> FinetuneRecipe:
+        if self.finetune.task is None:
+            raise AtKey(("finetune", "source"), "is of a recipe with a corpus: give finetune.task, which names files of examples")
         return self
