@@ -25,9 +25,8 @@ def finetune_model(store: Store, recipe: FinetuneRecipe, say: Say) -> Outcome:
     `ChildFailed`."""
     base = store.find(recipe.model if "/" in recipe.model else f"model/{recipe.model}")
     if base.kind != "model" or base.manifest.identity.step not in STARTS:
-        raise RequestError(
-            f"model: {base.reference} was made by step {base.manifest.identity.step}: only pretrained and imported models can be"
-        )
+        made = base.manifest.identity.step
+        raise RequestError(f"model: {base.reference} was made by step {made}: only pretrained and imported models can be fine-tuned")
     if base.name == recipe.name:
         raise RequestError(f"name: {recipe.name!r} is the name of the model that it starts from: take another")
 

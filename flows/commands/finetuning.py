@@ -26,9 +26,7 @@ def finetune(
     outcome = finetune_model(open_store(store or read.run.store), read, lambda line: print(line, file=sys.stderr, flush=True))
     artifact = outcome.artifact
     if as_json:
-        facts = artifact.facts("finetune")
-        print_json(
-            {"artifact": artifact.reference, "path": str(artifact.path), "action": outcome.action, "why": list(outcome.why), **facts}
-        )
+        told = {"artifact": artifact.reference, "path": str(artifact.path), "action": outcome.action, "why": list(outcome.why)}
+        print_json({**told, **artifact.facts("finetune")})
     else:
         print(describe(artifact))
