@@ -16,6 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from model.data import Batch, Packing, layout_of, read_batch
+from model.device import computing
 from model.encoder import EncoderModel
 from model.objectives.hiding import IGNORED
 from model.order import Permutation
@@ -61,13 +62,13 @@ class MaskedValidation:
     @torch.no_grad()
     def measures(self, model: EncoderModel, precision: torch.dtype) -> dict[str, dict[str, float]]:
         """By name, then language; all ranks call it together and get the same."""
-        module = self._objective.module(model)
+        module, device = self._objective.module(model), self._group.device
         found: dict[str, dict[str, float]] = {self.measure: {}, "masked_accuracy": {}, "next_sentence_accuracy": {}}
         for lang, sample in self._samples.items():
-            total = torch.zeros(5, dtype=torch.float64)  # nats, right, hidden; pairs told right, pairs
+            total = torch.zeros(5, dtype=torch.float64, device=device)  # nats, right, hidden; pairs told right, pairs
             for batch in _cut(sample, self._group):
-                ids, places, targets, *more = self._objective.inputs(batch).tensors
-                with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+                ids, places, targets, *more = self._objective.inputs(batch).on(device).tensors
+                with computing(device, precision):
                     states = module.states(ids, *more)
                     logits = module.scores(states, places).float()
                     told = model.follows(states).argmax(-1) if self._objective.packing == "pairs" else None
