@@ -49,7 +49,7 @@ class Backward:
         if not counts:
             return None
         total = int(self._group.add(torch.tensor(sum(counts))))
-        return torch.tensor(max(total, 1) / self._group.count, device=self._group.device)
+        return torch.full((), max(total, 1) / self._group.count, device=self._group.device)
 
     def _pass(self, rows: tuple[Tensor, ...], weight: float) -> Tensor:
         with computing(self._group.device, self._dtype):

@@ -44,7 +44,7 @@ LSTM = "an lstm reads its weights whole, and this cuts them: take run.shard: ddp
 
 
 def choose(asked: str, make: Callable[[], LanguageModel], optimizer: str, group: Ranks, memory: int | None = None) -> Kind:
-    """How to spread a model: as asked, or for `auto` in full on each rank if that fits in the ``memory`` that ranks have here, in bytes; else cut.
+    """How to spread a model: as asked, or for `auto` in full on each rank if that fits in the ``memory`` (bytes) of ranks here, else cut.
 
     Raises RequestError for an optimizer, or a model, that can't work on weights cut so.
     """

@@ -58,9 +58,8 @@ class Trainer:
         run = draft.task["run"]
         self.make = partial(build_model, settings.architecture, vocabulary["vocab_size"])
         self.shard = choose(run.get("shard", "auto"), self.make, settings.optimizer.name, group)
-        self.readers = (
-            Ranks(0, 1, group.device) if self.shard == "tensor" else group
-        )  # whose samples differ: tensor parallel ranks read the same
+        # Whose samples differ: tensor parallel ranks read the same.
+        self.readers = Ranks(0, 1, group.device) if self.shard == "tensor" else group
         self.objective = objective_of(settings, vocabulary, sentinels_of(draft.input("tokenizer")))
         self.batches = training_batches(
             tokens.path, stages(settings), settings.seed, around, packing=self.objective.packing, boundaries=settings.document_mask,

@@ -1,0 +1,149 @@
+"""The model: what `test_device.py` starts in a process of its own: every family and objective takes a step, and validates, on a *made-up
+card*, a device that torch is told of but that nobody has. Its tensors are fake, of shapes and no content; an operation on some of them and
+some of the CPU's is an error, as on a real card. It prints a line for each case, and on the first mistake ends with what torch says.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.utils import backend_registration
+from torch.utils._pytree import register_dataclass, tree_map_only
+
+from model.average import WeightAverage
+from model.backward import Backward
+from model.data import Batch
+from model.families import build_model
+from model.objectives import Inputs, Objective, objective_of
+from model.optim import build_optimizer
+from model.parallel import Ranks
+from model.spread import recompute
+from model.text import Special
+from model.validate import Sample
+from schemas.recipe import Pretrain
+
+CARD = "card"
+VOCABULARY = {"vocab_size": 600, "special_tokens": {"bos": 0, "eos": 1, "pad": 2, "mask": 3}}
+SMALL = {"layers": 2, "width": 32, "heads": 2, "context": 16}
+LLAMA = {**SMALL, "kv_heads": 1, "ffn": 48}
+GPT2, T5 = {**SMALL, "family": "gpt2", "kv_heads": 2}, {**SMALL, "family": "t5"}
+BERT, MODERN, LSTM = (
+    {**SMALL, "family": "bert"},
+    {**SMALL, "family": "modernbert"},
+    {"family": "lstm", "layers": 2, "width": 32, "context": 16},
+)
+CASES: dict[str, dict[str, Any]] = {
+    "llama": {"model": LLAMA, "optimizer": {"name": "muon"}},
+    "llama apart": {"model": {**LLAMA, "qk_norm": True}, "document_mask": True, "packing": "best_fit"},
+    "llama chunks": {"model": LLAMA, "z_loss": 1e-4, "loss_chunk": 8, "precision": "bf16"},
+    "llama apart chunks": {"model": LLAMA, "z_loss": 1e-4, "document_mask": True},
+    "gpt2": {"model": GPT2, "optimizer": {"name": "adam"}},
+    "gpt2 apart": {"model": GPT2, "document_mask": True},
+    "lstm": {"model": LSTM},
+    "bert": {"model": BERT},
+    "bert apart": {"model": BERT, "document_mask": True, "packing": "best_fit"},
+    "bert pairs": {"model": BERT, "objective": {"name": "masked_tokens", "next_sentence": True}},
+    "modernbert": {"model": {**MODERN, "local_window": 4}, "optimizer": {"name": "muon"}},
+    "modernbert apart": {"model": {**MODERN, "local_window": 4}, "document_mask": True, "packing": "best_fit"},
+    "t5": {"model": T5, "optimizer": {"name": "muon"}},
+    "t5 chunks": {"model": T5, "z_loss": 1e-4, "loss_chunk": 8},
+    "t5 denoising": {"model": {**T5, "tie_embeddings": True}, "objective": {"name": "denoising"}},
+}
+
+
+class _Module(backend_registration._DummyBackendModule):
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.bfloat16]
+
+
+def make_up() -> torch.library.Library:
+    """Tell torch of the device; it knows of autocast there, which changes nothing, as long as what is returned lives."""
+    backend_registration._setup_privateuseone_for_python_backend(CARD, _Module())
+    library = torch.library.Library("_", "IMPL")
+    library.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+    return library
+
+
+def take(settings: Pretrain, tokens: Path) -> None:
+    """What a trainer does, from the model's weights to what it is measured by."""
+    objective, group = objective_of(settings, VOCABULARY, range(580, 600)), Ranks(0, 1, torch.device(CARD, 0))
+    dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
+    passes, validation = [objective.inputs(_batch(objective, settings))], objective.validation(tokens, Special(0, 1), "key", group)
+    with FakeTensorMode() as mode:
+        passes = _fake(mode, passes)
+        vars(validation).update(_fake(mode, {name: held for name, held in vars(validation).items() if isinstance(held, dict)}))
+        model = build_model(settings.architecture, VOCABULARY["vocab_size"])
+        _move(model)
+        recompute(model)
+        optimizer, average = build_optimizer(model, settings.optimizer, group), WeightAverage(model, 0.9)
+        loss = Backward(objective.module(model), dtype, group, compiled=False, cut=True)(passes)
+        grads = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        assert loss.device.type == CARD and all(grad.device.type == CARD for grad in grads) and len(grads) > 5
+        clip_grads_with_norm_(list(model.parameters()), 1.0, get_total_norm(grads))
+        optimizer.state()
+        optimizer.step(0.5)
+        average.follow(1)
+        with average.in_place():
+            try:
+                validation.measures(model, dtype)
+            except DataDependentOutputException:  # only when the sum is made a number: all before it was right
+                return
+    raise AssertionError("validation made no number")
+
+
+def _batch(objective: Objective, settings: Pretrain) -> Batch:
+    """Four samples of two documents each."""
+    window = objective.window(settings.model.context)
+    ids, place = torch.arange(4 * window).view(4, window) % 500 + 10, torch.arange(window)
+    if not settings.document_mask and objective.packing == "concat":
+        return Batch(ids, torch.arange(4))
+    documents, positions = (place >= window // 2).int(), place % (window // 2)
+    return Batch(ids, torch.arange(4), documents.expand(4, window).contiguous(), positions.expand(4, window).contiguous())
+
+
+def _fake(mode: FakeTensorMode, held: Any) -> Any:
+    return tree_map_only(torch.Tensor, mode.from_tensor, held)
+
+
+def _move(model: nn.Module) -> None:
+    """As `model.to`, which can't move fake tensors; a weight of two names stays one."""
+    moved: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            setattr(module, name, moved.setdefault(id(parameter), nn.Parameter(parameter.detach().to(CARD))))
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, buffer.to(CARD))
+
+
+def main(tokens: Path) -> int:
+    library = make_up()
+    register_dataclass(Inputs)
+    register_dataclass(Sample)
+    with FakeTensorMode(), pytest.raises(RuntimeError, match="at least two devices"):
+        torch.ones(2, device=CARD) + torch.ones(2)
+    print("what is left on the CPU is found", flush=True)
+    for name, settings in CASES.items():
+        try:
+            take(Pretrain.model_validate({"steps": 1, "validate_tokens": 600, "precision": "float32", **settings}), tokens)
+        except Exception:
+            traceback.print_exc()
+            return 1
+        print(name, flush=True)
+    del library
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(Path(sys.argv[1]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # torch would end in an abort: its thread for the card's gradients has nobody to end it
