@@ -26,6 +26,13 @@ def device_of_rank(asked: str) -> torch.device:
     return choose_device(asked, cards_here(), int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
 
 
+def left_idle(asked: str, device: torch.device) -> str | None:
+    """What to say if `auto` took the CPU of a machine that has cards."""
+    if asked != "auto" or device.type == "cuda" or not cards_here():
+        return None
+    return f"training on the CPU, as not each rank here has a card of its own: set run.ranks to {cards_here()} a machine to train on cards"
+
+
 def cards_here() -> int:
     """Cards of this machine that torch can use."""
     return torch.cuda.device_count() if torch.cuda.is_available() else 0

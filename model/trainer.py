@@ -19,7 +19,7 @@ from model.average import WeightAverage
 from model.backward import Backward
 from model.checkpoint import Checkpoints, save_model
 from model.data import Batch, training_batches
-from model.device import environment, random_states, set_random_states
+from model.device import environment, left_idle, random_states, set_random_states
 from model.families import build_model, special_ids, stays_uncompiled
 from model.hardware import compiler_problem
 from model.moving import Moves
@@ -72,6 +72,8 @@ class Trainer:
         self.validation = self.objective.validation(tokens.path, around, key, self.readers)
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self.record = Record(draft.scratch(), self.steps, group.first, *tracked(draft, os.environ), device=group.device)
+        if idle := left_idle(run.get("device", "auto"), group.device):
+            self.record.say(idle)
         if self.objective.words and not self.batches.know_words:
             self.record.say("the token shards don't say where words begin, so tokens are hidden one by one")
         self.compiled = settings.compile and self._can_compile()

@@ -91,6 +91,8 @@ def take(settings: Pretrain, tokens: Path) -> None:
         clip_grads_with_norm_(list(model.parameters()), 1.0, get_total_norm(grads))
         optimizer.state()
         optimizer.step(0.5)
+        kept = [value for part in optimizer.parts for state in part.state.values() for value in state.values()]
+        assert kept and all(value.device.type == CARD for value in kept)  # steps too: fused kernels want them there
         average.follow(1)
         with average.in_place():
             try:
