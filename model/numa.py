@@ -16,11 +16,12 @@ NODES = Path("/sys/devices/system/node")
 def near_its_memory(threads: int) -> Iterator[None]:
     """Within, this thread, and those that it starts, keep to the node of torchrun's rank; where one has all CPUs, to all."""
     ranks, rank = int(os.environ.get("LOCAL_WORLD_SIZE", 1)), int(os.environ.get("LOCAL_RANK", 0))
-    if not hasattr(os, "sched_setaffinity"):  # no Linux
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()  # Linux has it
+    mine = cpus_of_rank(NODES, before, rank, ranks, threads)
+    if mine == before:
         yield
         return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, cpus_of_rank(NODES, before, rank, ranks, threads))
+    os.sched_setaffinity(0, mine)
     try:
         yield
     finally:
