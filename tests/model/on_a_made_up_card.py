@@ -8,17 +8,24 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils import backend_registration
 from torch.utils._pytree import register_dataclass, tree_map_only
 
+from model import spread
 from model.average import WeightAverage
 from model.backward import Backward
 from model.data import Batch
@@ -26,7 +33,7 @@ from model.families import build_model
 from model.objectives import Inputs, Objective, objective_of
 from model.optim import build_optimizer
 from model.parallel import Ranks
-from model.spread import recompute
+from model.spread import Kind, build, cut, recompute
 from model.text import Special
 from model.validate import Sample
 from schemas.recipe import Pretrain
@@ -60,7 +67,36 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+CUT: tuple[Kind, ...] = ("fsdp", "hsdp", "tensor")
+FOUND = "what is left on the CPU is found"
+
+
+class _Nothing:
+    """A stream of work on the card, or an event of one: there is nothing to wait for."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        pass
+
+    def record(self, *given: Any) -> None:
+        pass
+
+    def record_event(self, *given: Any) -> _Nothing:
+        return self
+
+    wait = wait_event = wait_stream = synchronize = record
+
+
 class _Module(backend_registration._DummyBackendModule):
+    """What torch asks of a kind of device."""
+
+    Stream = Event = current_stream = _Nothing
+
+    def stream(self, stream: _Nothing) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def set_device(self, device: Any) -> None:
+        pass
+
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.bfloat16]
 
@@ -102,6 +138,28 @@ def take(settings: Pretrain, tokens: Path) -> None:
     raise AssertionError("validation made no number")
 
 
+def take_cut(kind: Kind) -> None:
+    """The step of a model that is cut over cards, by the second of two ranks, whose messages go nowhere. The weights of the first are moved
+    by torch in a way that fake ones can't be."""
+    settings = Pretrain.model_validate({"steps": 1, "precision": "float32", "model": {**LLAMA, "kv_heads": 2}})
+    objective, group = objective_of(settings, VOCABULARY, ()), Ranks(1, 2, torch.device(CARD, 0))
+    passes = [objective.inputs(_batch(objective, settings))]
+    dist.init_process_group("fake", rank=1, world_size=2, store=FakeStore())
+    mesh = spread._mesh(kind, group)  # of real numbers
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode, patch.object(spread, "_mesh", lambda *given: mesh):
+        model = build(partial(build_model, settings.architecture, VOCABULARY["vocab_size"]), kind, group)
+        module = objective.module(model)
+        cut(model, module, kind, torch.float32, group, compiled=False)
+        assert {tensor.device.type for tensor in (*model.parameters(), *model.buffers())} == {CARD}
+        optimizer = build_optimizer(model, settings.optimizer, group)
+        loss = Backward(module, torch.float32, group, compiled=False, cut=True)(_fake(mode, passes))
+        assert loss.device.type == CARD
+        optimizer.step(0.5)
+        copies = [parameter.detach().to("cpu", copy=True) for parameter in model.parameters()]  # as checkpoints are written from
+        assert all(isinstance(copy, DTensor) and copy.to_local().device.type == "cpu" for copy in copies)
+    dist.destroy_process_group()
+
+
 def _batch(objective: Objective, settings: Pretrain) -> Batch:
     """Four samples of two documents each."""
     window = objective.window(settings.model.context)
@@ -126,16 +184,22 @@ def _move(model: nn.Module) -> None:
             setattr(module, name, buffer.to(CARD))
 
 
+def _of_case(settings: dict[str, Any], tokens: Path) -> None:
+    take(Pretrain.model_validate({"steps": 1, "validate_tokens": 600, "precision": "float32", **settings}), tokens)
+
+
 def main(tokens: Path) -> int:
     library = make_up()
     register_dataclass(Inputs)
     register_dataclass(Sample)
     with FakeTensorMode(), pytest.raises(RuntimeError, match="at least two devices"):
         torch.ones(2, device=CARD) + torch.ones(2)
-    print("what is left on the CPU is found", flush=True)
-    for name, settings in CASES.items():
+    print(FOUND, flush=True)
+    steps = {name: partial(_of_case, settings, tokens) for name, settings in CASES.items()}
+    steps |= {kind: partial(take_cut, kind) for kind in CUT}
+    for name, step in steps.items():
         try:
-            take(Pretrain.model_validate({"steps": 1, "validate_tokens": 600, "precision": "float32", **settings}), tokens)
+            step()
         except Exception:
             traceback.print_exc()
             return 1

@@ -20,7 +20,7 @@ from model.train import main
 from schemas.draft import Draft
 from schemas.errors import RequestError
 from tests.model import annotated
-from tests.model.on_a_made_up_card import CASES
+from tests.model.on_a_made_up_card import CASES, CUT, FOUND
 
 MakeDraft = Callable[..., Draft]
 
@@ -74,10 +74,10 @@ def test_ranks_of_the_cpu_meet_by_gloo() -> None:
 
 @pytest.mark.slow
 def test_nothing_of_a_step_stays_on_the_cpu_when_a_model_is_elsewhere(tmp_path: Path) -> None:
-    """Every family and objective; see `on_a_made_up_card.py`."""
+    """Every family and objective, and what is cut; see `on_a_made_up_card.py`."""
     tokenizer = annotated.commit_tokenizer(tmp_path / "tokenizer", [text for _, _, text in annotated.annotated_documents()])
     tokens = annotated.commit_tokens(tmp_path / "tokens", tokenizer)
     command: list[Any] = [sys.executable, "-m", "tests.model.on_a_made_up_card", tokens.path]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["what is left on the CPU is found", *CASES]
+    assert done.stdout.splitlines() == [FOUND, *CASES, *CUT]
