@@ -65,8 +65,6 @@ CASES: dict[str, dict[str, Any]] = {
     "t5 chunks": {"model": T5, "z_loss": 1e-4, "loss_chunk": 8},
     "t5 denoising": {"model": {**T5, "tie_embeddings": True}, "objective": {"name": "denoising"}},
 }
-
-
 CUT: tuple[Kind, ...] = ("fsdp", "hsdp", "tensor")
 FOUND = "what is left on the CPU is found"
 
