@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from model.checkpoint import load_model
+from model.device import environment
 from model.examples import labels_of, read_task
 from model.finetune.heads import HeadedModel, headed
 from model.finetune.kinds import Kind
@@ -30,7 +31,7 @@ from model.finetune.labels import check_subsets
 from model.finetune.reading import Special, reading_of, save_reading
 from model.finetune.saved import is_headed, save_headed
 from model.finetune.teach import Subsets, Teacher, kind_of, over_seeds
-from model.hardware import compiler_problem, environment
+from model.hardware import compiler_problem
 from model.hf.export import CARRIED
 from model.record import Record
 from schemas.arrow import SUBSETS
