@@ -34,6 +34,7 @@ from model.finetune.teach import Subsets, Teacher, kind_of, over_seeds
 from model.hardware import compiler_problem
 from model.hf.export import CARRIED
 from model.record import Record
+from schemas import recipe
 from schemas.arrow import SUBSETS
 from schemas.child import run_child
 from schemas.draft import Draft
@@ -144,10 +145,11 @@ def _finish(
     """Write the model's files and its part record."""
     folder, source = draft.scratch() / "model", draft.input("pretrain").path
     folder.mkdir(exist_ok=True)
+    typed = isinstance(model.architecture, recipe.Encoder) and model.architecture.family == "bert"
     ids = {"bos_token_id": special.bos, "eos_token_id": special.eos, "pad_token_id": special.pad}
     weights, config = save_headed(model, folder, {key: value for key, value in ids.items() if value is not None}, own)
     roles = {weights: "weights", config: "config", Path(shutil.copyfile(metrics, folder / "metrics.jsonl")): "metrics"}
-    roles |= save_reading(kind.reading, source, folder, [name for name in CARRIED if (source / name).is_file()])
+    roles |= save_reading(kind.reading, source, folder, [name for name in CARRIED if (source / name).is_file()], typed)
     draft.add_part(STAGE, KEY, [draft.adopt_as(path, path.name, role) for path, role in roles.items()], facts=facts)
 
 

@@ -87,9 +87,9 @@ def reading_of(folder: Path, config: Mapping[str, Any], max_tokens: int) -> Read
     return Reading(tokenizer, max_tokens, special.pad)
 
 
-def save_reading(reading: Reading, source: Path, folder: Path, carried: Sequence[str]) -> dict[Path, str]:
+def save_reading(reading: Reading, source: Path, folder: Path, carried: Sequence[str], typed: bool) -> dict[Path, str]:
     """Write the tokenizer's files for a model that was fine-tuned from the one in `source`; return them with their roles. `carried` are the
-    names of files beside the tokenizer that an imported model has."""
+    names of files beside the tokenizer that an imported model has; `typed`: the model tells a second text from the first."""
     reading.tokenizer.no_truncation()
     reading.tokenizer.save(str(folder / TOKENIZER))
     files = {folder / TOKENIZER: "tokenizer"}
@@ -99,7 +99,8 @@ def save_reading(reading: Reading, source: Path, folder: Path, carried: Sequence
     if TOKENIZER_CONFIG not in carried:
         pad = reading.tokenizer.id_to_token(reading.pad)
         told = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, "padding_side": "right"}
-        told |= {"model_max_length": reading.max_tokens, "pad_token": pad}
+        types = ["token_type_ids"] if typed else []
+        told |= {"model_max_length": reading.max_tokens, "pad_token": pad, "model_input_names": ["input_ids", *types, "attention_mask"]}
         (folder / TOKENIZER_CONFIG).write_text(json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
         files[folder / TOKENIZER_CONFIG] = "transformers"
     return files
