@@ -51,9 +51,8 @@ def _signed(number: float, digits: int) -> str:
 
 
 def _p(found: Comparison) -> str:
-    if found.corrected == found.p:
-        return f"p {_small(found.p)}"
-    return f"p {_small(found.p)} ({_small(found.corrected).removeprefix('= ')} after Holm's correction)"
+    p, corrected = _small(found.p), _small(found.corrected)
+    return f"p {p}" if p == corrected else f"p {p} ({corrected.removeprefix('= ')} after Holm's correction)"
 
 
 def _small(p: float) -> str:

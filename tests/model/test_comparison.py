@@ -74,7 +74,7 @@ def test_equal_systems_do_not_differ() -> None:
 
 @pytest.mark.slow
 def test_no_difference_is_found_in_95_of_100_pairs_of_equals() -> None:
-    """Pairs of systems that answer items of differing difficulty equally well: 200 of scores, by the bootstrap, and 1,000 right or wrong."""
+    """Pairs of systems that answer items of differing difficulty equally well: 200 of scores, and 1,000 right or wrong."""
     draw = np.random.default_rng(5)
     found = {"bootstrap": [], "McNemar": []}
     for pair in range(200):
@@ -117,7 +117,9 @@ def test_verdicts() -> None:
         "B is better than A on sentiment: accuracy 0.861 against 0.846, difference 1.5 points, 95 % interval 0.3 to 2.7, "
         "McNemar p = 0.012 (0.024 after Holm's correction)"
     )
-    none = replace(found, metric="bleu", a=20.04, b=20.04, difference=-0.00001, interval=(-1.24, 1.5), test="bootstrap", p=0.9, corrected=0.9)
+    none = replace(
+        found, metric="bleu", a=20.04, b=20.04, difference=-0.00001, interval=(-1.24, 1.5), test="bootstrap", p=0.9, corrected=0.9
+    )
     assert verdict(none, "A", "B") == (
         "no difference can be told between A and B on sentiment: bleu 20.0 against 20.0, difference 0.0 points, "
         "95 % interval -1.2 to 1.5, bootstrap p = 0.900"

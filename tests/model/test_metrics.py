@@ -19,7 +19,19 @@ from model.metrics.spans import conlleval
 from schemas.recipe.task import METRICS
 
 LABELS = ("neg", "neutral", "pos", "unheard of")
-WORDS = [*"the a fox dog runs Berlin U.S. 3.5 can't “quoted” e-mail éclair".split(), ",", ".", "中国", "的", "北京大学", "カメラ", "，", "。", "《", "GPU-2"]
+WORDS = [
+    *"the a fox dog runs Berlin U.S. 3.5 can't “quoted” e-mail éclair".split(),
+    ",",
+    ".",
+    "中国",
+    "的",
+    "北京大学",
+    "カメラ",
+    "，",
+    "。",
+    "《",
+    "GPU-2",
+]
 sentences = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
 texts = st.one_of(sentences, st.text(alphabet=st.sampled_from("ab the的中国，。1 -"), max_size=20))
 pairs_of_texts = st.lists(st.tuples(texts, texts), min_size=1, max_size=6)
@@ -123,7 +135,9 @@ def test_several_wanted_translations(rng: random.Random) -> None:
     answers, streams = [sentence() for _ in range(40)], [[sentence() for _ in range(40)] for _ in range(3)]
     for name, peer in {"bleu": BLEU(), "chrf": CHRF(), "ter": TER()}.items():
         metric = metric_named(name, "generation", lang="en", references=3)
-        assert value(metric, answers, list(zip(*streams, strict=True))) == pytest.approx(peer.corpus_score(answers, streams).score, abs=1e-6)
+        assert value(metric, answers, list(zip(*streams, strict=True))) == pytest.approx(
+            peer.corpus_score(answers, streams).score, abs=1e-6
+        )
         assert metric.signature == str(peer.get_signature()) and "nrefs:3" in metric.signature
 
 
