@@ -10,7 +10,7 @@ from flows.evaluated import Evaluated, evaluated_as
 from flows.rejects import visible
 from flows.tables import aligned
 from model.metrics.comparison import Comparison, compare, correct, differing_items, refusal
-from model.metrics.verdicts import told, verdict
+from model.metrics.verdicts import told, told_p, verdict
 from schemas.errors import RequestError
 from schemas.results import MODEL, Measure
 from schemas.store import Store
@@ -101,10 +101,10 @@ def lines_of(compared: Compared) -> list[str]:
         heads = ("task", "metric", "n", a, b, "difference", "95 % interval", "p", "corrected")
         rows = [
             (visible(one.task), one.metric, f"{one.n:,}", told(one.metric, one.a), told(one.metric, one.b), f"{one.difference:+.4f}",
-             f"{one.interval[0]:+.4f} to {one.interval[1]:+.4f}", f"{one.p:.3f}", f"{one.corrected:.3f}")
+             f"{one.interval[0]:+.4f} to {one.interval[1]:+.4f}", told_p(one.p), told_p(one.corrected))
             for one in compared.comparisons
         ]  # fmt: skip
-        lines += [*aligned(heads, rows, left=2), ""]
+        lines += [*aligned(heads, rows, left={0, 1}), ""]
     lines += [verdict(one, a, b) for one in compared.comparisons]
     for one in compared.refused:
         lines.append(f"not compared: {visible(one.task)}{f', {visible(one.metric)}' if one.metric else ''}: {visible(one.why)}")

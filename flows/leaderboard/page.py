@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flows.leaderboard.boards import Board, Column
-from flows.leaderboard.lines import figure, title
+from flows.leaderboard.lines import about, figure
 from flows.report.page import POLICY, own_text, templates
 from model.metrics.verdicts import told
 from schemas.files import replace
@@ -59,7 +59,7 @@ def _shown(board: Board, cards: Mapping[str, str]) -> dict[str, Any]:
         for row in board.rows
     ]
     notes = [f"{row.name}: {note}" for row in board.rows for note in row.notes]
-    return {"task": board.task, "title": title(board), "heads": [first, *heads], "rows": rows, "notes": notes}
+    return {"task": board.task, "about": about(board), "heads": [first, *heads], "rows": rows, "notes": notes}
 
 
 def _head(name: str, column: Column, board: Board) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def run(store: Store, *arguments: str) -> str:
 
 def test_the_best_comes_first_and_baselines_are_marked(store: Store) -> None:
     said = run(store).splitlines()
-    assert re.fullmatch(r"sentiment \(classification, version 1\): 400 items, data [0-9a-f]{8}", said[0])
+    assert re.fullmatch(r"sentiment: classification, version 1, 400 items, data [0-9a-f]{8}", said[0])
     assert said[1].split() == ["accuracy", "macro_f1", "evaluation"]
     assert [line.split("  ")[1].strip() for line in said[2:6]] == ["good", "fair", "poor", "majority (baseline)"]
     assert re.search(r" 0\.9\d\d ± 0\.01\d  0\.9\d\d ± 0\.01\d  evaluation/good@\w+-\w{8}$", said[2])
