@@ -40,7 +40,7 @@ def render(boards: Sequence[Board], cards: Mapping[str, str]) -> str:
 def write_page(path: Path, boards: Sequence[Board], store: Store) -> None:
     """Write the page, replacing what was there at once; its folder must exist."""
     folder = store.root.parent / "cards"
-    names = {row.name for board in boards for row in board.rows if not row.baseline}
+    names = {row.model for board in boards for row in board.rows if row.model}
     found = {name: folder / f"{name}.html" for name in names if (folder / f"{name}.html").is_file()}
     cards = {name: quote(os.path.relpath(card.resolve(), path.parent.resolve())) for name, card in found.items()}
     replace(path, render(boards, cards).encode("utf-8"))
@@ -53,7 +53,7 @@ def _shown(board: Board, cards: Mapping[str, str]) -> dict[str, Any]:
         {
             "name": row.name,
             "baseline": row.baseline,
-            "card": None if row.baseline else cards.get(row.name),
+            "card": cards.get(row.model or ""),
             "cells": [_cell(column, row.measures.get(column)) for column in board.columns],
         }
         for row in board.rows

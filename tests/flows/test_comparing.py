@@ -115,6 +115,11 @@ def test_a_damaged_file_is_named(store: Store) -> None:
     (x.path / "items" / "sentiment.arrow").write_bytes(b"nothing")
     with pytest.raises(Damaged, match=r"items/sentiment.arrow: not a readable Arrow file"):
         compare_models(store, "x", "y", None)
+    results = json.loads((x.path / "results.json").read_text())
+    results["tasks"][0]["headline"] = "bleu"
+    (x.path / "results.json").write_text(json.dumps(results))
+    with pytest.raises(Damaged, match=r"results.json: not the results of an evaluation: KeyError: 'bleu'"):
+        compare_models(store, "x", "y", None)
     (x.path / "results.json").write_text('{"tasks": [{"task": "sentiment"}]}')
     with pytest.raises(Damaged, match=r"results.json: not the results of an evaluation: KeyError"):
         compare_models(store, "x", "y", None)

@@ -14,6 +14,7 @@ from schemas.errors import RequestError
 from schemas.results import MODEL, Measure
 from schemas.store import Store
 from tests.flows.evaluations import answers, evaluate, model, one, wanted
+from tests.flows.stores import make
 
 
 @pytest.fixture
@@ -65,12 +66,21 @@ def test_what_does_not_compare_stands_on_boards_of_its_own(store: Store) -> None
 
 def test_losses_are_sorted_from_the_lowest() -> None:
     def row(name: str, value: float | None) -> Row:
-        return Row(name, False, {} if value is None else {("loss", "loss|v1"): Measure(value, "lower", "loss|v1")}, None)
+        return Row(name, name, {} if value is None else {("loss", "loss|v1"): Measure(value, "lower", "loss|v1")}, None)
 
     from flows.leaderboard.boards import _best_first
 
     rows = [row("none", None), row("b", 2.0), row("a", 1.0)]
     assert [found.name for found in _best_first(rows, ("loss", "loss|v1"))] == ["a", "b", "none"]
+
+
+def test_versions_of_a_model_are_told_apart(store: Store) -> None:
+    truth = wanted(400)
+    newer = make(store, "model", "good", "trained on")
+    evaluate(store, newer, {"sentiment": {MODEL: truth}}, truth)
+    (board,) = boards(store)
+    assert [row.name.partition("@")[0] for row in board.rows][:2] == ["good", "good"]
+    assert board.rows[0].name == f"good@{newer.version}" and board.rows[0].model == "good"
 
 
 def test_a_model_that_is_gone_is_named_by_what_is_known(store: Store) -> None:
@@ -113,11 +123,11 @@ def test_hostile_names_stay_text_in_the_terminal(store: Store) -> None:
 
 
 def hostile(board: Board, text: str) -> Board:
-    rows = [replace(row, name=f"{text}{row.name}", notes=(text,)) for row in board.rows]
+    rows = [replace(row, name=f"{text}{row.name}", model=row.model and text, notes=(text,)) for row in board.rows]
     return replace(board, task=text, kind=text, rows=tuple(rows))
 
 
 def test_foreign_text_is_escaped(store: Store) -> None:
     attack = '"><script>alert(1)</script>\u202e'
-    page = render([hostile(board, attack) for board in boards(store)], {f"{attack}good": "../cards/a.html"})
+    page = render([hostile(board, attack) for board in boards(store)], {attack: "../cards/a.html"})
     assert "<script>alert" not in page and "&lt;script&gt;alert(1)" in page and "\u202e" not in page

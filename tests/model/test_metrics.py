@@ -272,6 +272,8 @@ def test_unknown_names_and_no_items_are_refused() -> None:
             ask()
     with pytest.raises(ValueError, match="accuracy: there are no items to judge"):
         metric_named("accuracy", "classification").of([], [])
+    with pytest.raises(ValueError, match="label 'odd' is none of neg, neutral, pos, unheard of"):
+        metric_named("mcc", "classification", labels=LABELS).statistics("neg", "odd")
     with pytest.raises(ValueError, match="labels must be given"):
         metric_named("mcc", "classification")
 
