@@ -38,11 +38,12 @@ def render(boards: Sequence[Board], cards: Mapping[str, str]) -> str:
 
 
 def write_page(path: Path, boards: Sequence[Board], store: Store) -> None:
-    """Write the page, replacing what was there at once; its folder must exist."""
+    """Write the page, replacing what was there at once."""
     folder = store.root.parent / "cards"
     names = {row.model for board in boards for row in board.rows if row.model}
     found = {name: folder / f"{name}.html" for name in names if (folder / f"{name}.html").is_file()}
     cards = {name: quote(os.path.relpath(card.resolve(), path.parent.resolve())) for name, card in found.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, render(boards, cards).encode("utf-8"))
 
 

@@ -32,10 +32,16 @@ def wanted(n: int) -> list[str]:
 
 
 def classified(
-    task: str, systems: Answers, truth: Sequence[str], folder: Path, labels: Sequence[str] = LABELS, **changes: object
+    task: str,
+    systems: Answers,
+    truth: Sequence[str],
+    folder: Path,
+    labels: Sequence[str] = LABELS,
+    metrics: Sequence[str] = ("accuracy", "macro_f1"),
+    **changes: object,
 ) -> Result:
     """A result on a task of labels; its items are written below `folder`."""
-    judges = [metric_named(name, "classification", labels=labels) for name in ("accuracy", "macro_f1")]
+    judges = [metric_named(name, "classification", labels=labels) for name in metrics]
     items, measures = [], {}
     for system, given in systems.items():
         statistics = {metric.name: metric.of(given, truth) for metric in judges}

@@ -83,6 +83,17 @@ def test_a_metric_of_another_signature_is_refused_alone(store: Store) -> None:
     )
 
 
+def test_what_only_one_was_judged_by_is_refused(store: Store) -> None:
+    one(store, "x", 0.9, seed=1)
+    one(store, "y", 0.8, seed=2, metrics=("mcc", "accuracy"))
+    compared = compare_models(store, "x", "y", None)
+    assert [found.metric for found in compared.comparisons] == ["accuracy"]
+    assert [(refused.metric, refused.why) for refused in compared.refused] == [
+        ("macro_f1", "only the first model was judged by it"),
+        ("mcc", "only the second model was judged by it"),
+    ]
+
+
 def test_what_is_not_there_is_said(store: Store) -> None:
     one(store, "x", 0.9, seed=1)
     one(store, "y", 0.9, seed=1, task="ner")

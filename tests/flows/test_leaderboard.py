@@ -106,7 +106,6 @@ def test_what_is_not_there_is_said(tmp_path: Path, store: Store) -> None:
 def test_the_page_links_to_cards_that_are_there(store: Store, tmp_path: Path) -> None:
     (tmp_path / "cards").mkdir()
     (tmp_path / "cards" / "good.html").write_text("card")
-    (tmp_path / "reports").mkdir()
     page = tmp_path / "reports" / "board.html"
     assert run(store, "--page", str(page)).splitlines()[-1] == str(page)
     first = page.read_text()
