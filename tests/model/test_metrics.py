@@ -259,6 +259,18 @@ def test_likelihoods() -> None:
     assert found == pytest.approx({"loss": 2.0, "perplexity": np.exp(2.0), "bits_per_byte": 12 / np.log(2) / 12})
 
 
+@given(st.lists(st.tuples(st.floats(0, 500), st.integers(1, 90), st.integers(1, 400)), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_likelihoods_are_those_of_lm_eval(items: list[tuple[float, int, int]]) -> None:
+    from lm_eval.api.metrics import bits_per_byte, weighted_perplexity
+
+    nats, sizes = [item[0] for item in items], [item[1:] for item in items]
+    by_token, by_byte = ([(-n, size[unit]) for n, size in zip(nats, sizes, strict=True)] for unit in (0, 1))
+    ours = {name: value(metric_named(name, "language_modelling"), nats, sizes) for name in ("perplexity", "bits_per_byte")}
+    assert ours["bits_per_byte"] == pytest.approx(bits_per_byte(by_byte), abs=1e-6)
+    assert ours["perplexity"] == pytest.approx(weighted_perplexity(by_token), rel=1e-9)
+
+
 @pytest.mark.parametrize("kind", METRICS)
 def test_every_metric_of_every_task_is_there(kind: str) -> None:
     for name in METRICS[kind]:
