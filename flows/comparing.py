@@ -10,7 +10,7 @@ from flows.evaluated import Evaluated, evaluated_as
 from flows.rejects import visible
 from flows.tables import aligned
 from model.metrics.comparison import Comparison, compare, correct, differing_items, refusal
-from model.metrics.verdicts import told, verdict
+from model.metrics.verdicts import told, told_p, verdict
 from schemas.errors import RequestError
 from schemas.results import MODEL, Measure
 from schemas.store import Store
@@ -68,29 +68,28 @@ def _compare(a: Evaluated, b: Evaluated) -> tuple[list[Comparison], list[Refused
     if why := differing_items(*items):
         return [], [Refused(task, None, why)]
     found, refused = [], []
-    for metric, one in a.result.systems[MODEL].items():
-        other = b.result.systems[MODEL].get(metric)
-        why = _differing_measures(one, other) or _missing(metric, *(metric in side.statistics for side in items))
-        if why:
+    measures = a.result.systems[MODEL], b.result.systems[MODEL]
+    for metric in dict.fromkeys([*measures[0], *measures[1]]):
+        if why := _differing(*(side.get(metric) for side in measures)):
             refused.append(Refused(task, metric, why))
             continue
         try:
-            found.append(compare(task, metric, one.better, items[0].statistics[metric], items[1].statistics[metric], a.result.seed))
+            statistics = [side.statistics[metric] for side in items]
+            found.append(compare(task, metric, measures[0][metric].better, statistics[0], statistics[1], a.result.seed))
+        except KeyError:
+            refused.append(Refused(task, metric, "its statistics were not kept"))
         except ValueError as error:
             refused.append(Refused(task, metric, str(error)))
     return found, refused
 
 
-def _differing_measures(one: Measure, other: Measure | None) -> str | None:
-    if other is None:
-        return "only the first model was judged by it"
+def _differing(one: Measure | None, other: Measure | None) -> str | None:
+    """Why two measures of one metric don't compare, or None."""
+    if one is None or other is None:
+        return f"only the {'first' if other is None else 'second'} model was judged by it"
     if one.signature != other.signature:
         return f"the signature differs: {one.signature} against {other.signature}"
     return None
-
-
-def _missing(metric: str, *there: bool) -> str | None:
-    return None if all(there) else f"the items hold no statistics of {metric}"
 
 
 def lines_of(compared: Compared) -> list[str]:
@@ -101,11 +100,11 @@ def lines_of(compared: Compared) -> list[str]:
         heads = ("task", "metric", "n", a, b, "difference", "95 % interval", "p", "corrected")
         rows = [
             (visible(one.task), one.metric, f"{one.n:,}", told(one.metric, one.a), told(one.metric, one.b), f"{one.difference:+.4f}",
-             f"{one.interval[0]:+.4f} to {one.interval[1]:+.4f}", f"{one.p:.3f}", f"{one.corrected:.3f}")
+             f"{one.interval[0]:+.4f} to {one.interval[1]:+.4f}", told_p(one.p), told_p(one.corrected))
             for one in compared.comparisons
         ]  # fmt: skip
-        lines += [*aligned(heads, rows, left=2), ""]
-    lines += [verdict(one, a, b) for one in compared.comparisons]
+        lines += [*aligned(heads, rows, left={0, 1}), ""]
+    lines += [visible(verdict(one, a, b)) for one in compared.comparisons]
     for one in compared.refused:
         lines.append(f"not compared: {visible(one.task)}{f', {visible(one.metric)}' if one.metric else ''}: {visible(one.why)}")
     return lines

@@ -29,7 +29,8 @@ class Evaluated:
     evaluation: Artifact
     model: str
     """The name of its artifact, or where that is no longer in the store, what is known: `model 1a2b3c4d`."""
-    model_digest: str
+    version: str | None
+    """Of that artifact."""
 
     def items(self) -> Judged:
         """What the model's items came to. Raises `Damaged` naming the file if it is missing or not what it should be."""
@@ -48,7 +49,10 @@ def results_of(evaluation: Artifact) -> list[Result]:
     if not paths:
         return []
     try:
-        return [Result.from_json(one) for one in read_json(paths[0]).get("tasks", ())]
+        results = [Result.from_json(one) for one in read_json(paths[0]).get("tasks", ())]
+        for result in results:
+            result.systems[MODEL][result.headline]
+        return results
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         raise Damaged(f"{paths[0]}: not the results of an evaluation: {type(error).__name__}: {error}") from error
 
@@ -65,8 +69,9 @@ def evaluated(store: Store) -> list[Evaluated]:
             digest = next((inputs[role] for role in ROLES if role in inputs), "")
             found = meant(models.get(digest, ()), evaluation.name)
             name = found.name if found else f"model {digest[:8]}" if digest else evaluation.name
-            newest[digest or evaluation.reference, result.task] = Evaluated(result, evaluation, name, digest)
-    return sorted(newest.values(), key=lambda one: (one.model, one.result.task, one.model_digest))
+            version = found.version if found else None
+            newest[digest or evaluation.reference, result.task] = Evaluated(result, evaluation, name, version)
+    return sorted(newest.values(), key=lambda one: (one.model, one.result.task, one.version or ""))
 
 
 def evaluated_as(store: Store, reference: str) -> list[Evaluated]:
@@ -75,13 +80,14 @@ def evaluated_as(store: Store, reference: str) -> list[Evaluated]:
     if artifact.kind not in ("model", "evaluation"):
         raise RequestError(f"{artifact.reference}: is neither a model nor an evaluation")
     if artifact.kind == "evaluation":
-        found = [Evaluated(result, artifact, artifact.name, "") for result in results_of(artifact)]
-        return _some(found, f"{artifact.reference}: has no results of tasks: evaluate a model on some")
+        own = [Evaluated(result, artifact, artifact.name, None) for result in results_of(artifact)]
+        return _some(own, f"{artifact.reference}: has no results of tasks: evaluate a model on some")
     digest = artifact.manifest.content_digest
     newest: dict[str, Evaluated] = {}
     for evaluation in sorted(store.artifacts("evaluation"), key=lambda one: one.version):
         if digest in (evaluation.manifest.identity.inputs.get(role) for role in ROLES):
-            newest |= {result.task: Evaluated(result, evaluation, artifact.name, digest) for result in results_of(evaluation)}
+            found = (Evaluated(result, evaluation, artifact.name, artifact.version) for result in results_of(evaluation))
+            newest |= {one.result.task: one for one in found}
     return _some(newest.values(), f"{artifact.reference}: has not been evaluated on any task")
 
 

@@ -1,23 +1,22 @@
-"""The model: a *table* for a terminal is rows of text under heads, each column as wide as its widest cell; the first columns read from the
+"""The model: a *table* for a terminal is rows of text under heads, each column as wide as its widest cell; text reads from the
 left, numbers stand at the right."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
-def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> list[str]:
-    """Lines; the first `left` columns are flush left.
+def aligned(heads: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[int]) -> list[str]:
+    """Lines; the columns in `left` are flush left.
 
-    >>> aligned(("task", "n"), [("汉字", "1,000"), ("ner", "7")], left=1)
+    >>> aligned(("task", "n"), [("汉字", "1,000"), ("ner", "7")], left={0})
     ['task      n', '汉字  1,000', 'ner       7']
     """
     every = [heads, *rows]
     widths = [max(_width(row[column]) for row in every) for column in range(len(heads))]
-    return [
-        "  ".join(_padded(cell, width, n < left) for n, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip() for row in every
-    ]
+    lines = ([_padded(cell, widths[column], column in left) for column, cell in enumerate(row)] for row in every)
+    return ["  ".join(line).rstrip() for line in lines]
 
 
 def _padded(text: str, width: int, flush_left: bool) -> str:

@@ -24,11 +24,17 @@ class Row:
     """A system's figures."""
 
     name: str
-    baseline: bool
+    """With the version, where the board has several of that name."""
+    model: str | None
+    """The name of the artifact; null for a baseline."""
     measures: Mapping[Column, Measure]
     evaluation: str | None
     """Reference of the artifact; null for a baseline."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def baseline(self) -> bool:
+        return self.model is None
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,8 @@ def boards(store: Store, task: str | None = None, sort: str | None = None) -> li
 
 def _board(group: list[Evaluated], sort: str | None) -> Board:
     first = group[0].result
-    rows = [row for one in group for row in _rows(one)]
+    names = [one.model for one in group]
+    rows = [row for one in group for row in _rows(one, several=names.count(one.model) > 1)]
     unique = [row for n, row in enumerate(rows) if not (row.baseline and row in rows[:n])]
     columns = tuple(dict.fromkeys(column for row in rows for column in row.measures))
     by = next((column for column in columns if column[0] == sort), None) or next(c for c in columns if c[0] == first.headline)
@@ -97,13 +104,14 @@ def _board(group: list[Evaluated], sort: str | None) -> Board:
     )
 
 
-def _rows(one: Evaluated) -> Iterable[Row]:
+def _rows(one: Evaluated, several: bool) -> Iterable[Row]:
     for system, measures in one.result.systems.items():
         figures = {(metric, measure.signature): measure for metric, measure in measures.items()}
         if system == MODEL:
-            yield Row(one.model, False, figures, one.evaluation.reference, one.result.notes)
+            name = f"{one.model}@{one.version}" if several and one.version else one.model
+            yield Row(name, one.model, figures, one.evaluation.reference, one.result.notes)
         else:
-            yield Row(system, True, figures, None)
+            yield Row(system, None, figures, None)
 
 
 def _best_first(rows: list[Row], by: Column) -> list[Row]:

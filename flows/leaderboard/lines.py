@@ -13,12 +13,13 @@ def lines_of(board: Board) -> list[str]:
     heads = ("", *map(visible, board.heads()), "evaluation")
     rows = [(_name(row), *(cell(row, column) for column in board.columns), row.evaluation or "") for row in board.rows]
     notes = [f"  {visible(row.name)}: {visible(note)}" for row in board.rows for note in row.notes]
-    return [visible(title(board)), *aligned(heads, rows, left=1), *notes]
+    return [visible(f"{board.task}: {about(board)}"), *aligned(heads, rows, left={0, len(heads) - 1}), *notes]
 
 
-def title(board: Board) -> str:
+def about(board: Board) -> str:
+    """What was asked, and on what."""
     shots = f", {board.shots} shots" if board.shots else ""
-    return f"{board.task} ({board.kind}, version {board.version}{shots}): {board.n:,} items, data {board.data[:8]}"
+    return f"{board.kind}, version {board.version}{shots}, {board.n:,} items, data {board.data[:8]}"
 
 
 def _name(row: Row) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flows.leaderboard.boards import Board, Column
-from flows.leaderboard.lines import figure, title
+from flows.leaderboard.lines import about, figure
 from flows.report.page import POLICY, own_text, templates
 from model.metrics.verdicts import told
 from schemas.files import replace
@@ -38,11 +38,12 @@ def render(boards: Sequence[Board], cards: Mapping[str, str]) -> str:
 
 
 def write_page(path: Path, boards: Sequence[Board], store: Store) -> None:
-    """Write the page, replacing what was there at once; its folder must exist."""
+    """Write the page, replacing what was there at once."""
     folder = store.root.parent / "cards"
-    names = {row.name for board in boards for row in board.rows if not row.baseline}
+    names = {row.model for board in boards for row in board.rows if row.model}
     found = {name: folder / f"{name}.html" for name in names if (folder / f"{name}.html").is_file()}
     cards = {name: quote(os.path.relpath(card.resolve(), path.parent.resolve())) for name, card in found.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
     replace(path, render(boards, cards).encode("utf-8"))
 
 
@@ -53,13 +54,13 @@ def _shown(board: Board, cards: Mapping[str, str]) -> dict[str, Any]:
         {
             "name": row.name,
             "baseline": row.baseline,
-            "card": None if row.baseline else cards.get(row.name),
+            "card": cards.get(row.model or ""),
             "cells": [_cell(column, row.measures.get(column)) for column in board.columns],
         }
         for row in board.rows
     ]
     notes = [f"{row.name}: {note}" for row in board.rows for note in row.notes]
-    return {"task": board.task, "title": title(board), "heads": [first, *heads], "rows": rows, "notes": notes}
+    return {"task": board.task, "about": about(board), "heads": [first, *heads], "rows": rows, "notes": notes}
 
 
 def _head(name: str, column: Column, board: Board) -> dict[str, Any]:

@@ -21,7 +21,7 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _CMRC_PUNCTUATION = frozenset(r"-:_*^/\~`+=，。：？！“”；’《》·、「」（）－～『』")
 """Of cmrc2018_evaluate.py; ‘ and … are not among it there, so they count as text here."""
-_CMRC_PIECES = re.compile(r"[\u4e00-\u9fa5]|\d+(?:[.,]\d+)+|[^\W\u4e00-\u9fa5]+|[^\w\s]")
+_CMRC_PIECES = re.compile(r"[\u4e00-\u9fa5]|\d+(?:[.,]\d+)+|[^\W\u4e00-\u9fa5]+(?:\.[^\W\u4e00-\u9fa5]+)*|[^\w\s]")
 
 
 def exact_match(lang: str | None) -> Metric:

@@ -7,7 +7,7 @@ label at all: all such answers count as one more label, which nobody wants.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -31,14 +31,14 @@ def word_accuracy() -> Metric:
 
 def macro_f1(labels: Sequence[str]) -> Metric:
     """Statistics: by label, and for no label, the items right, answered and wanted."""
-    places = _places(labels)
+    place = _places(labels)
 
     def statistics(answer: str, wanted: str) -> Floats:
         found = np.zeros((len(labels) + 1, 3))
-        answered = places.get(answer, len(labels))
-        found[answered, 1] += 1
-        found[places[wanted], 2] += 1
-        found[answered, 0] += answered == places[wanted]
+        answered, true = place(answer, wanted)
+        found[answered, 1] = 1
+        found[true, 2] = 1
+        found[answered, 0] = answered == true
         return found.ravel()
 
     return Metric("macro_f1", "higher", f"macro_f1|labels:{len(labels)}|v1", statistics, macro_f1_value)
@@ -53,13 +53,14 @@ def macro_f1_value(sums: Floats) -> Floats:
 def mcc(labels: Sequence[str]) -> Metric:
     """Matthews' correlation for any number of labels (Gorodkin 2004). Statistics: items, items right, then by label and for no label the
     items answered and wanted."""
-    places = _places(labels)
+    place = _places(labels)
 
     def statistics(answer: str, wanted: str) -> Floats:
         found = np.zeros((len(labels) + 1, 2))
-        found[places.get(answer, len(labels)), 0] = 1
-        found[places[wanted], 1] = 1
-        return np.concatenate([[1, answer == wanted], found.ravel()])
+        answered, true = place(answer, wanted)
+        found[answered, 0] = 1
+        found[true, 1] = 1
+        return np.concatenate([[1, answered == true], found.ravel()])
 
     return Metric("mcc", "higher", f"mcc|labels:{len(labels)}|v1", statistics, mcc_value)
 
@@ -72,8 +73,15 @@ def mcc_value(sums: Floats) -> Floats:
     return ratio(together, np.sqrt(spread))
 
 
-def _places(labels: Sequence[str]) -> dict[str, int]:
+def _places(labels: Sequence[str]) -> Callable[[str, str], tuple[int, int]]:
+    """Gives the places of an answer and of what was wanted among labels; that of no label is the last."""
     places = {label: place for place, label in enumerate(labels)}
     if len(places) != len(labels) or not places:
         raise ValueError(f"labels must be given, each once: {list(labels)}")
-    return places
+
+    def place(answer: str, wanted: str) -> tuple[int, int]:
+        if wanted not in places:
+            raise ValueError(f"label {wanted!r} is none of {', '.join(labels)}")
+        return places.get(answer, len(labels)), places[wanted]
+
+    return place

@@ -51,10 +51,14 @@ def _signed(number: float, digits: int) -> str:
 
 
 def _p(found: Comparison) -> str:
-    if found.corrected == found.p:
-        return f"p {_small(found.p)}"
-    return f"p {_small(found.p)} ({_small(found.corrected).removeprefix('= ')} after Holm's correction)"
+    p, corrected = told_p(found.p), told_p(found.corrected)
+    said = f"p {p}" if p.startswith("<") else f"p = {p}"
+    return said if p == corrected else f"{said} ({corrected} after Holm's correction)"
 
 
-def _small(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+def told_p(p: float) -> str:
+    """
+    >>> told_p(0.0123), told_p(0.0002)
+    ('0.012', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

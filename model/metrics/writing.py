@@ -9,7 +9,7 @@ from collections.abc import Iterable
 HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 CHARACTER = HAN.pattern[:-1] + r"\u3005\u3007\u3041-\u3096\u30a1-\u30fa\u30fc]"
 """A Han character or kana, as a regular expression."""
-_UNSPACED = {"zh", "yue", "wuu", "ja"}
+_UNSPACED = {"zh", "lzh", "yue", "wuu", "ja"}
 
 
 def by_characters(lang: str | None, wanted: Iterable[str]) -> bool:
