@@ -42,8 +42,9 @@ def _number(item: Item, seed: int) -> float:
 
 
 def _subset(number: float, missing: Sequence[str], share: float) -> str:
-    place = int(number / share)
-    return missing[place] if place < len(missing) else "train"
+    """Each has numbers of its own, so that a file for one leaves the other as it is."""
+    drawn = "test" if number < share else "validation" if number < 2 * share else "train"
+    return drawn if drawn in missing else "train"
 
 
 def _give(subset_of: dict[float, str], numbers: Sequence[float], missing: Sequence[str]) -> None:

@@ -50,7 +50,7 @@ def _settled(first: Item, others: Sequence[Item]) -> tuple[list[Item], list[Reje
             answers = tuple(dict.fromkeys(answer for example in asked for answer in example.answers))
             return _merged(first, replace(first.example, answers=answers), others)
     other = next((item for item in others if reference_of(item.example) != wanted), None)
-    if other is None or isinstance(first.example, Chatted | Coded):
+    if other is None:
         return [first], [item.reject("duplicate", f"as {first.where}") for item in others]
     detail = f"{first.where} and {other.where} have one input and two references"
     return [], [item.reject("label_conflict", detail) for item in (first, *others)]

@@ -56,8 +56,9 @@ def _candidates(ids: Indices, owners: Indices, of_texts: Indices, of_others: Ind
         offsets = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
         left = np.repeat(owners[of_texts[here]], many)
         right = owners[of_others[np.repeat(low[here], many) + offsets]]
-        both = np.unique(left * len(owners) + right)
-        yield both // len(owners), both % len(owners)
+        base = owners[-1] + 1
+        both = np.unique(left * base + right)
+        yield both // base, both % base
 
 
 def _shingles(texts: Sequence[str]) -> tuple[Hashes, Indices]:
