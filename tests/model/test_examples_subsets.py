@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from model.examples import Answer, Classified, Subsets, Tagged, Written, class_weights, data_digest, input_of, read_task
-from model.examples.shingles import NEAR, near_pairs
+from model.examples.shingles import NEAR, near_ones
 from schemas.errors import RequestError
 from schemas.recipe.task import Task
 
@@ -156,21 +156,24 @@ def test_leaks_leave_what_is_learned_and_are_told(tmp_path: Path) -> None:
         drawn(tmp_path, train[:1], test=write(tmp_path / "test.jsonl", test), validation=None)
 
 
-SHARDS = st.lists(st.text(st.sampled_from("ab "), max_size=14), max_size=10)
+TEXTS = st.lists(st.text(st.sampled_from("ab "), max_size=14), max_size=10)
 
 
-@given(SHARDS, SHARDS)
-def test_near_pairs_are_those_of_all_comparisons(one: list[str], two: list[str]) -> None:
+@given(TEXTS, TEXTS, st.sampled_from([1, 4, 1 << 21]))
+def test_near_ones_are_those_of_all_comparisons(one: list[str], two: list[str], portion: int) -> None:
     def shingles(text: str) -> set[str]:
         plain = " ".join(text.casefold().split())
         return {plain[at : at + 5] for at in range(len(plain) - 4)}
 
     wanted = {}
     for i, a in enumerate(map(shingles, one)):
-        for j, b in enumerate(map(shingles, two)):
-            if a and b and len(a & b) / len(a | b) >= NEAR:
-                wanted[i, j] = len(a & b) / len(a | b)
-    assert {(i, j): index for i, j, index in near_pairs(one, two)} == pytest.approx(wanted)
+        indices = ((j, len(a & b) / len(a | b)) for j, b in enumerate(map(shingles, two)) if a and b)
+        near = next(((j, index) for j, index in indices if index >= NEAR), None)
+        if near:
+            wanted[i] = near
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model.examples.shingles._PAIRS", portion)
+        assert near_ones(one, two) == wanted
 
 
 ROWS = st.lists(
