@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from schemas.errors import RequestError
 from schemas.recipe_file import load_task
+
+ROOT = Path(__file__).parents[2]
 
 TASK = "name: reviews\nkind: classification\ndata:\n  train: reviews.csv\n  fields: {text: review, label: stars}\n"
 
@@ -70,3 +73,14 @@ def test_what_is_wrong_in_data_is_one_line(folder: Path) -> None:
     assert done.returncode == 2
     assert "reviews.csv, line 2: missing_field: has no 'reviews': did you mean 'review'?" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_the_tasks_and_reasons_of_the_docs_exist(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "labelled-data.md").read_text(encoding="utf-8")
+    for task in re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        (tmp_path / "task.yaml").write_text(task, encoding="utf-8")
+        load_task(tmp_path / "task.yaml")
+    table = page.partition("| reason | the row |")[2].partition("\n\n")[0]
+    told = set(re.findall(r"`([a-z_]+)`", table))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "model" / "examples").glob("*.py"))
+    assert told == set(re.findall(r"(?:Fault\([^,]*|Unusable\(|reject\()[^\"]*\"([a-z]+_?[a-z_]*)\"", sources)) | {"leak", "near_leak"}
