@@ -36,9 +36,9 @@ def draw(items: Sequence[Item], missing: Sequence[str], share: float, seed: int)
 
 
 def _number(item: Item, seed: int) -> float:
-    """Of the item's group, or of its input."""
+    """Of the item's group, or of its input. A group may be named by a sentence that is no UTF-8, and a reject itself."""
     key = key_of(item.example) if item.group is None else folded(item.group)
-    return xxhash.xxh3_64_intdigest(key.encode(), seed & (1 << 64) - 1) / 2**64
+    return xxhash.xxh3_64_intdigest(key.encode(errors="backslashreplace"), seed & (1 << 64) - 1) / 2**64
 
 
 def _subset(number: float, missing: Sequence[str], share: float) -> str:

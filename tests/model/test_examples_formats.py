@@ -159,6 +159,12 @@ def test_conll_is_read_by_columns_into_iob2(tmp_path: Path) -> None:
         read("tagging", tmp_path / "a.conll", fields={"tags": "POS"})
 
 
+def test_a_sentence_that_is_not_utf8_costs_itself_even_if_it_names_its_document(tmp_path: Path) -> None:
+    found = read("tagging", put(tmp_path, "a.conll", b"-DOCSTART- O\n\n\xff O\n\nfine O\n"))
+    assert [example.id for example in found.train] == ["a.conll:5"]
+    assert told(found) == [("line 3", "undecodable")]
+
+
 CONLLU = (
     "# sent_id = s-1\n1-2\tcan't\t_\t_\t_\t_\t_\t_\t_\t_\n1\tca\tcan\tAUX\tMD\t_\t_\t_\t_\t_\n2\tn't\tnot\tPART\tRB\t_\t_\t_\t_\t_\n"
     "2.1\tgo\t_\tVERB\t_\t_\t_\t_\t_\t_\n\n1\tNo\tno\t_\t_\t_\t_\t_\t_\t_\n\n1\tshort\n"
