@@ -36,14 +36,15 @@ def draw(items: Sequence[Item], missing: Sequence[str], share: float, seed: int)
 
 
 def _number(item: Item, seed: int) -> float:
-    """Of the item's group, or of its input."""
+    """Of the item's group, or of its input. A group may be named by a sentence that is no UTF-8, and a reject itself."""
     key = key_of(item.example) if item.group is None else folded(item.group)
-    return xxhash.xxh3_64_intdigest(key.encode(), seed & (1 << 64) - 1) / 2**64
+    return xxhash.xxh3_64_intdigest(key.encode(errors="backslashreplace"), seed & (1 << 64) - 1) / 2**64
 
 
 def _subset(number: float, missing: Sequence[str], share: float) -> str:
-    place = int(number / share)
-    return missing[place] if place < len(missing) else "train"
+    """Each has numbers of its own, so that a file for one leaves the other as it is."""
+    drawn = "test" if number < share else "validation" if number < 2 * share else "train"
+    return drawn if drawn in missing else "train"
 
 
 def _give(subset_of: dict[float, str], numbers: Sequence[float], missing: Sequence[str]) -> None:

@@ -50,10 +50,13 @@ def _settled(first: Item, others: Sequence[Item]) -> tuple[list[Item], list[Reje
             answers = tuple(dict.fromkeys(answer for example in asked for answer in example.answers))
             return _merged(first, replace(first.example, answers=answers), others)
     other = next((item for item in others if reference_of(item.example) != wanted), None)
-    if other is None or isinstance(first.example, Chatted | Coded):
+    if other is None:
         return [first], [item.reject("duplicate", f"as {first.where}") for item in others]
-    detail = f"{first.where} and {other.where} have one input and two references"
-    return [], [item.reject("label_conflict", detail) for item in (first, *others)]
+    rejects = []
+    for item in (first, *others):
+        against = other if reference_of(item.example) == wanted else first
+        rejects.append(item.reject("label_conflict", f"{against.where} has the same input, and another reference"))
+    return [], rejects
 
 
 def _merged(first: Item, example: Written | Asked, others: Sequence[Item]) -> tuple[list[Item], list[Reject]]:

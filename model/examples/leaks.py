@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from model.examples.account import TEXT, Item, Leak, Reject
 from model.examples.kinds import Asked, Example, Tagged, input_of, key_of
-from model.examples.shingles import near_pairs
+from model.examples.shingles import near_ones
 
 _Judge = tuple[str, Item]
 """An item of a subset that judges, with the subset's name."""
@@ -54,12 +54,11 @@ def _near(items: Mapping[int, Item], judges: Sequence[_Judge]) -> _Found:
     for judge in judges:
         judge_of.setdefault(_compared(judge[1].example), judge)
     texts, others = list(places), list(judge_of)
-    found: _Found = {}
-    for text, other, similarity in near_pairs(texts, others):
-        for place in places[texts[text]]:
-            if place not in found or similarity > found[place][2]:
-                found[place] = ("near_leak", judge_of[others[other]], similarity)
-    return found
+    return {
+        place: ("near_leak", judge_of[others[other]], similarity)
+        for text, (other, similarity) in near_ones(texts, others).items()
+        for place in places[texts[text]]
+    }
 
 
 def _compared(example: Example) -> str:

@@ -74,7 +74,16 @@ def _decompressed(name: str, content: bytes) -> bytes:
         case "xz":
             return lzma.decompress(content)
         case "zst":
-            with zstandard.ZstdDecompressor().stream_reader(content, read_across_frames=True) as reader:
-                return reader.read()
+            return b"".join(_frames(content))
         case _:
             return content
+
+
+def _frames(content: bytes) -> Iterator[bytes]:
+    """What the frames of a zstd file hold."""
+    while content:
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        yield frame.decompress(content)
+        if not frame.eof:  # a stream reader would take what is there for all
+            raise EOFError("the file ends inside a zstd frame")
+        content = frame.unused_data

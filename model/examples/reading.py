@@ -158,7 +158,7 @@ def _format(name: str, task: Task) -> DataFormat:
     if found in _ONLY and task.kind != _ONLY[found]:
         raise RequestError(f"task {task.name}: {name}: {found} files are of kind {_ONLY[found]}, and the task's kind is {task.kind}")
     if found == "squad" and task.data.fields:
-        raise RequestError(f"task {task.name}: data.fields: names of squad files are fixed: take them out")
+        raise RequestError(f"task {task.name}: data.fields: {name}: names in squad files are fixed: take them out")
     return found
 
 

@@ -1,9 +1,9 @@
 """The model: the *shingles* of a text are its runs of five characters, case and white space folded. Two texts are *near* if the Jaccard
 index of their sets of shingles is 0.8 or more.
 
-All near pairs are found, and no other: of a set of n, ordered by how rare its members are, the first n - ceil(0.8 n) + 1 hold at least one
-that a near set has among its own first ones (Chaudhuri, Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007). So only pairs that share a
-rare shingle are compared.
+What is near is found, all of it and nothing else: of a set of n, ordered by how rare its members are, the first n - ceil(0.8 n) + 1 hold at
+least one that a near set has among its own first ones (Chaudhuri, Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007). So only pairs that
+share a rare shingle are compared.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Hashes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
 
 
-def near_pairs(texts: Sequence[str], others: Sequence[str]) -> Iterator[tuple[int, int, float]]:
-    """Text, other, and their Jaccard index, for all that are near; texts in their order."""
+def near_ones(texts: Sequence[str], others: Sequence[str]) -> dict[int, tuple[int, float]]:
+    """By the place of each text that one of the others is near to: the place of the first such other, and their Jaccard index."""
     hashes, ends = _shingles([*texts, *others])
     counts = np.diff(ends, prepend=0)
     owners = np.repeat(np.arange(len(counts)), counts)
@@ -36,17 +36,21 @@ def near_pairs(texts: Sequence[str], others: Sequence[str]) -> Iterator[tuple[in
     of_texts, of_others = first[owners[first] < len(texts)], first[owners[first] >= len(texts)]
     of_others = of_others[np.argsort(ids[of_others], kind="stable")]
     sets = [hashes[end - count : end] for end, count in zip(ends, counts, strict=True)]
+    found: dict[int, tuple[int, float]] = {}
     for left, right in _candidates(ids, owners, of_texts, of_others):
         fits = np.minimum(counts[left], counts[right]) >= NEAR * np.maximum(counts[left], counts[right])
         for one, two in zip(left[fits].tolist(), right[fits].tolist(), strict=True):
+            if one in found:  # texts that are nearly all alike would be compared each with each
+                continue
             shared = np.intersect1d(sets[one], sets[two], assume_unique=True).size
             index = shared / (counts[one] + counts[two] - shared)
             if index >= NEAR:
-                yield one, two - len(texts), float(index)
+                found[one] = two - len(texts), float(index)
+    return found
 
 
 def _candidates(ids: Indices, owners: Indices, of_texts: Indices, of_others: Indices) -> Iterator[tuple[Indices, Indices]]:
-    """Distinct pairs of a text and another that share one of their first shingles, in portions; a text's pairs are in one portion."""
+    """Distinct pairs of a text and another that share one of their first shingles, in portions, in order."""
     low = np.searchsorted(ids[of_others], ids[of_texts], "left")
     pairs = np.searchsorted(ids[of_others], ids[of_texts], "right") - low
     portions = np.cumsum(np.bincount(owners[of_texts], pairs)) // _PAIRS  # by text
@@ -56,8 +60,9 @@ def _candidates(ids: Indices, owners: Indices, of_texts: Indices, of_others: Ind
         offsets = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
         left = np.repeat(owners[of_texts[here]], many)
         right = owners[of_others[np.repeat(low[here], many) + offsets]]
-        both = np.unique(left * len(owners) + right)
-        yield both // len(owners), both % len(owners)
+        base = owners[-1] + 1
+        both = np.unique(left * base + right)
+        yield both // base, both % base
 
 
 def _shingles(texts: Sequence[str]) -> tuple[Hashes, Indices]:

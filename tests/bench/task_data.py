@@ -131,16 +131,21 @@ def write_tasks(raw: Path, out: Path) -> dict[str, Path]:
     """Write all tasks whose raw file is there; returns the Task file of each."""
     out.mkdir(parents=True, exist_ok=True)
     written = {}
-    for name, task in TASKS.items():
+    for name in TASKS:
         at = (raw / RAW_FILES[name]).resolve() if name in RAW_FILES else None
         if at is not None and not at.exists():
             print(f"{name}: left out: there is no {at}")
             continue
-        train = _data(name, at, out.resolve())
-        settings = {"name": name, **task, "data": {"train": str(train), **task["data"]}}
-        written[name] = out / f"{name}.yaml"
-        written[name].write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        written[name] = task_file(name, _data(name, at, out.resolve()), out)
     return written
+
+
+def task_file(name: str, train: Path, out: Path) -> Path:
+    """Write the Task file of a task whose data lies in `train`."""
+    settings = {"name": name, **TASKS[name], "data": {"train": str(train), **TASKS[name]["data"]}}
+    path = out / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
 
 
 def _data(name: str, raw: Path | None, out: Path) -> Path:
