@@ -87,16 +87,16 @@ def test_tagging(base: Artifact, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = []
     for _ in range(300):
         words = draw.choices(WORDS, k=draw.randint(2, 7))
-        rows.append({"words": words, "tags": ["B-LOC" if word in ("北京", "上海") else "O" for word in words]})
+        rows.append({"words": words, "tags": ["B-COL" if word in ("red", "green") else "O" for word in words]})
     made, facts = taught(base, tmp_path / "a", {"kind": "tagging"}, rows, epochs=12)
-    assert facts["test"]["entity_f1"] > 0.95 and facts["metric"] == "entity_f1" and facts["labels"] == ["O", "B-LOC"]
+    assert facts["test"]["entity_f1"] > 0.95 and facts["metric"] == "entity_f1" and facts["labels"] == ["O", "B-COL"]
     theirs = transformers.AutoModelForTokenClassification.from_pretrained(made.path)
-    assert theirs.config.id2label == {0: "O", 1: "B-LOC"}
+    assert theirs.config.id2label == {0: "O", 1: "B-COL"}
     model, config = load_headed(made.path)
     kind = Tagging(reading_of(made.path, config, 40), model.labels)
-    long = Tagged("x", tuple(["red", "北京"] * 40), ("O",) * 80)
+    long = Tagged("x", tuple(["blue", "red"] * 40), ("O",) * 80)
     (answer,) = kind.answer(model, [long])
-    assert len(answer) == 80 and answer[1] == "B-LOC" and answer[-1] == "O"  # what had no room is outside
+    assert len(answer) == 80 and answer[1] == "B-COL" and answer[-1] == "O"  # what had no room is outside
 
 
 def test_answers(base: Artifact, tmp_path: Path) -> None:
