@@ -61,7 +61,7 @@ def _known(artifact: Artifact) -> dict[str, Any] | None:
     settings, environment = artifact.manifest.identity.settings, artifact.facts(STEP)["environment"]
     return {
         "artifact": artifact.reference,
-        "cpu": environment["cpu"],
+        "cpu": environment.get("card") or environment["cpu"],
         "precision": environment["precision"],
         "compiled": environment["compiled"],
         "width": settings["model"]["width"],

@@ -13,6 +13,7 @@ import torch._functorch.config
 import torch._inductor.config
 from torch import Tensor, nn
 
+from model.device import computing
 from model.objectives import Inputs
 from model.parallel import Ranks
 from model.spread import apart
@@ -34,9 +35,9 @@ class Backward:
 
     def __call__(self, parts: Sequence[Inputs]) -> Tensor:
         """Add the gradient of this rank's share of a batch, cut into micro-batches; return the mean nats a token, float32 scalar."""
-        told = torch.zeros(())
+        told = torch.zeros((), device=self._group.device)
         share = self._share(parts)
-        for number, part in enumerate(parts):
+        for number, part in enumerate(part.on(self._group.device) for part in parts):
             last = number == len(parts) - 1
             with nullcontext() if last else apart(self._replica):
                 told = told + (self._pass(part.tensors, 1 / len(parts)) if share is None else self._pass((*part.tensors, share), 1.0))
@@ -48,10 +49,10 @@ class Backward:
         if not counts:
             return None
         total = int(self._group.add(torch.tensor(sum(counts))))
-        return torch.tensor(max(total, 1) / self._group.count)
+        return torch.full((), max(total, 1) / self._group.count, device=self._group.device)
 
     def _pass(self, rows: tuple[Tensor, ...], weight: float) -> Tensor:
-        with torch.autocast("cpu", dtype=self._dtype, enabled=self._dtype != torch.float32):
+        with computing(self._group.device, self._dtype):
             found = self._replica(*rows)
         loss, told = found if isinstance(found, tuple) else (found, found)
         (loss * weight).backward()

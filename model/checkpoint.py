@@ -73,7 +73,7 @@ class Checkpoints:
         """Begin `step-N`: it will have these values, whatever becomes of the tensors meanwhile. Waits for the one before."""
         self.finish()
         mine = self._share(tensors)
-        copied = {name: tensors[name].detach().clone() for name in mine}
+        copied = {name: tensors[name].detach().to("cpu", copy=True) for name in mine}
         self._writing = self._writer.submit(self._write, step, copied, dict(state))
 
     def finish(self) -> None:

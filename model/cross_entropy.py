@@ -51,7 +51,8 @@ def linear_cross_entropy(
     States float [tokens, width], head float [vocabulary, width], targets int64 [tokens], weights float32 or float64 [tokens] ->
     scalars of the weights' type. ``chunk`` tokens at a time; None: all at once. Under autocast, products are in its type.
     """
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else head.dtype
-    with torch.autocast("cpu", enabled=False):
+    kind = states.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else head.dtype
+    with torch.autocast(kind, enabled=False):
         found: tuple[Tensor, Tensor] = _SumOverTokens.apply(states, head, targets, weights, z_loss, chunk or len(states), dtype)
     return found

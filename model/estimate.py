@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.device import CPU, cards_here, choose_device, memory, processor, taken_bytes
 from model.families import stays_uncompiled
 from model.footprint import Footprint, footprint
-from model.hardware import compiler_problem, cpu_name, peak_bytes
+from model.hardware import compiler_problem
 from model.phases import stages
 from model.speed import matmul_rate
 from schemas.errors import RequestError
@@ -41,6 +42,7 @@ class Known:
 
     artifact: str
     cpu: str
+    """Or its card."""
     precision: str
     compiled: bool
     width: int
@@ -103,13 +105,15 @@ def estimate(
     compiled: bool,
     cpu: str,
     known: Sequence[Known],
+    device: torch.device = CPU,
 ) -> Estimate:
-    """``process``: bytes that a rank takes before it has a model; ``machine``: bytes of memory; ``compiled``: whether it can be."""
-    found = footprint(settings, vocabulary, run.readers, compiled)
+    """``process``: bytes that a rank takes before it has a model; ``machine``: bytes of memory; ``compiled``: whether it can be; ``cpu``:
+    the name of what computes."""
+    found = footprint(settings, vocabulary, run.readers, compiled, device)
     share, of = utilization(settings, compiled, cpu, known)
     advice: tuple[str, ...] = ()
     if not fits(run.ranks, process + found.bytes, machine):
-        advice = tuple(_advice(settings, vocabulary, run, process, machine, compiled)) or (
+        advice = tuple(_advice(settings, vocabulary, run, process, machine, compiled, device)) or (
             "nothing short of a smaller model or more memory: its weights, gradients and moments alone are too much",
         )
     steps, tokens = settings.steps, None
@@ -131,13 +135,15 @@ def utilization(settings: Pretrain, compiled: bool, cpu: str, known: Sequence[Kn
     return float(np.interp(width, widths, shares)) * (1 if compiled else UNCOMPILED), None
 
 
-def _advice(settings: Pretrain, vocabulary: Mapping[str, Any], run: Run, process: int, machine: int, compiled: bool) -> Iterator[str]:
+def _advice(
+    settings: Pretrain, vocabulary: Mapping[str, Any], run: Run, process: int, machine: int, compiled: bool, device: torch.device
+) -> Iterator[str]:
     """The least change of each kind that makes it fit, with what a rank takes then."""
-    for name, choices in _choices(settings, run, compiled):
+    for name, choices in _choices(settings, run, compiled, device):
         for said, changed, ranks in choices:
             try:
                 readers = run.model_copy(update={"ranks": ranks}).readers
-                size = process + footprint(changed, vocabulary, readers, compiled).bytes
+                size = process + footprint(changed, vocabulary, readers, compiled, device).bytes
             except RequestError:  # it does not divide
                 continue
             if fits(ranks, size, machine):
@@ -145,7 +151,7 @@ def _advice(settings: Pretrain, vocabulary: Mapping[str, Any], run: Run, process
                 break
 
 
-def _choices(settings: Pretrain, run: Run, compiled: bool) -> Iterator[tuple[str, list[tuple[str, Pretrain, int]]]]:
+def _choices(settings: Pretrain, run: Run, compiled: bool, device: torch.device) -> Iterator[tuple[str, list[tuple[str, Pretrain, int]]]]:
     share = min(stage.batch for stage in stages(settings)) // run.readers
     parts = [parts for parts in range(settings.accumulate + 1, min(share, MOST_PARTS) + 1) if share % parts == 0]
     yield "pretrain.accumulate", [(str(n), settings.model_copy(update={"accumulate": n}), run.ranks) for n in parts]
@@ -154,6 +160,8 @@ def _choices(settings: Pretrain, run: Run, compiled: bool) -> Iterator[tuple[str
     if not settings.phases:
         sizes = [size for size in (settings.batch // 2**n for n in range(1, 10)) if size and size % run.readers == 0]
         yield "pretrain.batch", [(str(size), settings.model_copy(update={"batch": size}), run.ranks) for size in sizes]
+    if device.type == "cuda":  # each rank has a card to itself: fewer ranks leave it no more
+        return
     cores = run.ranks * run.threads_per_rank
     fewer = [n for n in range(run.ranks - 1, 0, -1) if cores % n == 0]
     yield "run.ranks", [(f"{n} with run.threads_per_rank: {cores // n}", settings, n) for n in fewer]
@@ -194,24 +202,21 @@ def _time(seconds: float) -> str:
     return f"{seconds:,.0f} s"
 
 
-def machine_bytes() -> int:
-    """Memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def request(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Estimate for ``{"settings": Pretrain, "vocabulary": a tokenizer's facts, "run": Run, "known": [Known]}``, on this machine, now; with
     its ``lines``."""
     import model.trainer  # noqa: F401  (what a rank holds, too)
 
-    process = peak_bytes()
     settings, run = Pretrain.model_validate(asked["settings"]), Run.model_validate(asked["run"])
+    device = choose_device(run.device, cards_here(), 0, run.ranks // run.machines)
+    process = taken_bytes(device)
     torch.set_num_threads(max(min(run.ranks * run.threads_per_rank, os.cpu_count() or 1), 1))
-    peak = matmul_rate(torch.bfloat16 if settings.precision == "bf16" else torch.float32)
+    peak = matmul_rate(torch.bfloat16 if settings.precision == "bf16" else torch.float32, device)
+    peak *= run.ranks if device.type == "cuda" else 1  # on the CPU it was that of all ranks' threads
     compiled = settings.compile and not (stays_uncompiled(settings.model) or compiler_problem())
     found = estimate(
-        settings, asked["vocabulary"], run, process=process, machine=machine_bytes(), peak=peak,
-        compiled=compiled, cpu=cpu_name(), known=[Known(**run) for run in asked["known"]],
+        settings, asked["vocabulary"], run, process=process, machine=memory(device, run.ranks), peak=peak,
+        compiled=compiled, cpu=processor(device), known=[Known(**run) for run in asked["known"]], device=device,
     )  # fmt: skip
     return {**found.as_json(), "lines": lines(found)}
 

@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from model.data import Batch
+from model.device import CPU, computing
 from model.families import Causal, build_model
 from model.objectives import Objective, objective_of
 from model.optim import build_optimizer
@@ -94,7 +95,7 @@ class _Live(TorchDispatchMode):
         self._now[kind] -= size
 
 
-def footprint(settings: Pretrain, vocabulary: Mapping[str, Any], ranks: int, compiled: bool) -> Footprint:
+def footprint(settings: Pretrain, vocabulary: Mapping[str, Any], ranks: int, compiled: bool, device: torch.device = CPU) -> Footprint:
     """Of the phase that takes most; ``vocabulary``: a tokenizer's facts. Raises RequestError if a batch does not divide."""
     dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
     lstm = 0  # bytes a token
@@ -124,9 +125,10 @@ def footprint(settings: Pretrain, vocabulary: Mapping[str, Any], ranks: int, com
     activations, logits = (int(size * HELD[compiled]) for size in max(found, key=sum))
     weights = _bytes(model.parameters())
     kept = weights + moments + (weights if settings.average else 0)
+    copied = kept // ranks if device.type == "cpu" else 0  # a card's are copied to the CPU's memory
     return Footprint(
         sum(parameter.numel() for parameter in model.parameters()), operations_per_token(model, settings.model, inputs[0]),
-        weights, weights, moments, 2 * weights if settings.average else 0, kept // ranks, activations, logits,
+        weights, weights, moments, 2 * weights if settings.average else 0, copied, activations, logits,
     )  # fmt: skip
 
 
@@ -149,7 +151,7 @@ def _most(pass_: Callable[[Sequence[Tensor]], None], given: Sequence[Tensor], vo
 
 
 def _train(module: nn.Module, given: Sequence[Tensor], dtype: torch.dtype) -> None:
-    with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+    with computing(CPU, dtype):
         found = module(*given)
     (found[0] if isinstance(found, tuple) else found).backward()
 
@@ -157,7 +159,7 @@ def _train(module: nn.Module, given: Sequence[Tensor], dtype: torch.dtype) -> No
 @torch.no_grad()
 def _validate(model: Causal, ids: Tensor, dtype: torch.dtype) -> None:
     """As `model.validate` does."""
-    with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+    with computing(CPU, dtype):
         logits = model(ids)
     F.cross_entropy(logits.flatten(0, 1).float(), ids.flatten(), reduction="sum")
 

@@ -1,6 +1,4 @@
-"""The model: the *environment* is what decides bits beside data and settings: torch, precision, compiled or not, ranks,
-threads, CPU. A run resumes only in the environment that it began in.
-"""
+"""The model: *hardware* is what a machine has: a compiler that works, a CPU, memory. What a rank computes on is in `model.device`."""
 
 from __future__ import annotations
 
@@ -13,7 +11,6 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -36,18 +33,6 @@ def compiler_problem() -> str | None:
         lines = [line for line in result.stderr.splitlines() if "error" in line]
         return f"{name} does not compile a trial: {lines[0].strip() if lines else f'exit {result.returncode}'}"
     return None
-
-
-def environment(precision: str, compiled: bool, ranks: int) -> dict[str, Any]:
-    """The environment of this process, as JSON."""
-    return {
-        "torch": torch.__version__,
-        "precision": precision,
-        "compiled": compiled,
-        "ranks": ranks,
-        "threads": torch.get_num_threads(),
-        "cpu": cpu_name(),
-    }
 
 
 def cpu_name() -> str:

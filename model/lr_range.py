@@ -16,6 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from model.backward import Backward
 from model.data import training_batches
+from model.device import CPU
 from model.families import build_model
 from model.objectives import objective_of
 from model.optim import build_optimizer
@@ -69,6 +70,7 @@ def range_test(
     steps: int,
     ranks_: int,
     threads: int,
+    device: torch.device = CPU,
     tell: Callable[[Point], None] = lambda point: None,
 ) -> list[Point]:
     """Train for ``steps`` with rates (of `optimizer.lr`) from ``lowest`` to ``highest``; ends early where the loss has diverged.
@@ -84,9 +86,9 @@ def range_test(
         window=objective.window, words=objective.words,
     )  # fmt: skip
     points: list[Point] = []
-    with ranks(threads) as group:
+    with ranks(threads, device) as group:
         torch.manual_seed(settings.seed)
-        model = build_model(settings.architecture, vocabulary["vocab_size"])
+        model = build_model(settings.architecture, vocabulary["vocab_size"]).to(device)
         optimizer = build_optimizer(model, settings.optimizer, group)
         dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         backward = Backward(objective.module(model), dtype, group, compiled=False)

@@ -12,8 +12,8 @@ from typing import Any
 from model.checkpoint import Mismatch
 
 MOVABLE = ("ranks", "shard")
-UNSAID = {"shard": "ddp", "recompute": False}
-"""What an environment is that does not say it."""
+UNSAID = {"device": "cpu", "shard": "ddp", "recompute": False}
+"""What an environment is that does not say it. The device comes first: with it, others differ, too."""
 
 
 class Moves:

@@ -62,7 +62,7 @@ class WeightOptimizer:
                 for parameter in group["params"]:
                     state = part.state[parameter]
                     if counting and "step" not in state:
-                        state["step"] = torch.zeros((), dtype=torch.float32)
+                        state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)  # where fused kernels want it
                     for key in keys:
                         if state.get(key) is None:  # SGD without momentum says None
                             state[key] = torch.zeros_like(parameter, memory_format=torch.preserve_format)

@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from model.device import CPU, backends, prepare
 from model.memory import keep_freed_memory
 from model.network import use_the_way_to_others
 from schemas.errors import RequestError
@@ -45,10 +46,10 @@ class Verdict:
 
 
 class Ranks:
-    """The group of processes of a training, this one's number in it, and its stop flag."""
+    """The group of processes of a training, this one's number in it, its device, and its stop flag."""
 
-    def __init__(self, rank: int, count: int) -> None:
-        self.rank, self.count = rank, count
+    def __init__(self, rank: int, count: int, device: torch.device = CPU) -> None:
+        self.rank, self.count, self.device = rank, count, device
         self.stop_asked = False
 
     @property
@@ -114,7 +115,7 @@ class Ranks:
 
 
 @contextmanager
-def ranks(threads: int) -> Iterator[Ranks]:
+def ranks(threads: int, device: torch.device = CPU) -> Iterator[Ranks]:
     """Join the group that torchrun made (or be a group of one), with ``threads`` threads and deterministic algorithms.
 
     SIGTERM sets the stop flag. The process keeps the memory that it frees, ever after. Under torchrun a rank dies with its launcher.
@@ -123,13 +124,14 @@ def ranks(threads: int) -> Iterator[Ranks]:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     keep_freed_memory()
+    prepare(device)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         die_with_parent()
         use_the_way_to_others()
-        dist.init_process_group("gloo")
+        dist.init_process_group(backends(device))
     else:
-        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    group = Ranks(dist.get_rank(), dist.get_world_size())
+        dist.init_process_group(backends(device), store=dist.HashStore(), rank=0, world_size=1)
+    group = Ranks(dist.get_rank(), dist.get_world_size(), device)
     handler = signal.signal(signal.SIGTERM, group._ask)
     try:
         yield group

@@ -15,7 +15,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from model.hardware import peak_bytes
+import torch
+
+from model.device import CPU, most_bytes
 from model.trackers import About, Open, Tracking, numbers_of
 from model.watch import Watch
 from schemas.child import RUN_FACTS
@@ -29,13 +31,19 @@ class Record:
     """The files `metrics.jsonl`, `speed.jsonl` and `progress.jsonl` in a folder."""
 
     def __init__(
-        self, folder: Path, steps: int, active: bool, trackers: Mapping[str, Open] | None = None, about: About | None = None
+        self,
+        folder: Path,
+        steps: int,
+        active: bool,
+        trackers: Mapping[str, Open] | None = None,
+        about: About | None = None,
+        device: torch.device = CPU,
     ) -> None:
-        """``trackers`` are told ``about`` the run when it starts."""
+        """``trackers`` are told ``about`` the run when it starts; it is computed on a ``device``."""
         self.metrics = folder / "metrics.jsonl"
         self._folder = folder
         self._speed, self._progress = folder / "speed.jsonl", ProgressFile(folder, steps, "steps")
-        self._active = active
+        self._active, self._device = active, device
         self._watch = Watch()
         self._measured: tuple[float, int] | None = None
         self._peak, self._per_token = 0.0, 0
@@ -83,7 +91,7 @@ class Record:
             self._measured = (now, tokens)
         elif now - self._measured[0] >= SPEED_SECONDS:
             rate = (tokens - self._measured[1]) / (now - self._measured[0])
-            row = {"time": time.time(), "step": step, "tokens_per_second": round(rate, 1), "peak_bytes": peak_bytes()}
+            row = {"time": time.time(), "step": step, "tokens_per_second": round(rate, 1), "peak_bytes": most_bytes(self._device)}
             self._note = f", {rate:,.0f} tokens/s"
             if self._peak:
                 row["utilization"] = round(rate * self._per_token / self._peak, 4)
@@ -106,7 +114,7 @@ class Record:
         """Leave for `run.json` how fast it was: medians over the seconds measured, and the most memory of rank 0."""
         if self._active:
             rows = _rows(self._speed) if self._speed.is_file() else []
-            told: dict[str, Any] = {"peak_bytes": peak_bytes()}
+            told: dict[str, Any] = {"peak_bytes": most_bytes(self._device)}
             if self._peak:  # not measured if a resumed run had no step to take
                 told["matmul_operations_per_second"] = round(self._peak)
             for name in ("tokens_per_second", "utilization"):

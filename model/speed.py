@@ -12,6 +12,7 @@ import time
 import torch
 from torch import nn
 
+from model.device import CPU, settle
 from model.encoder_decoder import EncoderDecoderModel
 from model.objectives import Inputs
 from model.parallel import Ranks
@@ -19,25 +20,30 @@ from model.recurrent import RecurrentModel
 from schemas import recipe
 
 SIZE = 1024
+CARD_SIZE = 8192
+"""A card starts slowly, and is done with smaller products before it is busy."""
 PRODUCTS = 8
 
 
 def matmul_peak(dtype: torch.dtype, group: Ranks) -> float:
     """Operations a second of all ranks together, each with its threads; about a tenth of a second. All ranks call it together."""
     group.wait()
-    return float(group.add(torch.tensor(matmul_rate(dtype), dtype=torch.float64)))
+    return float(group.add(torch.tensor(matmul_rate(dtype, group.device), dtype=torch.float64)))
 
 
-def matmul_rate(dtype: torch.dtype) -> float:
+def matmul_rate(dtype: torch.dtype, device: torch.device = CPU) -> float:
     """Operations a second of this process."""
-    one, other = torch.full((SIZE, SIZE), 0.5, dtype=dtype), torch.full((SIZE, SIZE), 0.5, dtype=dtype)
+    size = CARD_SIZE if device.type == "cuda" else SIZE
+    one, other = (torch.full((size, size), 0.5, dtype=dtype, device=device) for _ in range(2))
     one @ other
+    settle(device)
     best = float("inf")
     for _ in range(PRODUCTS):
         began = time.perf_counter()
         one @ other
+        settle(device)
         best = min(best, time.perf_counter() - began)
-    return 2 * SIZE**3 / best
+    return 2 * size**3 / best
 
 
 def operations_per_token(model: nn.Module, config: recipe.Architecture, inputs: Inputs | None = None) -> int:

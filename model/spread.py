@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
 
 from model.decoder import DecoderModel
+from model.device import memory as memory_of
 from model.families import LanguageModel
 from model.parallel import Ranks
 from model.tensor_parallel import cut_by_heads, lay_gradients
@@ -43,7 +44,7 @@ LSTM = "an lstm reads its weights whole, and this cuts them: take run.shard: ddp
 
 
 def choose(asked: str, make: Callable[[], LanguageModel], optimizer: str, group: Ranks, memory: int | None = None) -> Kind:
-    """How to spread a model: as asked, or for `auto` in full on each rank if that fits this machine's ``memory`` (bytes), else cut.
+    """How to spread a model: as asked, or for `auto` in full on each rank if that fits in the ``memory`` (bytes) of ranks here, else cut.
 
     Raises RequestError for an optimizer, or a model, that can't work on weights cut so.
     """
@@ -51,7 +52,7 @@ def choose(asked: str, make: Callable[[], LanguageModel], optimizer: str, group:
     whole_only = MUON if optimizer == "muon" else LSTM if any(isinstance(module, nn.LSTM) for module in shape.modules()) else None
     if asked == "auto":
         parameters = sum(parameter.numel() for parameter in shape.parameters())
-        fits = parameters * BYTES * ranks_here(group) <= (machine_memory() if memory is None else memory) * ROOM
+        fits = parameters * BYTES * ranks_here(group) <= (memory_of(group.device, ranks_here(group)) if memory is None else memory) * ROOM
         asked = "ddp" if fits or group.count == 1 or whole_only else "fsdp"
     if asked == "ddp":
         return "ddp"
@@ -72,11 +73,6 @@ def _shape(make: Callable[[], Model]) -> Model:
         return make()
 
 
-def machine_memory() -> int:
-    """Bytes of memory of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def ranks_here(group: Ranks) -> int:
     """Ranks on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", group.count))
@@ -94,10 +90,11 @@ def recompute(model: nn.Module) -> None:
 
 
 def build(make: Callable[[], Model], kind: Kind, group: Ranks) -> Model:
-    """A model with weights as ``make`` draws them: in full on rank 0 alone if it is to be cut, elsewhere on no device; see ``cut``."""
-    if kind == "ddp" or group.first:
-        return make()
-    return _shape(make)
+    """A model with weights as ``make`` draws them, on the CPU, whatever the device: there if it is to be cut, on rank 0 alone and elsewhere
+    on none (see ``cut``); else on each rank's device."""
+    if kind == "ddp":
+        return make().to(group.device)
+    return make() if group.first else _shape(make)
 
 
 def cut(model: nn.Module, objective: nn.Module, kind: Kind, dtype: torch.dtype, group: Ranks, compiled: bool) -> None:
@@ -113,13 +110,14 @@ def cut(model: nn.Module, objective: nn.Module, kind: Kind, dtype: torch.dtype, 
     else:
         _cut_layers(model, objective, _mesh(kind, group), dtype, compiled)
     if not group.first:
-        objective.to_empty(device="cpu")
+        objective.to_empty(device=group.device)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             assert isinstance(parameter, DTensor)
-            value = full[name] if group.first else torch.empty(parameter.shape)
+            value = full[name] if group.first else torch.empty(parameter.shape, device=group.device)
             parameter.copy_(distribute_tensor(value, parameter.device_mesh, parameter.placements))
     for buffer in model.buffers():
+        buffer.data = buffer.to(group.device)
         dist.broadcast(buffer, src=0)
     if kind == "tensor":
         lay_gradients(model)  # of the parameters as they are now: `to_empty` swaps them
@@ -141,9 +139,9 @@ def _cut_layers(model: nn.Module, objective: nn.Module, mesh: DeviceMesh, dtype:
 
 def _mesh(kind: Kind, group: Ranks) -> DeviceMesh:
     if kind != "hsdp":
-        return init_device_mesh("cpu", (group.count,))
+        return init_device_mesh(group.device.type, (group.count,))
     here = ranks_here(group)
-    return init_device_mesh("cpu", (group.count // here, here), mesh_dim_names=("machines", "ranks"))
+    return init_device_mesh(group.device.type, (group.count // here, here), mesh_dim_names=("machines", "ranks"))
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ import sys
 
 from pydantic import ValidationError
 
+from model.device import device_of_rank
+from model.numa import near_its_memory
 from model.parallel import Stopped, ranks
 from model.restarts import give_up, worth_trying
 from model.trainer import STAGE, Trainer
@@ -42,7 +44,14 @@ def main(arguments: list[str]) -> int:
         return 1
     # Kernels are kept with the draft: a resumed run needs no second compilation, and nothing is left in the home folder.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(draft.scratch() / "kernels")
-    with ranks(int(draft.task["run"].get("threads_per_rank", 1))) as group:
+    run = draft.task["run"]
+    try:
+        device = device_of_rank(run.get("device", "auto"))
+    except RequestError as error:
+        give_up(draft.scratch(), str(error))
+        return 1
+    threads = int(run.get("threads_per_rank", 1))
+    with near_its_memory(threads), ranks(threads, device) as group:
         try:
             Trainer(draft, settings, group).run()
         except Stopped as stopped:

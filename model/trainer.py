@@ -19,8 +19,9 @@ from model.average import WeightAverage
 from model.backward import Backward
 from model.checkpoint import Checkpoints, save_model
 from model.data import Batch, training_batches
+from model.device import environment, left_idle, random_states, set_random_states
 from model.families import build_model, special_ids, stays_uncompiled
-from model.hardware import compiler_problem, environment
+from model.hardware import compiler_problem
 from model.moving import Moves
 from model.objectives import Inputs, objective_of
 from model.optim import build_optimizer
@@ -57,7 +58,8 @@ class Trainer:
         run = draft.task["run"]
         self.make = partial(build_model, settings.architecture, vocabulary["vocab_size"])
         self.shard = choose(run.get("shard", "auto"), self.make, settings.optimizer.name, group)
-        self.readers = Ranks(0, 1) if self.shard == "tensor" else group  # whose samples differ: tensor parallel ranks read the same
+        # Whose samples differ: tensor parallel ranks read the same.
+        self.readers = Ranks(0, 1, group.device) if self.shard == "tensor" else group
         self.objective = objective_of(settings, vocabulary, sentinels_of(draft.input("tokenizer")))
         self.batches = training_batches(
             tokens.path, stages(settings), settings.seed, around, packing=self.objective.packing, boundaries=settings.document_mask,
@@ -69,7 +71,9 @@ class Trainer:
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
         self.validation = self.objective.validation(tokens.path, around, key, self.readers)
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
-        self.record = Record(draft.scratch(), self.steps, group.first, *tracked(draft, os.environ))
+        self.record = Record(draft.scratch(), self.steps, group.first, *tracked(draft, os.environ), device=group.device)
+        if idle := left_idle(run.get("device", "auto"), group.device):
+            self.record.say(idle)
         if self.objective.words and not self.batches.know_words:
             self.record.say("the token shards don't say where words begin, so tokens are hidden one by one")
         self.compiled = settings.compile and self._can_compile()
@@ -84,8 +88,9 @@ class Trainer:
         self.average = WeightAverage(self.model, settings.average.decay) if settings.average else None
         self.skipped = self.skipped_in_row = 0
         self.checkpoints = Checkpoints(draft.scratch() / "checkpoints", settings.keep_checkpoints, group)
-        self.environment = environment(settings.precision, self.compiled, group.count)
-        self.environment["cpu"] = " + ".join(dict.fromkeys(group.gather(self.environment["cpu"])))  # machines may differ
+        self.environment = environment(settings.precision, self.compiled, group.count, group.device)
+        computes = "card" if "card" in self.environment else "cpu"
+        self.environment[computes] = " + ".join(dict.fromkeys(group.gather(self.environment[computes])))  # machines may differ
         if self.shard != "ddp":
             self.environment["shard"] = self.shard
         if self.compiled and run.get("recompute"):
@@ -118,7 +123,8 @@ class Trainer:
 
     def _passes(self, batch: Batch) -> list[Inputs]:
         """What the passes over this rank's share of a batch read."""
-        return [self.objective.inputs(batch.part(number, self.settings.accumulate)) for number in range(self.settings.accumulate)]
+        parts = [self.objective.inputs(batch.part(number, self.settings.accumulate)) for number in range(self.settings.accumulate)]
+        return [part.ready_for(self.group.device) for part in parts]
 
     def _step_and_record(self, step: int, passes: Sequence[Inputs]) -> None:
         """Take the step that makes it ``step`` steps; validate and leave a checkpoint if it is time to. Raises Stopped, NotFinite."""
@@ -197,7 +203,7 @@ class Trainer:
         weights = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
         moments = {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         average = {f"{AVERAGE}.{name}": value for name, value in self.average.weights.items()} if self.average else {}
-        return {**weights, **moments, **average, f"random.{self.group.rank}": torch.get_rng_state()}
+        return {**weights, **moments, **average, **random_states(self.group.device, f"random.{self.group.rank}")}
 
     def _save(self, step: int, wait: bool) -> None:
         loader = self.batches.state(step)
@@ -219,10 +225,10 @@ class Trainer:
         tensors = self._tensors()
         if "ranks" in changed:  # nobody left a random state for just these ranks: begin others, which are as good
             torch.manual_seed(self.settings.seed + step)
-            del tensors[f"random.{self.group.rank}"]
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("random.")}
         self.checkpoints.load(path, tensors)
         if "ranks" not in changed:
-            torch.set_rng_state(tensors[f"random.{self.group.rank}"])
+            set_random_states(self.group.device, f"random.{self.group.rank}", tensors)
         self.skipped, self.skipped_in_row = state.get("skipped", 0), state.get("skipped_in_row", 0)  # older checkpoints have none
         self.optimizer.set_steps(step - self.skipped)
         self.record.start(state["metrics_bytes"])

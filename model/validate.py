@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from model.device import computing
 from model.families import Causal
 from model.order import Permutation
 from model.parallel import Ranks
@@ -61,13 +62,13 @@ class Validation:
     @torch.no_grad()
     def by_language(self, model: Causal, precision: torch.dtype) -> dict[str, float]:
         """Bits per byte; all ranks call it together and get the same."""
-        found = {}
+        found, device = {}, self._ranks.device
         for lang, sample in self._samples.items():
             mine = slice(self._ranks.rank, None, self._ranks.count)
-            nats = torch.zeros((), dtype=torch.float64)
+            nats = torch.zeros((), dtype=torch.float64, device=device)
             columns = (sample.inputs, sample.targets, sample.documents, sample.positions)
-            for inputs, targets, documents, positions in zip(*(column[mine].split(BATCH) for column in columns), strict=True):
-                with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+            for inputs, targets, documents, positions in zip(*(column[mine].to(device).split(BATCH) for column in columns), strict=True):
+                with computing(device, precision):
                     logits = model(inputs, packed=(documents, positions) if self._masked else None)
                 loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORED, reduction="sum")
                 nats += loss.double()

@@ -33,6 +33,7 @@ def lr(
     store: StoreOption = None,
 ) -> None:
     """Train a little while the learning rate grows, and suggest one for pretrain.optimizer; nothing is stored."""
+    from model.device import device_of_rank
     from model.lr_range import range_test, suggestion
     from schemas.errors import RequestError
 
@@ -58,6 +59,7 @@ def lr(
         steps=steps,
         ranks_=run.readers,
         threads=run.ranks * run.threads_per_rank,
+        device=device_of_rank(run.device),
         tell=tell,
     )
     print(file=sys.stderr)

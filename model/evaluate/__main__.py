@@ -27,13 +27,13 @@ import torch
 from tokenizers import Tokenizer
 
 from model.checkpoint import load_causal
+from model.device import environment
 from model.evaluate.classification import classification
 from model.evaluate.held_out import draw, read_texts
 from model.evaluate.language_modelling import MODEL, Frame, language_modelling
 from model.evaluate.samples import samples
 from model.families import Causal
 from model.finetune.labelled import classes, read_labelled
-from model.hardware import environment
 from schemas.artifact import Artifact, Damaged
 from schemas.child import run_child
 from schemas.draft import Draft

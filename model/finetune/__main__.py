@@ -18,10 +18,11 @@ from typing import Any
 import torch
 
 from model.checkpoint import load_decoder
+from model.device import environment
 from model.finetune.classifier import Classifier, Reading
 from model.finetune.labelled import Labelled, classes, read_labelled
 from model.finetune.train import DROPOUT, Trainer, answer
-from model.hardware import compiler_problem, environment
+from model.hardware import compiler_problem
 from model.record import Record
 from schemas.artifact import Damaged
 from schemas.child import run_child

@@ -101,7 +101,7 @@ class NextTokenInChunks(nn.Module):
         targets = rows[:, 1:].flatten()
         packed = None
         if documents is None or positions is None or share is None:
-            weights = torch.full(targets.shape, 1 / len(targets), dtype=torch.float32)
+            weights = torch.full(targets.shape, 1 / len(targets), dtype=torch.float32, device=targets.device)
         else:
             weights = own(documents).flatten().float() / share
             packed = (documents[:, :-1], positions[:, :-1]) if self.masked else None

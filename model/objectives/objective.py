@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,14 @@ class Inputs:
     predicted: int | None = None
     """Tokens that this pass predicts; the module then takes one more tensor, the number that it divides the sum of nats by. None: passes
     are all alike, and the module's loss is a mean."""
+
+    def ready_for(self, device: torch.device) -> Inputs:
+        """Still on the CPU; for a card, where it can fetch them from while it computes."""
+        return replace(self, tensors=tuple(tensor.pin_memory() for tensor in self.tensors)) if device.type == "cuda" else self
+
+    def on(self, device: torch.device) -> Inputs:
+        """On the device."""
+        return replace(self, tensors=tuple(tensor.to(device, non_blocking=True) for tensor in self.tensors))
 
 
 class Validation(Protocol):

@@ -16,8 +16,10 @@ import torch
 from torch.nn import functional as F
 
 from model.data import Batch, Packing, layout_of, read_batch
+from model.device import computing
 from model.encoder import EncoderModel
 from model.objectives.hiding import IGNORED
+from model.objectives.objective import Inputs
 from model.order import Permutation
 from model.parallel import Ranks
 from model.text import Special, open_text
@@ -49,25 +51,25 @@ class MaskedValidation:
         layout = layout_of(text, window, packing, settings.seed)
         starts = WordStarts(text) if objective.words else None
         rows = max(settings.validate_tokens // max(len(text.index.streams), 1) // window, 1)
-        self._samples: dict[str, Batch] = {}
+        self._passes: dict[str, list[Inputs]] = {}
         for number, (lang, count) in enumerate(zip(text.index.streams, layout.counts, strict=True)):
             if count:
                 taken = Permutation(count, f"{key}/{lang}/validation".encode())(np.arange(min(rows, count)))
                 samples = FIRST + number * (1 << 32) + np.arange(len(taken))
                 segments = layout.segments(np.full(len(taken), number), taken, samples)
                 batch = read_batch(text, segments, samples, window, True, starts if starts and starts.known else None)
-                self._samples[lang] = batch
+                self._passes[lang] = [objective.inputs(part) for part in _cut(batch, group)]
 
     @torch.no_grad()
     def measures(self, model: EncoderModel, precision: torch.dtype) -> dict[str, dict[str, float]]:
         """By name, then language; all ranks call it together and get the same."""
-        module = self._objective.module(model)
+        module, device = self._objective.module(model), self._group.device
         found: dict[str, dict[str, float]] = {self.measure: {}, "masked_accuracy": {}, "next_sentence_accuracy": {}}
-        for lang, sample in self._samples.items():
-            total = torch.zeros(5, dtype=torch.float64)  # nats, right, hidden; pairs told right, pairs
-            for batch in _cut(sample, self._group):
-                ids, places, targets, *more = self._objective.inputs(batch).tensors
-                with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+        for lang, passes in self._passes.items():
+            total = torch.zeros(5, dtype=torch.float64, device=device)  # nats, right, hidden; pairs told right, pairs
+            for inputs in passes:
+                ids, places, targets, *more = inputs.on(device).tensors
+                with computing(device, precision):
                     states = module.states(ids, *more)
                     logits = module.scores(states, places).float()
                     told = model.follows(states).argmax(-1) if self._objective.packing == "pairs" else None

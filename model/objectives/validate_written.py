@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from model.data import Batch
+from model.device import computing
 from model.encoder_decoder import EncoderDecoderModel
 from model.objectives.objective import Inputs, Objective
 from model.parallel import Ranks
@@ -47,11 +48,11 @@ class WrittenLoss:
     @torch.no_grad()
     def measures(self, model: EncoderDecoderModel, precision: torch.dtype) -> dict[str, dict[str, float]]:
         """By name, then language; all ranks call it together and get the same."""
-        module, found = self._objective.module(model), {}
+        module, found, device = self._objective.module(model), {}, self._ranks.device
         for lang, batches in self._batches.items():
-            nats = torch.zeros((), dtype=torch.float64)
-            for inputs in batches:
-                with torch.autocast("cpu", dtype=precision, enabled=precision != torch.float32):
+            nats = torch.zeros((), dtype=torch.float64, device=device)
+            for inputs in (batch.on(device) for batch in batches):
+                with computing(device, precision):
                     loss = module(*inputs.tensors)
                 told = loss[1] if isinstance(loss, tuple) else loss
                 nats += told.double() * len(inputs.tensors[0])

@@ -39,7 +39,7 @@ class Written(nn.Module):
         states = model.hidden(written[:, :-1], model.read(read)).flatten(0, 1)
         if not self.z_loss and self.chunk is None:
             return F.cross_entropy(model.logits(states).float(), targets)
-        weights = torch.full(targets.shape, 1 / len(targets), dtype=torch.float32)
+        weights = torch.full(targets.shape, 1 / len(targets), dtype=torch.float32, device=targets.device)
         head = model.lm_head.weight[: model.vocab_size]
         return linear_cross_entropy(states, head, targets, weights, z_loss=self.z_loss, chunk=self.chunk)
 

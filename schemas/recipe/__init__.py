@@ -47,6 +47,8 @@ class Run(Section):
     """Machines of a training, which share the store at the same path; `gristmill join` is run on all but the first."""
     meet: Annotated[str, Field(pattern=r"^[^:/]+:[0-9]+$")] | None = None
     """Address of the first machine and a free port of it (`10.0.0.1:29400`), where the machines meet; needed by more than one."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What ranks of a pretraining compute on: the CPU, or a card each (cuda); auto: cards if a machine has one for each of its ranks."""
     shard: Literal["auto", "ddp", "fsdp", "hsdp", "tensor"] = "auto"
     """How a training's weights, gradients and moments lie on ranks: whole on each (ddp), cut over all (fsdp), cut over the ranks of each
     machine (hsdp), or, of a decoder, cut over ranks of one machine that compute each sample together (tensor); auto: whole if that fits in

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from model.device import CPU
 from model.estimate import SPARE, Estimate, Known, estimate, lines
 from model.footprint import footprint
 from schemas.draft import Draft
@@ -26,9 +28,16 @@ def settings(**changes: Any) -> Pretrain:
     return Pretrain.model_validate({"model": SMALL, "steps": 100, "batch": 16, "validate_tokens": 32} | changes)
 
 
-def asked(machine: int = 8 << 30, ranks: int = 2, compiled: bool = False, known: tuple[Known, ...] = (), **changes: Any) -> Estimate:
+def asked(
+    machine: int = 8 << 30,
+    ranks: int = 2,
+    compiled: bool = False,
+    known: tuple[Known, ...] = (),
+    device: torch.device = CPU,
+    **changes: Any,
+) -> Estimate:
     here: dict[str, Any] = {"process": 1 << 20, "machine": machine, "peak": 1e12, "compiled": compiled, "cpu": "a", "known": known}
-    return estimate(settings(**changes), VOCABULARY, Run(ranks=ranks), **here)
+    return estimate(settings(**changes), VOCABULARY, Run(ranks=ranks), **here, device=device)
 
 
 @pytest.mark.slow
@@ -94,6 +103,14 @@ def test_what_does_not_fit_is_told_with_what_does() -> None:
     assert asked(machine=machine, accumulate=parts).suffices
     assert "pretrain.loss_chunk" not in lines(asked(machine=int(need * 0.5), compiled=True))[-1]
     assert "nothing short of a smaller model" in lines(asked(machine=1 << 20))[-1]
+
+
+def test_ranks_with_a_card_each_copy_checkpoints_elsewhere_and_gain_nothing_from_fewer_ranks() -> None:
+    card = torch.device("cuda", 0)
+    one, other = (footprint(settings(), VOCABULARY, 2, False, device) for device in (card, CPU))
+    assert one.checkpoint == 0 < other.checkpoint and one.weights == other.weights
+    tight = [asked(machine=int(2 * asked(device=device).rank_bytes / SPARE * 0.95), device=device) for device in (CPU, card)]
+    assert [any(line.startswith("run.ranks: ") for line in found.advice) for found in tight] == [True, False]
 
 
 def test_tokens_and_time_follow_from_the_phases_and_the_utilization() -> None:
