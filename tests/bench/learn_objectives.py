@@ -45,9 +45,9 @@ T5 = SHAPE | {"family": "t5", "ffn": 344}
 RUNS: dict[str, dict[str, Any]] = {
     "masked_tokens": {"model": BERT, "steps": 2000},
     "masked_tokens-modernbert": {"model": SHAPE | {"family": "modernbert", "ffn": 256}, "steps": 1000},
-    "next_sentence": {"model": BERT, "objective": {"name": "masked_tokens", "next_sentence": True}, "steps": 4000},
+    "next_sentence": {"model": BERT, "objective": {"name": "masked_tokens", "next_sentence": True}, "steps": 2500},
     "span_corruption": {"model": T5, "steps": 1000},
-    "denoising": {"model": T5, "objective": {"name": "denoising"}, "steps": 1000},
+    "denoising": {"model": T5, "objective": {"name": "denoising"}, "steps": 500},
 }
 COMMON: dict[str, Any] = {
     "batch": 32, "optimizer": {"name": "muon", "lr": 5e-3, "muon_lr": 5e-3}, "schedule": {"warmup": 0.1}, "precision": "float32",
