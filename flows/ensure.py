@@ -36,6 +36,7 @@ from schemas.forgotten import Mark, read_mark, set_mark
 from schemas.lease import Lease
 from schemas.recipe import Recipe
 from schemas.store import Store
+from schemas.terms import tell_terms
 
 Say = Callable[[str], None]
 
@@ -100,6 +101,7 @@ def _ensure(step: Step, recipe: Recipe, store: Store, name: str, inputs: Mapping
             say(f"  {step.name:<10} {line}")
         if decision.artifact is not None:
             _finish_cleaning(decision.artifact)
+            _tell_terms(step, decision.artifact, recipe)
             return Outcome(step.name, decision.action, decision.why, decision.artifact, 0.0, ready.arrivals)
         draft = decision.draft or store.start(step.kind, name, ready.identity, ready.splits)
         started = datetime.datetime.now(datetime.UTC)
@@ -116,6 +118,7 @@ def _ensure(step: Step, recipe: Recipe, store: Store, name: str, inputs: Mapping
             refuse_stage_errors(draft, recipe.corpus.max_errors)
         artifact = _commit(step, draft, store, recipe.name, inputs, ready.without, say)
         _describe_run(artifact, recipe, started, seconds, tries, facts)
+        _tell_terms(step, artifact, recipe)
         return Outcome(step.name, decision.action, decision.why, artifact, seconds, ready.arrivals)
 
 
@@ -165,6 +168,11 @@ def _describe_run(artifact: Artifact, recipe: Recipe, started: datetime.datetime
     }
     replace(artifact.path / "run.json", canonical_json(run))
     (artifact.path / TASK).unlink(missing_ok=True)
+
+
+def _tell_terms(step: Step, artifact: Artifact, recipe: Recipe) -> None:
+    if step.name == "documents":
+        tell_terms(artifact.path, recipe.corpus.sources)
 
 
 def _finish_cleaning(artifact: Artifact) -> None:

@@ -23,20 +23,22 @@ from schemas.errors import RequestError
 from schemas.fingerprint import digest_file
 from schemas.recipe import Corpus, Section
 from schemas.recipe.rules import settled
+from schemas.recipe.source import TERMS
 
 _UNDECIDING = ("max_errors", "incremental", "changed", "gone")
 """Keys that say whether something is made or committed, not what."""
 
 
 def identity_settings(settings: Corpus) -> dict[str, Any]:
-    """The section as JSON, without the paths of sources, evaluation sets and weights, and with the digests of word lists and models for
-    their paths: where they lie doesn't decide what comes out. Rules are settled: the numbers decide, not the name of a pack."""
+    """The section as JSON, without the paths of sources, evaluation sets and weights and the terms of sources, and with the digests of word
+    lists and models for their paths: where they lie doesn't decide what comes out. Rules are settled: the numbers decide, not the name of
+    a pack."""
     value = {key: told for key, told in settings.as_json().items() if key not in _UNDECIDING}
     if settings.decontaminate is not None:
         value["decontaminate"]["sets"] = [{k: v for k, v in one.items() if k != "path"} for one in value["decontaminate"]["sets"]]
     if (boilerplate := settings.clean.boilerplate_lines) is not None:
         value["clean"]["boilerplate_lines"]["lists"] = [file_digest(path) for path in boilerplate.lists]
-    sources = [{k: v for k, v in source.items() if k != "path"} for source in value["sources"]]
+    sources = [{k: v for k, v in source.items() if k not in ("path", *TERMS)} for source in value["sources"]]
     for source, told in zip(settings.sources, sources, strict=True):
         if source.rules:
             told["rules"] = _as_json(settled(settings.rules, source.rules))

@@ -39,11 +39,13 @@ def export_model(
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
-    """Write a model and its tokenizer as a folder that Hugging Face transformers loads."""
+    """Write a model and its tokenizer as a folder that Hugging Face transformers loads, with its card."""
+    from flows.card_file import README, write_card
     from model.hf.export import export_model as export
 
     found = _find(model, store, "and fine-tuned ones can be exported", (*WRITERS, "finetune"))
-    names = export(found.path, folder)
+    names = [*export(found.path, folder), README]
+    write_card(open_store(store), found, folder / README)
     if as_json:
         print_json({"model": found.reference, "path": str(folder), "files": names})
     else:

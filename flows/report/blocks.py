@@ -111,7 +111,15 @@ class Disclosure:
     kind: str = "disclosure"
 
 
-Block = Balance | Table | Figure | Excerpt | Grid | Heading | Note | Disclosure
+@dataclass(frozen=True)
+class Code:
+    """Lines to copy."""
+
+    text: str
+    kind: str = "code"
+
+
+Block = Balance | Table | Figure | Excerpt | Grid | Heading | Note | Disclosure | Code
 
 
 @dataclass(frozen=True)
@@ -130,3 +138,16 @@ class Tile:
     value: str
     unit: str
     notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page; `name` is what it is about, `title` follows that in the window's title."""
+
+    name: str
+    kicker: str
+    title: str
+    sections: Sequence[Section]
+    tiles: Sequence[Tile]
+    note: str
+    footer: Sequence[Text]

@@ -47,10 +47,10 @@ def gather(
         profiles=profiles,
         examples=read_examples(documents.paths("rejects")),
         tokenizer=_tokenizer(tokenizer) if tokenizer else None,
-        tokens=tuple(_token_counts(tokens)) if tokens else (),
+        tokens=tuple(token_counts(tokens)) if tokens else (),
         sampled=tuple(Sampled(*place, *counts) for place, counts in sampled(tokens).items()) if tokens else (),
-        pretrain=_training(pretrain, "pretrain") if pretrain else None,
-        finetune=_training(finetune, "finetune") if finetune else None,
+        pretrain=training_of(pretrain, "pretrain") if pretrain else None,
+        finetune=training_of(finetune, "finetune") if finetune else None,
         evaluation=read_evaluation(evaluation, _labelled_source(finetune)) if evaluation else None,
     )
 
@@ -85,7 +85,7 @@ def _tokenizer(artifact: Artifact) -> TokenizerFacts:
     return TokenizerFacts(facts["vocab_size"], facts["special_tokens"], facts.get("bytes_per_token", {}))
 
 
-def _token_counts(artifact: Artifact) -> Iterator[TokenCount]:
+def token_counts(artifact: Artifact) -> Iterator[TokenCount]:
     """Add up the facts of the parts: tokens and bytes by language and subset."""
     totals: dict[tuple[str, str], list[int]] = {}
     for part in artifact.manifest.parts:
@@ -102,7 +102,8 @@ def _leaves(by_language: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str,
             yield lang, subset, n
 
 
-def _training(artifact: Artifact, stage: str) -> Training:
+def training_of(artifact: Artifact, stage: str) -> Training:
+    """The curves of a trained model; `stage` is its step."""
     (metrics,) = artifact.paths("metrics")
     facts: Mapping[str, Any] = artifact.facts(stage)
     return read_training(metrics, facts)

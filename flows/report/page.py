@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from flows.report.blocks import Section, Tile
+from flows.report.blocks import Page, Section, Tile
 from flows.report.corpus_sections import add_up, corpus, texts
 from flows.report.facts import Evaluation, ReportFacts
 from flows.report.ledger_sections import funnel, rejects, total
@@ -49,17 +49,27 @@ def own_text(package: str, name: str) -> Markup:
 _TEMPLATES = templates("flows.report")
 
 
+NGRAMS = "Bits per byte: lower is better. KN: interpolated Kneser–Ney n-gram model of that order, on the same tokens."
+TERMS = Markup(
+    "A <dfn>record</dfn> is one unit of input; a <dfn>document</dfn> is a record that was kept, cleaned and annotated; a <dfn>reject</dfn> "
+    "is one that was not, with its reason.\n1 kB is 1,000 bytes. Bits per byte: negative log<sub>2</sub>-likelihood of the text over its "
+    "bytes of UTF-8, so that models with different tokenizers compare; lower is better."
+)
+ALONE = "This page holds all it shows: it loads nothing, and runs no script. Equal artifacts give this page again, byte for byte."
+
+
 def render(facts: ReportFacts) -> str:
     """The report page as HTML."""
-    page = _TEMPLATES.get_template("page.html.j2")
-    return page.render(
-        name=facts.name,
-        policy=POLICY,
-        style=own_text("flows.report", "style.css"),
-        tiles=tiles(facts),
-        sections=sections(facts),
-        measured=facts.evaluation is not None,
+    note = NGRAMS if facts.evaluation is not None else ""
+    return render_page(
+        Page(facts.name, "Gristmill · report of a run", "Gristmill report", sections(facts), tiles(facts), note, [TERMS, ALONE])
     )
+
+
+def render_page(page: Page) -> str:
+    """A page as HTML."""
+    style = own_text("flows.report", "style.css")
+    return _TEMPLATES.get_template("page.html.j2").render(page=page, policy=POLICY, style=style)
 
 
 def write_report(path: Path, facts: ReportFacts) -> None:

@@ -61,6 +61,11 @@ class Source(Section):
     origin: Annotated[str, Field(pattern=r"^(text|uri|extra\..+)$")] = "uri"
     """What is kept together when subsets are drawn: `text` (normalised), `uri`, or `extra.KEY`."""
 
+    license: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\r\n]*$")] | None = None
+    """What its publisher lets others do with it, such as `CC-BY-SA-4.0`: it is told in model cards, and decides nothing. null: not told."""
+    url: Annotated[str, Field(max_length=500, pattern=r"^https?://[^\s<>\"`]+$")] | None = None
+    """Where it was published, for the same."""
+
     rules: dict[str, Rules] = {}
     """By language, `default` for the others: what is said here holds for this source in place of what `corpus.rules` says."""
 
@@ -84,6 +89,9 @@ class Source(Section):
         return dict(told)
 
 
+TERMS = ("license", "url")
+"""Keys that are told to people, and are part of no identity: see `schemas.terms`."""
+
 _OF_FIELDS = ("jsonl", "csv", "tsv", "parquet", "arrow")
 _FORMATS_OF = {
     "unit": ("txt",),
@@ -95,4 +103,4 @@ _FORMATS_OF = {
     "namespaces": ("mediawiki",),
     "generated": ("tree",),
 }
-_LATER_KEYS = ("extra_fields", "columns", "delimiter", "main_text", "namespaces", "generated", "members", "rules")
+_LATER_KEYS = ("extra_fields", "columns", "delimiter", "main_text", "namespaces", "generated", "members", *TERMS, "rules")

@@ -1,0 +1,208 @@
+"""A card tells what artifacts say, says plainly what they don't, and foreign text in it stays text."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from flows.card import CardFacts, gather_card, render_card, render_markdown
+from flows.card.markdown import escaped, fenced, front_matter
+from flows.card.spent import WATTS_A_CORE
+from flows.cli import app
+from flows.leaderboard import boards, write_page
+from model.families import build_model
+from model.speed import operations_per_token
+from schemas.errors import RequestError
+from schemas.forgotten import Mark, set_mark
+from schemas.recipe import Corpus, Source
+from schemas.results import MODEL
+from schemas.store import Store
+from schemas.terms import read_terms, tell_terms
+from tests.flows import cards
+from tests.flows.evaluations import answers, evaluate, wanted
+from tests.flows.test_report_page import Page
+
+ATTACK = '"><script>alert(1)</script>\n---\nlicense: mit\n---\n# owned [x](http://evil) `|`\u202e'
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def whole(store: Store) -> CardFacts:
+    """Of a fine-tuned model with all there is."""
+    model = cards.finetuned(store, cards.pretrained(store, cards.documents(store)))
+    truth = wanted(400)
+    evaluate(store, model, {"sentiment": {MODEL: answers(0.9, truth, 1), "majority": ["neg"] * 400}}, truth, role="finetune")
+    return gather_card(store, model, [cards.probe(store.root / "probe.json", model)])
+
+
+def test_a_card_has_every_figure_and_says_what_is_missing(store: Store) -> None:
+    text = render_markdown(whole(store)).replace("\\", "").replace("\u202f", " ")
+    for said in (
+        "Of 200 records in 2 sources, 180 were kept. The licence of 1 source is told, of 1 source it is not.",
+        "| notes | CC0-1.0 | https://example.org/notes |",
+        "| letters | not told | not told |",
+        "| notes | 100 | 90 | 9 | 1 | 4.50 kB |",
+        "| min_words | 9 | 9 | 18 |",
+        "The seed that was kept has accuracy 0.820 ± 0.020 on the test subset.",
+        "| mean |  | 0.810 | 0.790 |",
+        "| deviation |  | 0.010 | 0.000 |",
+        "1 example was dropped",
+        "It is better than the best baseline, majority, by accuracy",
+        "bias-en: probe, version 1",
+        "Not measured: verbatim memorisation of training text",
+        "| Tokens | 38,400 | facts |",
+        "| Peak memory of a rank | 2.00 MB | run.json |",
+        f"seconds × cores × {WATTS_A_CORE:g} W",
+        "The licence is not told of: letters.",
+        "AutoModelForSequenceClassification.from_pretrained",
+        "Its labels: negative, positive.",
+        "letters: 0 inputs could not be read, 1 record failed.",
+        "| train | " + "f" * 64 + " |",
+    ):
+        assert said in text, said
+    for node in whole_lineage(store):
+        assert node in text
+    assert str(store.root) not in text
+
+
+def whole_lineage(store: Store) -> list[str]:
+    found = [*store.artifacts("documents"), *store.artifacts("model")]
+    return [text for one in found for text in (one.reference, one.manifest.content_digest)]
+
+
+def test_operations_are_counted_and_energy_is_seconds_times_cores(store: Store) -> None:
+    facts = gather_card(store, cards.pretrained(store, cards.documents(store)))
+    (spent,) = facts.spent
+    assert spent.operations == 38_400 * operations_per_token(build_model(cards.SHAPE, 128), cards.SHAPE)
+    assert spent.watt_hours == pytest.approx(36 * 2 * WATTS_A_CORE / 3600)
+    bare = gather_card(store, cards.pretrained(Store(store.root / "other"), cards.documents(store), seconds=None))
+    assert bare.spent[0].watt_hours is None and "not estimated" in render_markdown(bare)
+
+
+def test_equal_artifacts_give_an_equal_card(store: Store, tmp_path: Path) -> None:
+    first = whole(store)
+    shutil.copytree(store.root, tmp_path / "copy")
+    copy = Store(tmp_path / "copy")
+    again = gather_card(copy, copy.find("model/demo-sentiment"), [copy.root / "probe.json"])
+    assert render_markdown(first) == render_markdown(again) and render_card(first) == render_card(again)
+
+
+def test_what_was_not_told_is_said(store: Store) -> None:
+    model = cards.pretrained(store, cards.documents(store, license=None))
+    text = render_markdown(gather_card(store, model))
+    for said in ("Not measured: no evaluation of it", "Nothing of what people worry about was measured", "It was not evaluated"):
+        assert said in text
+    set_mark(model.path, Mark("documents/demo@later", 0))
+    assert "was made from documents that were forgotten" in render_markdown(gather_card(store, model)).replace("\\", "")
+    for documents in list(store.artifacts("documents")):
+        shutil.rmtree(documents.path)
+    assert "What it was pretrained on is not known here." in render_markdown(gather_card(store, model))
+
+
+def hostile(facts: CardFacts) -> CardFacts:
+    """Foreign text wherever a card takes some."""
+    told = {**facts.facts, "labels": [ATTACK], "n": {"train": {ATTACK: 3}}, "examples": {"notes": [ATTACK]}}
+    run = replace(facts.run, name=ATTACK, ledgers={ATTACK: cards.LEDGER}, lineage=tuple(replace(n, name=ATTACK) for n in facts.run.lineage))
+    assert facts.run.finetune is not None
+    run = replace(run, finetune=replace(facts.run.finetune, summary={**told, "task": {"name": ATTACK, "kind": ATTACK, "version": 1}}))
+    found = [replace(one, result=replace(one.result, task=ATTACK, kind=ATTACK, notes=(ATTACK,))) for one in (*facts.found, *facts.probes)]
+    config = {**facts.config, "id2label": {"0": ATTACK}, "architectures": [*facts.config["architectures"], ATTACK]}
+    return replace(
+        facts,
+        reference=ATTACK,
+        facts=told,
+        run=run,
+        config=config,
+        found=tuple(found),
+        probes=tuple(found),
+        terms={ATTACK: {"license": ATTACK}},
+    )
+
+
+def test_foreign_text_makes_no_markup_and_no_key(store: Store) -> None:
+    facts = hostile(whole(store))
+    text = render_markdown(facts)
+    _, head, body = text.split("---\n", 2)
+    read = yaml.safe_load(head)
+    assert read["license"] == "unknown" and set(read) == set(front_matter(facts))
+    assert read["model-index"][0]["name"].startswith('"><script>alert(1)</script> --- license: mit')
+    outside = re.sub(r"^(`{3,})\n.*?^\1$", "", body, flags=re.DOTALL | re.MULTILINE)
+    assert not re.search(r"(?<!\\)<script|(?<!\\)\[x|^#+ owned|(?<!\\)http://|\u202e|(?<!\\)`", outside, re.MULTILINE)
+    page = Page(render_card(facts))
+    assert not page.of("script") and "<script>alert(1)</script>" in page.shown()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_code_is_fenced_whatever_it_holds(text: str) -> None:
+    lines = fenced(text).splitlines()
+    assert lines[0] == lines[-1] and not any(line.strip() == lines[0] for line in lines[1:-1])
+
+
+@given(st.text(alphabet="`*_[]<>&|~$#@\\:/.-+=1w \n"))
+def test_escaped_text_is_one_line_and_reads_the_same(text: str) -> None:
+    out = escaped(text)
+    assert "\n" not in out and re.sub(r"\\(.)", r"\1", out) == " ".join(text.split())
+    assert not re.search(r"(?<!\\)(?:\\\\)*[`*_\[\]<>&|~$#@]", out)
+
+
+def test_hugging_face_reads_the_front_matter(store: Store, tmp_path: Path) -> None:
+    facts = whole(store)
+    (tmp_path / "README.md").write_text(render_markdown(facts))
+    read = ModelCard.load(tmp_path / "README.md").data
+    assert read.library_name == "transformers" and read.pipeline_tag == "text-classification" and read.license == "unknown"
+    result = next(one for one in read.eval_results or [] if one.metric_type == "accuracy")
+    assert result.metric_value == pytest.approx(facts.found[0].result.systems[MODEL]["accuracy"].value, abs=1e-6)
+
+
+def test_the_command_writes_beside_the_store_and_the_leaderboard_links_there(store: Store, tmp_path: Path) -> None:
+    whole(store)
+
+    def run(*arguments: str) -> str:
+        return CliRunner().invoke(app, ["card", *arguments, "--store", str(store.root)], catch_exceptions=False).stdout.strip()
+
+    path = json.loads(run("demo-sentiment", "--json"))["path"]
+    assert path == str(tmp_path / "cards" / "demo-sentiment.html")
+    write_page(tmp_path / "reports" / "board.html", boards(store), store)
+    assert 'href="../cards/demo-sentiment.html"' in (tmp_path / "reports" / "board.html").read_text()
+    out = tmp_path / "card.md"
+    assert run("model/demo", "--out", str(out)) == str(out) and out.read_text().startswith("---\n")
+    with pytest.raises(RequestError, match=r"ends in \.md or \.html"):
+        run("demo", "--out", str(tmp_path / "card.pdf"))
+    with pytest.raises(RequestError, match="is no model"):
+        run("documents/demo")
+    other = cards.probe(tmp_path / "other.json", store.find("model/demo"))
+    with pytest.raises(RequestError, match="is about model/demo@"):
+        run("demo-sentiment", "--probe", str(other))
+    other.write_text("{}")
+    with pytest.raises(RequestError, match="is not what `gristmill probe"):
+        run("demo", "--probe", str(other))
+
+
+def test_terms_decide_nothing(tmp_path: Path) -> None:
+    from pipelines.corpus import identity_settings
+
+    plain = Source(name="a", path="x", format="txt")
+    told = Source(name="a", path="x", format="txt", license="MIT", url="https://example.org")
+    assert identity_settings(Corpus(sources=(plain,))) == identity_settings(Corpus(sources=(told,)))
+    tell_terms(tmp_path, [plain])
+    assert not list(tmp_path.iterdir()), "nothing is written of what was not told"
+    tell_terms(tmp_path, [told])
+    assert read_terms(tmp_path) == {"a": {"license": "MIT", "url": "https://example.org"}}
+    tell_terms(tmp_path, [plain])
+    assert read_terms(tmp_path) == {}, "the recipe's last word counts"
+    for wrong in ("https://a b", "javascript:alert(1)", "https://a<b"):
+        with pytest.raises(ValueError, match="url"):
+            Source(name="a", path="x", format="txt", url=wrong)
