@@ -145,18 +145,19 @@ def _asked(result: Result) -> tuple[str, str, int, int, str]:
     return result.kind, result.task, result.version, result.shots, result.data
 
 
-def _of(store: Store, model: Artifact) -> Iterator[Artifact]:
-    """The evaluations that are about a model, the oldest first: it is the most particular of their models."""
+def _evaluations(store: Store, model: Artifact) -> Iterator[Found]:
+    """The results that are about a model, the oldest first."""
     for evaluation in sorted(store.artifacts("evaluation"), key=lambda one: one.version):
         inputs = evaluation.manifest.identity.inputs
-        if next((inputs[role] for role in ROLES if role in inputs), None) == model.manifest.content_digest:
-            yield evaluation
-
-
-def _evaluations(store: Store, model: Artifact) -> Iterator[Found]:
-    for evaluation in _of(store, model):
         for result in results_of(evaluation):
-            yield Found(result, evaluation.reference)
+            if _about(result, inputs) == model.manifest.content_digest:
+                yield Found(result, evaluation.reference)
+
+
+def _about(result: Result, inputs: Mapping[str, str]) -> str | None:
+    """Digest of the model that was judged: a run's evaluation has two, and asks the pretrained one for the likelihood of text."""
+    roles = ("pretrain", *ROLES) if result.kind == "language_modelling" else ROLES
+    return next((inputs[role] for role in roles if role in inputs), None)
 
 
 def _probe(path: Path, model: Artifact) -> Found:
@@ -177,15 +178,14 @@ def _untasked(store: Store, model: Artifact) -> Evaluation | None:
     for evaluation in sorted(store.artifacts("evaluation"), key=lambda one: one.version, reverse=True):
         inputs = evaluation.manifest.identity.inputs
         role = next((role for role in ROLES if inputs.get(role) == digest), None)
-        if role is None or "language_modelling" not in read_json(*evaluation.paths("results")):
-            continue
-        read = read_evaluation(evaluation, "labelled documents")
-        return Evaluation(
-            read.subset,
-            () if role == "finetune" else read.groups,
-            read.classification if role == "finetune" else None,
-            () if role == "finetune" else read.samples,
-        )
+        read = read_evaluation(evaluation, "labelled documents") if role and evaluation.paths("results") else None
+        if read is not None:
+            return Evaluation(
+                read.subset,
+                () if role == "finetune" else read.groups,
+                read.classification if role == "finetune" else None,
+                () if role == "finetune" else read.samples,
+            )
     return None
 
 

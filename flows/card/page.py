@@ -5,7 +5,7 @@ from __future__ import annotations
 from flows.card.gather import CardFacts
 from flows.card.sections import sections
 from flows.report.blocks import Page, Tile
-from flows.report.page import ALONE, TERMS, render_page
+from flows.report.page import ALONE, TERMS, evaluated_tiles, render_page
 from flows.report.results import figure
 from flows.report.wording import THIN, count, short, words
 from schemas.results import MODEL
@@ -30,6 +30,8 @@ def tiles(facts: CardFacts) -> list[Tile]:
         kept = sum(ledger.records_kept for ledger in facts.run.ledgers.values())
         value, _, unit = short(kept).partition(THIN)
         found.append(Tile("documents", value, unit, [f"{count(len(facts.run.ledgers))} sources"]))
+    if facts.run.evaluation and not facts.found:
+        found += evaluated_tiles(facts.run, facts.run.evaluation)
     for one in facts.found[:TILES]:
         result = one.result
         value, _, error = figure(result.headline, result.systems[MODEL][result.headline]).partition(" ")

@@ -16,6 +16,7 @@ from flows.report import model_sections
 from flows.report.blocks import Block, Figure, Grid, Note, Row, Section, Table, Words
 from flows.report.facts import Curve, Training
 from flows.report.ledger_sections import reasons
+from flows.report.results import seeds_table
 from flows.report.wording import count, decimals, percent, plural, short, size, three_digits
 from schemas.ledger import Ledger
 
@@ -189,30 +190,6 @@ def finetuning(facts: CardFacts) -> Section | None:
         lead += f" The seed that was kept has {metric} {decimals(score, 3)}" + (f" ± {decimals(error, 3)}" if error is not None else "")
         lead += " on the test subset."
     return Section("finetuning", "Fine-tuning", lead, blocks)
-
-
-def seeds_table(told: Mapping[str, Any]) -> list[Table]:
-    """Each seed on the test subset, then mean and deviation; none if nothing was told by seed."""
-    seeds: Sequence[Mapping[str, Any]] = told.get("seeds", ())
-    over: Mapping[str, Mapping[str, float]] = told.get("over_seeds", {})
-    if not seeds:
-        return []
-    metrics = list(over)
-    rows = [
-        Row(f"seed {one['seed']}" + (", kept" if one["seed"] == told.get("seed") else ""), [
-            str(one["best_epoch"]), *(decimals(one["test"][m], 3) if m in one["test"] else "–" for m in metrics)
-        ])
-        for one in seeds
-    ]  # fmt: skip
-    if len(seeds) > 1:
-        rows += [
-            Row("mean", ["", *(decimals(over[m]["mean"], 3) for m in metrics)], "total"),
-            Row("deviation", ["", *(decimals(over[m]["deviation"], 3) for m in metrics)], "total"),
-        ]
-    note = "The seed that is best on the validation subset is kept. Deviation: of a sample, over seeds."
-    if len(seeds) == 1:
-        note = "One seed: how much another one would differ is not known."
-    return [Table("On the test subset, by seed", ["", "Best epoch", *metrics], rows, note)]
 
 
 def cost(facts: CardFacts) -> Section:

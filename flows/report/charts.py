@@ -161,14 +161,14 @@ def dots(key: str, title: str, categories: Sequence[str], series: Sequence[tuple
     return drawing(key, WIDTH, bottom + 44, title, f"{x_name}. {'; '.join(said)}.", marks)
 
 
-def intervals(key: str, title: str, rows: Sequence[Estimate], x_name: str) -> Markup:
-    """A measure a row, as a dot with its interval; the others as open squares; all named above the first row."""
-    row_height, left, top = 32.0, 14.0 + _room(row.name for row in rows), 30.0
+def intervals(key: str, title: str, rows: Sequence[Estimate], x_name: str, named: bool = True) -> Markup:
+    """A measure a row, as a dot with its interval; the others as open squares; `named`: all of them above the first row."""
+    row_height, left, top = 32.0 if named else 24.0, 14.0 + _room(row.name for row in rows), 30.0 if named else 4.0
     values = [v for row in rows for v in (row.value, *row.interval, *(value for _, value in row.others))]
     margin = (max(values) - min(values)) * 0.06 or 0.1
     x = Scale(min(values) - margin, max(values) + margin, left, WIDTH - 12)
     bottom = top + row_height * len(rows)
-    marks, said = _names_above(rows[0], x, top + row_height / 2), []
+    marks, said = _names_above(rows[0], x, top + row_height / 2) if named else [], []
     for index, row in enumerate(rows):
         y = top + row_height * (index + 0.5)
         marks += [label(left - 12, y + 4, cut(row.name), f"series {tone(row.tone)}", "end")]

@@ -16,10 +16,15 @@ from schemas.fingerprint import read_json
 OURS = "model"
 
 
-def read_evaluation(artifact: Artifact, labelled_source: str) -> Evaluation:
-    """Read the results; `labelled_source` is where the classified documents come from. Raises `ValueError` naming the file."""
+def read_evaluation(artifact: Artifact, labelled_source: str) -> Evaluation | None:
+    """Read the results; `labelled_source` is where the classified documents come from. None if there are tasks and nothing else.
+
+    Raises `ValueError` naming the file.
+    """
     (path,) = artifact.paths("results")
     results = read_json(path)
+    if "tasks" in results and "language_modelling" not in results:
+        return None
     try:
         return Evaluation(
             results["subset"],

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from schemas.ledger import Ledger
+from schemas.results import Result
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,8 @@ class ReportFacts:
     pretrain: Training | None = None
     finetune: Training | None = None
     evaluation: Evaluation | None = None
+    results: tuple[Result, ...] = ()
+    """Of the evaluation, by task."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flows.evaluated import results_of
 from flows.report.evaluation import read_evaluation
 from flows.report.facts import Node, ReportFacts, Sampled, TokenCount, TokenizerFacts, Training
 from flows.report.rejects import read_examples
@@ -52,6 +53,7 @@ def gather(
         pretrain=training_of(pretrain, "pretrain") if pretrain else None,
         finetune=training_of(finetune, "finetune") if finetune else None,
         evaluation=read_evaluation(evaluation, _labelled_source(finetune)) if evaluation else None,
+        results=tuple(results_of(evaluation)) if evaluation else (),
     )
 
 
@@ -77,7 +79,7 @@ def node(role: str, artifact: Artifact) -> Node:
 
 
 def _labelled_source(finetune: Artifact | None) -> str:
-    return str(finetune.manifest.identity.settings["source"]) if finetune else "labelled documents"
+    return str(finetune.manifest.identity.settings["source"] or "labelled documents") if finetune else "labelled documents"
 
 
 def _tokenizer(artifact: Artifact) -> TokenizerFacts:

@@ -18,6 +18,7 @@ from flows.report.corpus_sections import add_up, corpus, texts
 from flows.report.facts import Evaluation, ReportFacts
 from flows.report.ledger_sections import funnel, rejects, total
 from flows.report.model_sections import artifacts, evaluation, grouped, in_order, samples, system_name, tokens, training
+from flows.report.results import seeds, tasks
 from flows.report.wording import THIN, count, decimals, label, percent, plain, plural, short, signed_percent, size, words
 from schemas.files import replace
 
@@ -79,7 +80,7 @@ def write_report(path: Path, facts: ReportFacts) -> None:
 
 def sections(facts: ReportFacts) -> list[Section]:
     """The sections that there are figures for, in order."""
-    made = (funnel, rejects, corpus, texts, tokens, training, evaluation, samples, artifacts)
+    made = (funnel, rejects, corpus, texts, tokens, training, seeds, evaluation, tasks, samples, artifacts)
     return [section for make in made if (section := make(facts))]
 
 
@@ -97,7 +98,7 @@ def tiles(facts: ReportFacts) -> list[Tile]:
         vocabulary = [f"vocabulary {count(facts.tokenizer.vocab_size)}"] if facts.tokenizer else []
         found.append(Tile("tokens", *_parted(short(n)), [f"{decimals(n_bytes / max(n, 1), 2)} bytes a token", *vocabulary]))
     if facts.evaluation:
-        found += _evaluated(facts, facts.evaluation)
+        found += evaluated_tiles(facts, facts.evaluation)
     elif facts.pretrain:
         for lang in in_order(facts.pretrain.validation, facts):
             last = facts.pretrain.validation[lang].means[-1]
@@ -106,7 +107,8 @@ def tiles(facts: ReportFacts) -> list[Tile]:
     return found
 
 
-def _evaluated(facts: ReportFacts, evaluation: Evaluation) -> list[Tile]:
+def evaluated_tiles(facts: ReportFacts, evaluation: Evaluation) -> list[Tile]:
+    """The headline figures of an evaluation."""
     found = []
     for group in grouped(evaluation, "language", facts):
         against = [f"{signed_percent(s.relative)} vs {system_name(s.name)}" for s in group.baselines if s.relative is not None]

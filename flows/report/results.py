@@ -6,34 +6,44 @@ A verdict goes by intervals alone: `gristmill compare` tests two models on the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from flows.report.blocks import Row, Table
-from flows.report.wording import count, words
+from markupsafe import Markup
+
+from flows.report.blocks import Block, Figure, Row, Section, Table
+from flows.report.charts import Estimate, intervals
+from flows.report.facts import ReportFacts
+from flows.report.wording import count, decimals, plural, words
 from model.metrics.verdicts import told
 from schemas.results import MODEL, Measure, Result
 
 
 def result_table(result: Result, where: str) -> Table:
-    """`where` names what the result was read from."""
+    """`where` names what the result was read from, if that isn't said elsewhere."""
     metrics = list(dict.fromkeys(m for measures in result.systems.values() for m in measures))
     metrics.sort(key=lambda metric: metric != result.headline)
     rows = [
-        Row(
-            "this model" if system == MODEL else words(system),
-            [figure(m, measures.get(m)) for m in metrics],
-            "total" if system == MODEL else "",
-        )
-        for system, measures in sorted(result.systems.items(), key=lambda item: item[0] != MODEL)
+        Row(_name(system), [figure(m, measures.get(m)) for m in metrics], "total" if system == MODEL else "")
+        for system, measures in _in_order(result)
     ]
     shots = f", {result.shots} shots" if result.shots else ""
     caption = f"{result.task}: {words(result.kind)}, version {result.version}{shots}"
     signatures = dict.fromkeys(m.signature for measures in result.systems.values() for m in measures.values())
     note = (
         f"{verdict(result)} ± is the standard error, brackets hold the 95 % interval. {count(result.n)} items, data {result.data[:12]}, "
-        f"seed {result.seed}; signatures: {'; '.join(signatures)}. From {where}."
+        f"seed {result.seed}; signatures: {'; '.join(signatures)}." + (f" From {where}." if where else "")
     )
     return Table(caption, ["", *map(words, metrics)], rows, " ".join([note, *(f"{text.rstrip('.')}." for text in result.notes)]))
+
+
+def _in_order(result: Result) -> list[tuple[str, Mapping[str, Measure]]]:
+    """The model, then its baselines."""
+    return sorted(result.systems.items(), key=lambda item: item[0] != MODEL)
+
+
+def _name(system: str) -> str:
+    return "this model" if system == MODEL else words(system)
 
 
 def figure(metric: str, measure: Measure | None) -> str:
@@ -65,9 +75,81 @@ def verdict(result: Result) -> str:
     ours = result.systems[MODEL][result.headline]
     one, two = told(result.headline, ours.value), told(result.headline, other.value)
     against = f"the best baseline, {words(name)}, by {words(result.headline)}: {one} against {two}"
-    if ours.interval is None or other.interval is None:
+    found = _against_best(result)
+    if found == "unknown":
         return f"No interval tells whether it differs from {against}."
-    if ours.interval[0] <= other.interval[1] and other.interval[0] <= ours.interval[1]:
+    if found == "same":
         return f"Intervals overlap, so they tell no difference from {against}."
-    better = (ours.value > other.value) == (ours.better == "higher")
-    return f"It is {'better' if better else 'worse'} than {against}; their intervals are apart."
+    return f"It is {found} than {against}; their intervals are apart."
+
+
+def _against_best(result: Result) -> Literal["better", "worse", "same", "unknown"]:
+    """By the intervals of the deciding measures; unknown without them, or without a baseline."""
+    baseline, ours = best_baseline(result), result.systems[MODEL][result.headline]
+    if baseline is None or ours.interval is None or baseline[1].interval is None:
+        return "unknown"
+    low, high = baseline[1].interval
+    if ours.interval[0] <= high and low <= ours.interval[1]:
+        return "same"
+    return "better" if (ours.value > baseline[1].value) == (ours.better == "higher") else "worse"
+
+
+def tasks(facts: ReportFacts) -> Section | None:
+    """Each task of the evaluation: a chart, and a table below it."""
+    if not facts.results:
+        return None
+    blocks: list[Block] = []
+    for number, result in enumerate(facts.results, 1):
+        blocks += [Figure(f"{result.task}, by {words(result.headline)}", chart(f"task-{number}", result)), result_table(result, "")]
+    better = sum(_against_best(result) == "better" for result in facts.results)
+    beside = sum(best_baseline(result) is not None for result in facts.results)
+    asked = plural(len(facts.results), "task")
+    lead = f"The model was asked {asked}; by intervals, it is better than the best baseline on {better} of {beside}."
+    return Section("tasks", "Tasks", lead, blocks)
+
+
+def chart(key: str, result: Result) -> Markup:
+    """The deciding measure of each system, with its interval."""
+    found = [(system, measures[result.headline]) for system, measures in _in_order(result) if result.headline in measures]
+    rows = [
+        Estimate(_name(system), 0 if system == MODEL else 5, one.value, one.interval or (one.value, one.value), ()) for system, one in found
+    ]
+    better = next(one.better for _, one in found)
+    return intervals(key, f"{result.task} by {words(result.headline)}", rows, f"{words(result.headline)}, {better} is better", named=False)
+
+
+def seeds(facts: ReportFacts) -> Section | None:
+    """The fine-tuned model, seed by seed."""
+    told = facts.finetune.summary if facts.finetune else {}
+    tables = seeds_table(told)
+    if not tables:
+        return None
+    metric = str(told.get("metric", ""))
+    over = told["over_seeds"].get(metric)
+    spread = f", on the test subset {decimals(over['mean'], 3)} on average, deviation {decimals(over['deviation'], 3)}" if over else ""
+    lead = f"{plural(len(told['seeds']), 'training')} that differ by the seed alone; by {words(metric)}{spread}."
+    return Section("seeds", "Fine-tuning by seeds", lead, tables)
+
+
+def seeds_table(told: Mapping[str, Any]) -> list[Table]:
+    """Each seed on the test subset, then mean and deviation; none if nothing was told by seed."""
+    seeds: Sequence[Mapping[str, Any]] = told.get("seeds", ())
+    over: Mapping[str, Mapping[str, float]] = told.get("over_seeds", {})
+    if not seeds:
+        return []
+    metrics = list(over)
+    rows = [
+        Row(f"seed {one['seed']}" + (", kept" if one["seed"] == told.get("seed") else ""), [
+            str(one["best_epoch"]), *(decimals(one["test"][m], 3) if m in one["test"] else "–" for m in metrics)
+        ])
+        for one in seeds
+    ]  # fmt: skip
+    if len(seeds) > 1:
+        rows += [
+            Row("mean", ["", *(decimals(over[m]["mean"], 3) for m in metrics)], "total"),
+            Row("deviation", ["", *(decimals(over[m]["deviation"], 3) for m in metrics)], "total"),
+        ]
+    note = "The seed that is best on the validation subset is kept. Deviation: of a sample, over seeds."
+    if len(seeds) == 1:
+        note = "One seed: how much another one would differ is not known."
+    return [Table("On the test subset, by seed", ["", "Best epoch", *metrics], rows, note)]
