@@ -6,8 +6,6 @@ Equal boards give equal bytes.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from urllib.parse import quote
 
 from flows.leaderboard.boards import Board, Column
 from flows.leaderboard.lines import about, figure
-from flows.report.page import POLICY, own_text, templates
+from flows.report.page import own_text, policy, templates
 from model.metrics.verdicts import told
 from schemas.files import replace
 from schemas.results import Measure
@@ -27,10 +25,9 @@ _TEMPLATES = templates("flows.leaderboard")
 
 def render(boards: Sequence[Board], cards: Mapping[str, str]) -> str:
     """The page as HTML; `cards` leads from it to the card of each model that has one."""
-    script = own_text("flows.leaderboard", "sort.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    script = own_text("flows.report", "sort.js")
     return _TEMPLATES.get_template("page.html.j2").render(
-        policy=f"{POLICY}; script-src 'sha256-{digest}'",
+        policy=policy(script),
         style=own_text("flows.report", "style.css") + own_text("flows.leaderboard", "style.css"),
         script=script,
         boards=[_shown(board, cards) for board in boards],

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from markupsafe import Markup
 
+Best = Literal["ascending", "descending"]
 Text = str | Markup
 """Plain text is escaped by the template; only charts are markup already."""
 
@@ -33,6 +35,10 @@ class Row:
     style: str = ""
     lang: str | None = None
     """Language that the row's name is written in, if not the page's."""
+    of: str | None = None
+    """Language that the row is about: the page's filter hides the rows of a language."""
+    values: Sequence[float | None] = ()
+    """Of the cells, to sort by; a row without any stays below the others."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,8 @@ class Table:
     columns: Sequence[str | Words]
     rows: Sequence[Row]
     note: str = ""
+    best: Sequence[Best] = ()
+    """Which end of each column is the best: it is sorted by that first. Empty: the table isn't sorted."""
     kind: str = "table"
 
     @property
@@ -65,6 +73,8 @@ class Figure:
     caption: str
     chart: Markup
     note: str = ""
+    steps: bool = False
+    """Whether it is drawn over steps, so that the page's script can look into it."""
     kind: str = "figure"
 
 
@@ -151,3 +161,5 @@ class Page:
     tiles: Sequence[Tile]
     note: str
     footer: Sequence[Text]
+    languages: Sequence[tuple[str, str]] = ()
+    """What rows and series can be about, and its name."""

@@ -6,13 +6,14 @@ Series are labelled where they are drawn. Sizes are in units of the view box: a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from flows.report.facts import Curve, Lengths
-from flows.report.svg import Scale, cut, drawing, element, label, path, spread, tick_labels, ticks, tone, x_axis, y_axis
+from flows.report.svg import Scale, cut, drawing, element, group, label, path, spread, tick_labels, ticks, tone, x_axis, y_axis
 from flows.report.wording import count, decimals, percent, plural, three_digits
 
 WIDTH = 460.0
@@ -27,6 +28,8 @@ class Series:
     name: str
     tone: int
     curve: Curve
+    of: str | None = None
+    """Language that it is about."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Estimate:
     value: float
     interval: tuple[float, float]
     others: Sequence[tuple[str, float]]
+    of: str | None = None
+    """Language that it is about."""
 
 
 def _room(names: Iterable[str]) -> float:
@@ -66,21 +71,39 @@ def lines(
     y = Scale(0.0 if from_zero and low >= 0 else low - margin, high + margin, bottom, 28.0)
     across = ticks(y.low, y.high, 4)
     marks = [*y_axis(y, left, right, across, tick_labels(across), y_name), *x_axis(x, bottom, ticks(x.low, x.high), count, "step")]
-    for s in shown:
-        at = [x(step) for step in s.curve.steps]
-        if band:
-            upper = [(a, y(min(b, y.high))) for a, b in zip(at, s.curve.highs, strict=True)]
-            lower = [(a, y(b)) for a, b in zip(at, s.curve.lows, strict=True)]
-            marks.append(path([*upper, *reversed(lower)], f"band {tone(s.tone)}"))
-        points = [(a, y(b)) for a, b in zip(at, s.curve.means, strict=True)]
-        marks.append(path(points, f"line {tone(s.tone)}"))
-        if len(points) <= 24:
-            marks += [element("circle", cx=a, cy=b, r=2.8, class_=f"dot {tone(s.tone)}") for a, b in points]
+    clip = element("rect", x=left - 4, y=y.end - 6, width=right - left + 8, height=y.start - y.end + 8)
+    marks.append(element("clipPath", [clip], id=f"{key}-clip"))
+    drawn = [group(_curve(s, x, y, band), s.of) for s in shown]
+    marks.append(element("g", drawn, class_="plot", clip_path=f"url(#{key}-clip)"))
     if named:
         ends = spread([y(s.curve.means[-1]) for s in shown], 16.0, 34.0, bottom - 4)
-        marks += [label(right + 8, end + 4, cut(s.name), f"series {tone(s.tone)}") for s, end in zip(shown, ends, strict=True)]
+        marks += [
+            group([label(right + 8, end + 4, cut(s.name), f"series {tone(s.tone)}")], s.of) for s, end in zip(shown, ends, strict=True)
+        ]
     said = "; ".join(f"{s.name} {_end(s.curve, 0)}, {_end(s.curve, -1)}" for s in shown)
-    return drawing(key, WIDTH, bottom + 42, title, f"{y_name} over steps. {said}.", marks)
+    return drawing(key, WIDTH, bottom + 42, title, f"{y_name} over steps. {said}.", marks, _plot(shown, x, y))
+
+
+def _curve(s: Series, x: Scale, y: Scale, band: bool) -> list[Markup]:
+    at, marks = [x(step) for step in s.curve.steps], []
+    if band:
+        upper = [(a, y(min(b, y.high))) for a, b in zip(at, s.curve.highs, strict=True)]
+        lower = [(a, y(b)) for a, b in zip(at, s.curve.lows, strict=True)]
+        marks.append(path([*upper, *reversed(lower)], f"band {tone(s.tone)}"))
+    points = [(a, y(b)) for a, b in zip(at, s.curve.means, strict=True)]
+    marks.append(path(points, f"line {tone(s.tone)}"))
+    if len(points) <= 24:
+        marks += [element("circle", cx=a, cy=b, r=2.8, class_=f"dot {tone(s.tone)}") for a, b in points]
+    return marks
+
+
+def _plot(series: Sequence[Series], x: Scale, y: Scale) -> str:
+    """The figures of `lines`, and where they are drawn, as the page's script reads them."""
+    told = [
+        {"name": s.name, "of": s.of, "steps": s.curve.steps, "values": [float(f"{value:.6g}") for value in s.curve.means]} for s in series
+    ]
+    where = {"left": x.start, "right": x.end, "low": x.low, "high": x.high, "top": y.end, "bottom": y.start}
+    return json.dumps({**where, "series": told}, ensure_ascii=False, separators=(",", ":"))
 
 
 def _end(curve: Curve, place: int) -> str:
@@ -171,14 +194,15 @@ def intervals(key: str, title: str, rows: Sequence[Estimate], x_name: str, named
     marks, said = _names_above(rows[0], x, top + row_height / 2) if named else [], []
     for index, row in enumerate(rows):
         y = top + row_height * (index + 0.5)
-        marks += [label(left - 12, y + 4, cut(row.name), f"series {tone(row.tone)}", "end")]
-        marks += [element("line", x1=left, x2=x.end, y1=y, y2=y, class_="grid")]
+        own = [label(left - 12, y + 4, cut(row.name), f"series {tone(row.tone)}", "end")]
+        own += [element("line", x1=left, x2=x.end, y1=y, y2=y, class_="grid")]
         for name, value in row.others:
             note = element("title", f"{row.name}, {name}: {decimals(value, 3)}")
-            marks.append(element("rect", [note], x=x(value) - 4.5, y=y - 4.5, width=9.0, height=9.0, class_="open"))
-        marks.append(element("line", x1=x(row.interval[0]), x2=x(row.interval[1]), y1=y, y2=y, class_=f"whisker {tone(row.tone)}"))
+            own.append(element("rect", [note], x=x(value) - 4.5, y=y - 4.5, width=9.0, height=9.0, class_="open"))
+        own.append(element("line", x1=x(row.interval[0]), x2=x(row.interval[1]), y1=y, y2=y, class_=f"whisker {tone(row.tone)}"))
         note = element("title", f"{row.name}: {decimals(row.value, 3)}")
-        marks.append(element("circle", [note], cx=x(row.value), cy=y, r=5.0, class_=f"dot {tone(row.tone)}"))
+        own.append(element("circle", [note], cx=x(row.value), cy=y, r=5.0, class_=f"dot {tone(row.tone)}"))
+        marks.append(group(own, row.of))
         said.append(f"{row.name} {decimals(row.value, 3)}" + "".join(f", {name} {decimals(value, 3)}" for name, value in row.others))
     values = ticks(x.low, x.high)
     marks += x_axis(x, bottom + 2, values, tick_labels(values), x_name)

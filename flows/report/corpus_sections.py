@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from flows.report.blocks import Block, Figure, Grid, Note, Row, Section, Table, Words
+from flows.report.blocks import Best, Block, Figure, Grid, Note, Row, Section, Table, Words
 from flows.report.charts import bar, dots, lengths
 from flows.report.facts import Cell, Profile, ReportFacts
 from flows.report.svg import TONES, tone
@@ -48,7 +48,7 @@ def corpus(facts: ReportFacts) -> Section:
     )
     subsets = [s for s in SUBSETS if any(cell.subset == s for cell in facts.cells)]
     blocks: list[Block] = [
-        _sums("By language", facts.cells, languages, lambda cell: cell.lang, label),
+        _sums("By language", facts.cells, languages, lambda cell: cell.lang, label, filtered=True),
         _sums("By source", facts.cells, sources, lambda cell: cell.source, str),
         _by_subset(facts.cells, languages, subsets),
     ]
@@ -58,15 +58,21 @@ def corpus(facts: ReportFacts) -> Section:
     return Section("corpus", "Languages, sources, subsets", lead, blocks)
 
 
-def _sums(caption: str, cells: Sequence[Cell], keys: Sequence[str], of: Callable[[Cell], str], name: Callable[[str], str]) -> Table:
+def _sums(
+    caption: str, cells: Sequence[Cell], keys: Sequence[str], of: Callable[[Cell], str], name: Callable[[str], str], filtered: bool = False
+) -> Table:
     everything = add_up(cells)
     rows = []
     for key in keys:
         s = add_up(cell for cell in cells if of(cell) == key)
         share = s.bytes / max(everything.bytes, 1)
-        rows.append(Row(name(key), [count(s.documents), *_words(s), size(s.bytes), percent(share), bar(0, share, "all")]))
+        cells_of = [count(s.documents), *_words(s), size(s.bytes), percent(share), bar(0, share, "all")]
+        values = (s.documents, s.sentences, s.words, s.characters, s.bytes, share, share)
+        rows.append(Row(name(key), cells_of, of=key if filtered else None, values=values))
     rows.append(Row("all", [count(everything.documents), *_words(everything), size(everything.bytes), "", ""], "total"))
-    return Table(caption, ["", "Documents", "Sentences", "Words", "Characters", "Bytes", "Share", Words("Of the bytes")], rows)
+    columns: list[str | Words] = ["Name", "Documents", "Sentences", "Words", "Characters", "Bytes", "Share", Words("Of the bytes")]
+    counted: list[Best] = ["descending"] * (len(columns) - 1)
+    return Table(caption, columns, rows, best=["ascending", *counted])
 
 
 def _words(s: Sums) -> list[str]:
@@ -74,11 +80,11 @@ def _words(s: Sums) -> list[str]:
 
 
 def _by_subset(cells: Sequence[Cell], languages: Sequence[str], subsets: Sequence[str]) -> Table:
-    def row(name: str, of: Sequence[Cell], style: str = "") -> Row:
+    def row(name: str, of: Sequence[Cell], style: str = "", lang: str | None = None) -> Row:
         parts = [add_up(cell for cell in of if cell.subset == subset) for subset in subsets]
-        return Row(name, [text for p in parts for text in (count(p.documents), size(p.bytes))], style)
+        return Row(name, [text for p in parts for text in (count(p.documents), size(p.bytes))], style, of=lang)
 
-    rows = [row(label(lang), [cell for cell in cells if cell.lang == lang]) for lang in languages]
+    rows = [row(label(lang), [cell for cell in cells if cell.lang == lang], lang=lang) for lang in languages]
     columns = ["", *(name for subset in subsets for name in (f"{subset}, documents", "bytes"))]
     note = "Validation and test are held out from training: drawn by origin group, after deduplication."
     return Table("By subset", columns, [*rows, row("all", cells, "total")], note)

@@ -47,6 +47,7 @@ def _sampling_table(facts: ReportFacts) -> Table:
         Row(
             f"{s.source}, {label(s.lang)}",
             [count(s.tokens), count(s.epoch), decimals(s.epoch / max(s.tokens, 1), 2), percent(s.epoch / max(everything, 1))],
+            of=s.lang,
         )
         for s in facts.sampled
     ]
@@ -57,7 +58,7 @@ def _sampling_table(facts: ReportFacts) -> Table:
 def _token_table(facts: ReportFacts) -> Table:
     if not facts.tokens:
         sampled = facts.tokenizer.bytes_per_token if facts.tokenizer else {}
-        rows = [Row(label(lang), [decimals(sampled[lang], 2)]) for lang in in_order(sampled, facts)]
+        rows = [Row(label(lang), [decimals(sampled[lang], 2)], of=lang) for lang in in_order(sampled, facts)]
         return Table("Bytes a token, on the tokenizer's sample", ["", "Bytes a token"], rows)
     subsets = [s for s in SUBSETS if any(t.subset == s for t in facts.tokens)]
     languages = in_order({t.lang for t in facts.tokens}, facts)
@@ -67,7 +68,7 @@ def _token_table(facts: ReportFacts) -> Table:
         n, n_bytes = sum(t.tokens for t in of), sum(t.bytes for t in of)
         by_subset = [count(sum(t.tokens for t in of if t.subset == s)) for s in subsets]
         cells = [*by_subset, count(n), size(n_bytes), decimals(n_bytes / n, 2) if n else "–"]
-        rows.append(Row(label(lang) if lang else "all", cells, "" if lang else "total"))
+        rows.append(Row(label(lang) if lang else "all", cells, "" if lang else "total", of=lang))
     note = "Without special tokens. Bytes are of the UTF-8 text; more bytes a token means shorter sequences."
     return Table("Tokens by language", ["", *subsets, "All tokens", "Bytes", "Bytes a token"], rows, note)
 
@@ -104,12 +105,17 @@ def _charts(key: str, name: str, run: Training, loss: str, facts: ReportFacts) -
     def add(measure: str, y_name: str, drawn: Sequence[Series], note: str = "", **how: bool) -> None:
         if any(s.curve.steps for s in drawn):
             figures.append(
-                Figure(f"{name}: {measure}", lines(f"{key}-{measure.replace(' ', '-')}", f"{name}: {measure}", drawn, y_name, **how), note)
+                Figure(
+                    f"{name}: {measure}",
+                    lines(f"{key}-{measure.replace(' ', '-')}", f"{name}: {measure}", drawn, y_name, **how),
+                    note,
+                    steps=True,
+                )
             )
 
     banded = "Line: mean over equal ranges of steps; band: lowest to highest value there." if run.loss.lows != run.loss.highs else ""
     add("loss", loss, [Series("loss", _NEUTRAL, run.loss)], banded, band=True, named=False)
-    by_language = [Series(label(lang), colours.get(lang, _NEUTRAL), run.validation[lang]) for lang in in_order(run.validation, facts)]
+    by_language = [Series(label(lang), colours.get(lang, _NEUTRAL), run.validation[lang], lang) for lang in in_order(run.validation, facts)]
     add("validation", run.validation_unit, by_language[:TONES], "On held-out text of each language; lower is better.")
     add("learning rate", "learning rate", [Series("learning rate", _NEUTRAL, run.learning_rate)], from_zero=True, named=False)
     if key == "pretrain":
@@ -169,6 +175,7 @@ def _drawn(found: Evaluation, facts: ReportFacts) -> list[Figure]:
                 g.ours.bits_per_byte,
                 g.ours.interval,
                 [(system_name(s.name), s.bits_per_byte) for s in g.baselines],
+                g.name if by == "language" else None,
             )
             for g in grouped(found, by, facts)
         ]
@@ -200,7 +207,7 @@ def _score(group: Group) -> Row:
     cells = [size(group.bytes), count(group.tokens), decimals(ours.perplexity, 1), decimals(ours.bits_per_byte, 3), _interval(ours)]
     for s in group.baselines:
         cells += [decimals(s.bits_per_byte, 3), signed_percent(s.relative) if s.relative is not None else "–"]
-    return Row(_group_name(group), cells)
+    return Row(_group_name(group), cells, of=group.name if group.by == "language" else None)
 
 
 def _interval(system: System) -> str:

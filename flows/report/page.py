@@ -1,11 +1,14 @@
-"""The model: the page is one HTML file that needs nothing else: style and charts are inside, there is no script, and a
-content security policy forbids any request. All text from outside is escaped by the template engine and made `plain`.
+"""The model: the page is one HTML file that needs nothing else: style and charts are inside, and so is one script, that sorts tables, hides
+languages and looks into charts; without it the page says the same. A content security policy lets no other script run, and forbids any
+request. All text from outside is escaped by the template engine and made `plain`.
 
 Equal facts give equal bytes.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,13 @@ from flows.report.results import seeds, tasks
 from flows.report.wording import THIN, count, decimals, label, percent, plain, plural, short, signed_percent, size, words
 from schemas.files import replace
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def policy(script: str) -> str:
+    """The content security policy of a page that loads nothing, and runs this script alone."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"{_POLICY}; script-src 'sha256-{digest}'"
 
 
 def _finalize(value: Any) -> Any:
@@ -51,26 +60,50 @@ _TEMPLATES = templates("flows.report")
 
 
 NGRAMS = "Bits per byte: lower is better. KN: interpolated Kneser–Ney n-gram model of that order, on the same tokens."
+WORDS = {
+    "lang": "en",
+    "skip": "Skip to the figures",
+    "sections": "Sections",
+    "languages": "Languages that are shown",
+    "balances": "✓ balances",
+    "absent": "no text kept",
+    "steps": "Steps that are shown",
+    "step": "step",
+    "in": "Nearer",
+    "out": "Farther",
+    "left": "Earlier steps",
+    "right": "Later steps",
+    "all": "All steps",
+}
+"""What the template itself says."""
+SCRIPTS = ("filter", "explore", "sort")
 TERMS = Markup(
     "A <dfn>record</dfn> is one unit of input; a <dfn>document</dfn> is a record that was kept, cleaned and annotated; a <dfn>reject</dfn> "
     "is one that was not, with its reason.\n1 kB is 1,000 bytes. Bits per byte: negative log<sub>2</sub>-likelihood of the text over its "
     "bytes of UTF-8, so that models with different tokenizers compare; lower is better."
 )
-ALONE = "This page holds all it shows: it loads nothing, and runs no script. Equal artifacts give this page again, byte for byte."
+ALONE = "This page holds all it shows: it loads nothing. Equal artifacts give this page again, byte for byte."
 
 
 def render(facts: ReportFacts) -> str:
     """The report page as HTML."""
     note = NGRAMS if facts.evaluation is not None else ""
+    title, footer = "Gristmill report", [TERMS, ALONE]
     return render_page(
-        Page(facts.name, "Gristmill · report of a run", "Gristmill report", sections(facts), tiles(facts), note, [TERMS, ALONE])
+        Page(facts.name, "Gristmill · report of a run", title, sections(facts), tiles(facts), note, footer, languages_of(facts))
     )
 
 
 def render_page(page: Page) -> str:
     """A page as HTML."""
-    style = own_text("flows.report", "style.css")
-    return _TEMPLATES.get_template("page.html.j2").render(page=page, policy=POLICY, style=style)
+    style, script = own_text("flows.report", "style.css"), Markup("").join(own_text("flows.report", f"{name}.js") for name in SCRIPTS)
+    return _TEMPLATES.get_template("page.html.j2").render(page=page, words=WORDS, policy=policy(script), style=style, script=script)
+
+
+def languages_of(facts: ReportFacts) -> list[tuple[str, str]]:
+    """What rows and series are about, in the page's order, with names."""
+    found = {p.lang for p in facts.profiles} | {t.lang for t in facts.tokens}
+    return [(lang, label(lang)) for lang in in_order(found, facts)]
 
 
 def write_report(path: Path, facts: ReportFacts) -> None:

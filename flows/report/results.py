@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from flows.report.blocks import Block, Figure, Row, Section, Table
+from flows.report.blocks import Best, Block, Figure, Row, Section, Table
 from flows.report.charts import Estimate, intervals
 from flows.report.facts import ReportFacts
 from flows.report.wording import count, decimals, plural, words
@@ -24,7 +24,12 @@ def result_table(result: Result, where: str) -> Table:
     metrics = list(dict.fromkeys(m for measures in result.systems.values() for m in measures))
     metrics.sort(key=lambda metric: metric != result.headline)
     rows = [
-        Row(_name(system), [figure(m, measures.get(m)) for m in metrics], "total" if system == MODEL else "")
+        Row(
+            _name(system),
+            [figure(m, measures.get(m)) for m in metrics],
+            "total" if system == MODEL else "",
+            values=[measures[m].value if m in measures else None for m in metrics],
+        )
         for system, measures in _in_order(result)
     ]
     shots = f", {result.shots} shots" if result.shots else ""
@@ -34,7 +39,10 @@ def result_table(result: Result, where: str) -> Table:
         f"{verdict(result)} ± is the standard error, brackets hold the 95 % interval. {count(result.n)} items, data {result.data[:12]}, "
         f"seed {result.seed}; signatures: {'; '.join(signatures)}." + (f" From {where}." if where else "")
     )
-    return Table(caption, ["", *map(words, metrics)], rows, " ".join([note, *(f"{text.rstrip('.')}." for text in result.notes)]))
+    better = {metric: one.better for measures in result.systems.values() for metric, one in measures.items()}
+    best: list[Best] = ["ascending", *("descending" if better[m] == "higher" else "ascending" for m in metrics)]
+    text = " ".join([note, *(f"{text.rstrip('.')}." for text in result.notes)])
+    return Table(caption, ["System", *map(words, metrics)], rows, text, best)
 
 
 def _in_order(result: Result) -> list[tuple[str, Mapping[str, Measure]]]:

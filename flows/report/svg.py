@@ -62,8 +62,16 @@ def path(points: Sequence[tuple[float, float]], class_: str) -> Markup:
     return element("path", d="M" + "L".join(f"{number(x)} {number(y)}" for x, y in points), class_=class_)
 
 
-def drawing(key: str, width: float, height: float, title: str, description: str, marks: Iterable[Markup]) -> Markup:
-    """A whole chart, named and described for those who can't see it; `key` makes its ids unique on the page."""
+def group(marks: Iterable[Markup], of: str | None) -> Markup:
+    """Marks that are about one language: the page's filter hides them."""
+    return element("g", marks, data_of=of) if of is not None else Markup("").join(marks)
+
+
+def drawing(
+    key: str, width: float, height: float, title: str, description: str, marks: Iterable[Markup], plot: str | None = None
+) -> Markup:
+    """A whole chart, named and described for those who can't see it; `key` makes its ids unique on the page. `plot`: its figures as JSON,
+    for the page's script."""
     return element(
         "svg",
         [element("title", title, id=f"{key}-title"), element("desc", description, id=f"{key}-desc"), *marks],
@@ -71,6 +79,7 @@ def drawing(key: str, width: float, height: float, title: str, description: str,
         viewBox=f"0 0 {number(width)} {number(height)}",
         role="img",
         aria_labelledby=f"{key}-title {key}-desc",
+        data_plot=plot,
     )
 
 
@@ -136,7 +145,7 @@ def x_axis(scale: Scale, y: float, values: Iterable[float], write: Callable[[flo
     marks = [element("line", x1=scale.start, x2=scale.end, y1=y, y2=y, class_="axis")]
     for value in values:
         x = scale(value)
-        marks += [element("line", x1=x, x2=x, y1=y, y2=y + 4.0, class_="axis"), label(x, y + 17, write(value), "tick", "middle")]
+        marks += [element("line", x1=x, x2=x, y1=y, y2=y + 4.0, class_="axis"), label(x, y + 17, write(value), "tick x-tick", "middle")]
     return [*marks, label((scale.start + scale.end) / 2, y + 35, name, "name", "middle")]
 
 

@@ -21,7 +21,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: ap
 
 _FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update
     --disable-sync --remote-debugging-pipe""".split()
-_KEYS = {"Tab": 9, "Enter": 13, " ": 32}
+_KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowLeft": 37, "ArrowRight": 39}
 
 
 class Tab:
@@ -54,6 +54,11 @@ class Tab:
             for kind in ("keyDown", "keyUp"):
                 code = _KEYS[key]
                 self._call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code, text=text if kind == "keyDown" else "")
+
+    def mouse(self, what: str, x: float, y: float) -> None:
+        """`mouseMoved`, `mousePressed` or `mouseReleased` at a place of the window."""
+        held = {"button": "left", "clickCount": 1} if what != "mouseMoved" else {}
+        self._call("Input.dispatchMouseEvent", type=what, x=x, y=y, **held)
 
     def dark(self) -> None:
         """Let the page believe that its reader prefers dark."""
