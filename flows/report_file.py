@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flows.lineage import lineage
 from flows.report import gather, write_report
+from flows.report.tongues import ENGLISH
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.store import Store
@@ -15,7 +16,7 @@ def report_path(store: Store, name: str) -> Path:
     return store.root.parent / "reports" / f"{name}.html"
 
 
-def write_run_report(store: Store, artifact: Artifact, target: Path | None = None) -> Path:
+def write_run_report(store: Store, artifact: Artifact, target: Path | None = None, tongue: str = ENGLISH) -> Path:
     """Write the report page; raises `RequestError` if the documents it began with are no longer in the store."""
     made = lineage(store, artifact)
     if "documents" not in made:
@@ -30,5 +31,5 @@ def write_run_report(store: Store, artifact: Artifact, target: Path | None = Non
     )
     target = target or report_path(store, artifact.name)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_report(target, facts)
+    write_report(target, facts, tongue)
     return target

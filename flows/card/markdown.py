@@ -18,6 +18,7 @@ from flows.card.loading import WRITTEN_HERE, auto_class
 from flows.card.sections import sections
 from flows.report.blocks import Block, Code, Excerpt, Grid, Heading, Note, Table
 from flows.report.facts import Evaluation
+from flows.report.tongues import ENGLISH, sayer, translated
 from flows.report.wording import CODE, plain
 from schemas.languages import is_language
 from schemas.results import MODEL
@@ -26,13 +27,17 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>&|~$#@]|://|(?<=www)\.|^[-+=]|^\d+[.)](?=\s
 """What Markdown, or GitHub's, would make something of; the last ones at the beginning of a line."""
 
 
-def render_markdown(facts: CardFacts) -> str:
+WRITTEN = "Written by Gristmill from the model's artifacts alone: what is not said here is not known there."
+
+
+def render_markdown(facts: CardFacts, tongue: str = ENGLISH) -> str:
     """The card as Markdown. Equal facts give equal text."""
     head = yaml.safe_dump(front_matter(facts), sort_keys=False, allow_unicode=True, width=float("inf"))
     lines = [f"# {escaped(facts.name)}"]
-    for section in sections(facts):
+    say = sayer(tongue)
+    for section in translated(sections(facts), say):
         lines += [f"## {escaped(section.title)}", *([escaped(section.lead)] if section.lead else []), *_blocks(section.blocks)]
-    lines.append("Written by Gristmill from the model's artifacts alone: what is not said here is not known there.")
+    lines.append(say(WRITTEN))
     return f"---\n{head}---\n\n" + "\n\n".join(lines) + "\n"
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from flows.card.gather import CardFacts
 from flows.card.sections import sections
 from flows.report.blocks import Page, Tile
-from flows.report.page import ALONE, TERMS, evaluated_tiles, render_page
+from flows.report.page import ALONE, TERMS, evaluated_tiles, languages_of, render_page
 from flows.report.results import figure
+from flows.report.tongues import ENGLISH
 from flows.report.wording import THIN, count, short, words
 from schemas.results import MODEL
 
@@ -14,11 +15,10 @@ TILES = 4
 """Results that a card begins with."""
 
 
-def render_card(facts: CardFacts) -> str:
+def render_card(facts: CardFacts, tongue: str = ENGLISH) -> str:
     """The card as HTML. Equal facts give equal bytes."""
-    return render_page(
-        Page(facts.name, "Gristmill · model card", "Gristmill model card", sections(facts), tiles(facts), "", [TERMS, ALONE])
-    )
+    title, told = "Gristmill model card", (sections(facts), tiles(facts))
+    return render_page(Page(facts.name, "Gristmill · model card", title, *told, "", [TERMS, ALONE], languages_of(facts.run)), tongue)
 
 
 def tiles(facts: CardFacts) -> list[Tile]:

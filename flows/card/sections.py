@@ -13,7 +13,7 @@ from flows.card.limits import limits
 from flows.card.loading import loading
 from flows.card.spent import WATTS_A_CORE
 from flows.report import model_sections
-from flows.report.blocks import Block, Figure, Grid, Note, Row, Section, Table, Words
+from flows.report.blocks import Block, Figure, Foreign, Grid, Note, Row, Section, Table, Words
 from flows.report.facts import Curve, Training
 from flows.report.ledger_sections import reasons
 from flows.report.results import seeds_table
@@ -45,7 +45,7 @@ def model(facts: CardFacts) -> Section:
         ("Parameters", count(parameters) if parameters else NOT_TOLD, step),
         ("Vocabulary", plural(facts.config["vocab_size"], "token"), config),
         ("Tokenizer", f"{tokenizer.kind}/{tokenizer.name}@{tokenizer.version}" if tokenizer else "the model's own", "lineage"),
-        *((key, said(value), config) for key, value in facts.shape.items() if value is not None),
+        *((Foreign(key), said(value), config) for key, value in facts.shape.items() if value is not None),
     ]
     lead = f"A {facts.model_type} model" + (f" of {short(parameters)} parameters" if parameters else "") + f", {made}."
     return Section("model", "What it is", lead, [_told("The model", rows)])
@@ -80,7 +80,7 @@ def data(facts: CardFacts) -> Section:
     note = "Licences and addresses are what a recipe says of its sources; nobody checked them. Theirs is not the model's licence."
     columns: list[str | Words] = ["", Words("Licence"), Words("Address")]
     terms = [
-        Row(source, [facts.terms.get(source, {}).get("license", NOT_TOLD), facts.terms.get(source, {}).get("url", NOT_TOLD)])
+        Row(Foreign(source), [facts.terms.get(source, {}).get("license", NOT_TOLD), facts.terms.get(source, {}).get("url", NOT_TOLD)])
         for source in ledgers
     ]
     blocks: list[Block] = [Table("Sources and licences", columns, terms, note), _sources(ledgers), _rejects(ledgers)]
@@ -90,7 +90,7 @@ def data(facts: CardFacts) -> Section:
 
 
 def _sources(ledgers: Mapping[str, Ledger]) -> Table:
-    rows = [Row(source, _sums(ledger)) for source, ledger in ledgers.items()]
+    rows = [Row(Foreign(source), _sums(ledger)) for source, ledger in ledgers.items()]
     if len(ledgers) > 1:
         rows.append(Row("all", _sums(sum(ledgers.values(), Ledger())), "total"))
     problems = [f"{source}: {problem}" for source, ledger in ledgers.items() for problem in ledger.imbalances()]
@@ -107,10 +107,10 @@ def _rejects(ledgers: Mapping[str, Ledger]) -> Table:
     total = sum(ledgers.values(), Ledger())
     sources = list(ledgers)
     rows = [
-        Row(reason, [*(count(ledgers[s].rejected.get(reason, 0)) for s in sources), count(total.rejected[reason])])
+        Row(Foreign(reason), [*(count(ledgers[s].rejected.get(reason, 0)) for s in sources), count(total.rejected[reason])])
         for reason in reasons(total)
     ] or [Row("none", [*("0" for _ in sources), "0"])]
-    return Table("Rejected records, by reason", ["", *sources, "All"], rows)
+    return Table("Rejected records, by reason", ["", *map(Foreign, sources), "All"], rows)
 
 
 def training(facts: CardFacts) -> Section:
@@ -123,7 +123,7 @@ def training(facts: CardFacts) -> Section:
     for step, run in (("pretrain", facts.run.pretrain), ("finetune", facts.run.finetune)):
         if run is not None:
             blocks += _curves(step, run)
-            rows = [Row(key, [value]) for key, value in _flat(facts.settings[step])]
+            rows = [Row(Foreign(key), [value]) for key, value in _flat(facts.settings[step])]
             blocks.append(
                 Table(f"Settings of {step}", ["", Words("Value")], rows, "From the identity of the step, with the recipe's keys.")
             )
@@ -174,7 +174,7 @@ def finetuning(facts: CardFacts) -> Section | None:
     if counts:
         subsets = list(counts)
         names = labels or sorted({label for of in counts.values() for label in of})
-        rows = [Row(str(label), [count(counts[s].get(label, 0)) for s in subsets]) for label in names]
+        rows = [Row(Foreign(label), [count(counts[s].get(label, 0)) for s in subsets]) for label in names]
         rows.append(Row("all", [count(sum(counts[s].values())) for s in subsets], "total"))
         blocks.append(Table("Examples by label", ["", *subsets], rows, "From the facts of step finetune."))
     blocks += seeds_table(told)

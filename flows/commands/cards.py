@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.models import Model
-from flows.commands.options import AsJson, StoreOption, open_store, print_json
+from flows.commands.options import AsJson, StoreOption, Tongue, TongueOption, open_store, print_json
 
 app = typer.Typer()
 
@@ -20,6 +20,7 @@ def card(
     probe: Annotated[
         list[Path] | None, typer.Option(help="What `gristmill probe ... --json` printed about it; may be given several times.")
     ] = None,
+    lang: TongueOption = Tongue.en,
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
@@ -28,7 +29,7 @@ def card(
 
     opened = open_store(store)
     found = opened.find(model if "/" in model else f"model/{model}")
-    target = write_card(opened, found, out, probe or ())
+    target = write_card(opened, found, out, probe or (), lang.value)
     if as_json:
         print_json({"model": found.reference, "path": str(target)})
     else:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import AsJson, Reference, StoreOption, Workers, open_store, print_json
+from flows.commands.options import AsJson, Reference, StoreOption, Tongue, TongueOption, Workers, open_store, print_json
 
 app = typer.Typer()
 
@@ -49,6 +49,7 @@ def tokenize(
 def report(
     artifact: Reference,
     out: Annotated[Path | None, typer.Option(help="HTML file; default: reports/NAME.html beside the store.")] = None,
+    lang: TongueOption = Tongue.en,
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
@@ -57,7 +58,7 @@ def report(
 
     opened = open_store(store)
     found = opened.find(artifact)
-    target = write_run_report(opened, found, out)
+    target = write_run_report(opened, found, out, lang.value)
     if as_json:
         print_json({"artifact": found.reference, "path": str(target)})
     else:

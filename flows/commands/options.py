@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,16 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Processes of the data 
 Until = Annotated[str | None, typer.Option(help="Stop after this step.", metavar="STEP")]
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (YAML).", metavar="RECIPE")]
 Reference = Annotated[str, typer.Argument(help="kind/name[@version]; the latest version by default.", metavar="ARTIFACT")]
+
+
+class Tongue(StrEnum):
+    """What a page can be written in."""
+
+    en = "en"
+    zh = "zh"
+
+
+TongueOption = Annotated[Tongue, typer.Option("--lang", help="Language of the page itself; names and texts stay as they are.")]
 
 _DEFAULT_STORE = ".gristmill/store"
 

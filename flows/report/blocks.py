@@ -15,6 +15,10 @@ Text = str | Markup
 """Plain text is escaped by the template; only charts are markup already."""
 
 
+class Foreign(str):
+    """A name or a word from outside, that stands where ours do: it is the same in every tongue."""
+
+
 @dataclass(frozen=True)
 class Balance:
     """An equation of a ledger: `total = sum of terms`, each with its name; `problem` is empty if it holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from flows.report.blocks import Best, Block, Figure, Grid, Note, Row, Section, Table, Words
+from flows.report.blocks import Best, Block, Figure, Foreign, Grid, Note, Row, Section, Table, Words
 from flows.report.charts import bar, dots, lengths
 from flows.report.facts import Cell, Profile, ReportFacts
 from flows.report.svg import TONES, tone
@@ -49,7 +49,7 @@ def corpus(facts: ReportFacts) -> Section:
     subsets = [s for s in SUBSETS if any(cell.subset == s for cell in facts.cells)]
     blocks: list[Block] = [
         _sums("By language", facts.cells, languages, lambda cell: cell.lang, label, filtered=True),
-        _sums("By source", facts.cells, sources, lambda cell: cell.source, str),
+        _sums("By source", facts.cells, sources, lambda cell: cell.source, Foreign),
         _by_subset(facts.cells, languages, subsets),
     ]
     mixed = {source: {cell.lang for cell in facts.cells if cell.source == source} for source in sources}
@@ -95,7 +95,7 @@ def _by_source_and_language(cells: Sequence[Cell], languages: Sequence[str], sou
         n = sum(cell.documents for cell in cells if (cell.source, cell.lang) == (source, lang))
         return count(n) if n else "–"
 
-    rows = [Row(source, [documents(source, lang) for lang in languages]) for source in sources]
+    rows = [Row(Foreign(source), [documents(source, lang) for lang in languages]) for source in sources]
     return Table("Documents by source and language", ["", *map(label, languages)], rows)
 
 
@@ -137,7 +137,7 @@ def _frequent(profile: Profile, colour: int, cells: Sequence[Cell]) -> Table:
     most = profile.frequent[0].count
     lang = None if profile.lang == CODE else profile.lang
     rows = [
-        Row(w.word, [bar(0, w.count / most, tone(colour)), count(w.count), decimals(w.count / words * 1000, 1)], lang=lang)
+        Row(Foreign(w.word), [bar(0, w.count / most, tone(colour)), count(w.count), decimals(w.count / words * 1000, 1)], lang=lang)
         for w in profile.frequent
     ]
     return Table(f"Frequent words: {language(profile.lang)}", ["", Words(), "Count", "Per 1,000"], rows)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from flows.report.blocks import Balance, Block, Excerpt, Grid, Heading, Row, Section, Table, Text, Words
+from flows.report.blocks import Balance, Block, Excerpt, Foreign, Grid, Heading, Row, Section, Table, Text, Words
 from flows.report.charts import bar
 from flows.report.facts import ReportFacts
 from flows.report.wording import count, percent, plural, size
@@ -97,7 +97,7 @@ def _matrix(
 ) -> Table:
     """Measures down, sources across, the sum of all sources last."""
     everything = total(ledgers)
-    columns = [*ledgers, TOTAL] if len(ledgers) > 1 else [*ledgers]
+    columns = [*map(Foreign, ledgers), *([TOTAL] if len(ledgers) > 1 else [])]
     of = [*ledgers.values(), everything] if len(ledgers) > 1 else [*ledgers.values()]
     rows = [Row(name, [write(measure(ledger)) for ledger in of], style) for name, measure, style in lines]
     return Table(caption, ["", *columns], rows, note)

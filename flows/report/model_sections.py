@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
-from flows.report.blocks import Block, Disclosure, Excerpt, Figure, Grid, Note, Row, Section, Table, Words
+from flows.report.blocks import Block, Disclosure, Excerpt, Figure, Foreign, Grid, Note, Row, Section, Table, Words
 from flows.report.charts import Estimate, Series, intervals, lines
 from flows.report.corpus_sections import tones
 from flows.report.facts import Classification, Evaluation, Group, Node, ReportFacts, System, Training
@@ -161,7 +161,7 @@ def grouped(found: Evaluation, by: str, facts: ReportFacts) -> list[Group]:
 
 
 def _group_name(group: Group) -> str:
-    return label(group.name) if group.by == "language" else group.name
+    return label(group.name) if group.by == "language" else Foreign(group.name)
 
 
 def _drawn(found: Evaluation, facts: ReportFacts) -> list[Figure]:

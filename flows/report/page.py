@@ -16,12 +16,13 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from flows.report.blocks import Page, Section, Tile
+from flows.report.blocks import Foreign, Page, Section, Tile
 from flows.report.corpus_sections import add_up, corpus, texts
 from flows.report.facts import Evaluation, ReportFacts
 from flows.report.ledger_sections import funnel, rejects, total
 from flows.report.model_sections import artifacts, evaluation, grouped, in_order, samples, system_name, tokens, training
 from flows.report.results import seeds, tasks
+from flows.report.tongues import ENGLISH, sayer, translated
 from flows.report.wording import THIN, count, decimals, label, percent, plain, plural, short, signed_percent, size, words
 from schemas.files import replace
 
@@ -61,7 +62,6 @@ _TEMPLATES = templates("flows.report")
 
 NGRAMS = "Bits per byte: lower is better. KN: interpolated Kneser–Ney n-gram model of that order, on the same tokens."
 WORDS = {
-    "lang": "en",
     "skip": "Skip to the figures",
     "sections": "Sections",
     "languages": "Languages that are shown",
@@ -85,30 +85,33 @@ TERMS = Markup(
 ALONE = "This page holds all it shows: it loads nothing. Equal artifacts give this page again, byte for byte."
 
 
-def render(facts: ReportFacts) -> str:
-    """The report page as HTML."""
+def render(facts: ReportFacts, tongue: str = ENGLISH) -> str:
+    """The report page as HTML, in a tongue."""
     note = NGRAMS if facts.evaluation is not None else ""
     title, footer = "Gristmill report", [TERMS, ALONE]
-    return render_page(
-        Page(facts.name, "Gristmill · report of a run", title, sections(facts), tiles(facts), note, footer, languages_of(facts))
-    )
+    kicker = "Gristmill · report of a run"
+    return render_page(Page(facts.name, kicker, title, sections(facts), tiles(facts), note, footer, languages_of(facts)), tongue)
 
 
-def render_page(page: Page) -> str:
+def render_page(page: Page, tongue: str = ENGLISH) -> str:
     """A page as HTML."""
+    say = sayer(tongue)
+    told = {key: say(text) for key, text in WORDS.items()} | {"lang": tongue}
     style, script = own_text("flows.report", "style.css"), Markup("").join(own_text("flows.report", f"{name}.js") for name in SCRIPTS)
-    return _TEMPLATES.get_template("page.html.j2").render(page=page, words=WORDS, policy=policy(script), style=style, script=script)
+    return _TEMPLATES.get_template("page.html.j2").render(
+        page=translated(page, say), words=told, policy=policy(script), style=style, script=script
+    )
 
 
 def languages_of(facts: ReportFacts) -> list[tuple[str, str]]:
     """What rows and series are about, in the page's order, with names."""
     found = {p.lang for p in facts.profiles} | {t.lang for t in facts.tokens}
-    return [(lang, label(lang)) for lang in in_order(found, facts)]
+    return [(Foreign(lang), label(lang)) for lang in in_order(found, facts)]
 
 
-def write_report(path: Path, facts: ReportFacts) -> None:
+def write_report(path: Path, facts: ReportFacts, tongue: str = ENGLISH) -> None:
     """Write the report page to a file, replacing what was there at once; its folder must exist."""
-    replace(path, render(facts).encode("utf-8"))
+    replace(path, render(facts, tongue).encode("utf-8"))
 
 
 def sections(facts: ReportFacts) -> list[Section]:

@@ -41,7 +41,7 @@ def result_table(result: Result, where: str) -> Table:
     )
     better = {metric: one.better for measures in result.systems.values() for metric, one in measures.items()}
     best: list[Best] = ["ascending", *("descending" if better[m] == "higher" else "ascending" for m in metrics)]
-    text = " ".join([note, *(f"{text.rstrip('.')}." for text in result.notes)])
+    text = " ".join([note, *(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in result.notes)])
     return Table(caption, ["System", *map(words, metrics)], rows, text, best)
 
 
@@ -123,7 +123,7 @@ def chart(key: str, result: Result) -> Markup:
         Estimate(_name(system), 0 if system == MODEL else 5, one.value, one.interval or (one.value, one.value), ()) for system, one in found
     ]
     better = next(one.better for _, one in found)
-    return intervals(key, f"{result.task} by {words(result.headline)}", rows, f"{words(result.headline)}, {better} is better", named=False)
+    return intervals(key, f"{result.task}, by {words(result.headline)}", rows, f"{words(result.headline)}, {better} is better", named=False)
 
 
 def seeds(facts: ReportFacts) -> Section | None:
