@@ -28,6 +28,8 @@ Value = TypeVar("Value")
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _SENTENCE = re.compile(r"(?<=[.!?])[ \n](?=\S)")
+_APART = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
+"""Chinese puts no space between its own characters."""
 _TEXT_NODE = re.compile(r"(?<=>)[^<>]+(?=<)")
 _NAME = re.compile(r"(?<=&#34;name&#34;:&#34;).*?(?=&#34;)")
 """Of a series, in the figures that the page's script reads."""
@@ -81,7 +83,7 @@ def sayer(tongue: str) -> Say:
             return table(tongue)[text]
         for pattern, told in _patterns(tongue) if len(text) <= LONGEST else ():
             if found := pattern.match(text):
-                return _PLACE.sub(lambda place: say(found[place[1]]), told)
+                return _APART.sub("", _PLACE.sub(lambda place: say(found[place[1]]), told))
         return None
 
     def say(text: str) -> str:

@@ -137,6 +137,15 @@ def test_hostile_text_stays_text_on_reports_and_cards(page: Tab, site: Site, tmp
     assert set(site.asked) == {"/report.html"}
 
 
+def test_a_chinese_page_reads_its_charts_in_chinese(page: Tab, site: Site, tmp_path: Path) -> None:
+    show(page, site, render(facts(tmp_path), "zh"))
+    assert page.evaluate("document.documentElement.lang") == "zh"
+    page.evaluate(f"{CHART}.focus()")
+    page.press("ArrowRight")
+    assert page.evaluate(TOLD) == "步 0: 损失 5.000"
+    assert page.complaints == [] and site.asked == ["/report.html"]
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a_card_fits_its_window(page: Tab, site: Site, tmp_path: Path, width: int) -> None:
     show(page, site, render_card(whole(Store(tmp_path / "store"))))
