@@ -101,7 +101,7 @@ class Writer:
         """For each prompt in order, as many texts as were asked for. Raises ValueError as `ids` and `beam_search` do."""
         read = [self.ids(prompt) for prompt in prompts for _ in range(asked.samples)]
         unsaid = self.eos | {self._start} if self.answers else None
-        texts = [_Growing(self.tokenizer, [] if self.answers else ids, self.eos, asked.stop, unsaid) for ids in read]
+        texts = [Growing(self.tokenizer, [] if self.answers else ids, self.eos, asked.stop, unsaid) for ids in read]
         if asked.beams > 1:
             for first in range(0, len(texts), asked.samples):
                 model, (begin,) = self._begin(read[first : first + 1])
@@ -132,7 +132,7 @@ class Writer:
         return self.model, read
 
 
-class _Growing:
+class Growing:
     """A text in the making."""
 
     def __init__(

@@ -1,0 +1,112 @@
+"""The model: a *chat* is *turns*, each with a role and a text, which a model reads as one row of tokens, ready to answer. A model's own
+*template* says how, a Jinja file beside its weights, as `transformers` has it; else each turn is `<|role|>`, a new line, the stripped
+text, and the eos.
+
+Texts of turns are not to be trusted: what a special token is spelled like is encoded as plain text there, so that nobody can end a
+turn, or begin another's, by writing so.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jinja2
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from model.checkpoint import Mismatch
+from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
+
+TEMPLATE = "chat_template.jinja"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one side says."""
+
+    role: str
+    content: str
+
+
+class Chat:
+    """How a saved model reads turns. Raises `Mismatch` naming the template that can't be read."""
+
+    def __init__(self, folder: Path, bos: int | None, eos: int | None) -> None:
+        self._knowing, self._plain = (Tokenizer.from_file(str(folder / TOKENIZER)) for _ in range(2))
+        self._plain.encode_special_tokens = True
+        self._bos, self._eos = bos, eos
+        beside = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8")) if (folder / TOKENIZER_CONFIG).is_file() else {}
+        self._named = {name: _spelled(beside.get(name)) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
+        self._special = [token.content for token in self._knowing.get_added_tokens_decoder().values()]
+        self._template = _template(folder, beside)
+
+    def ids(self, turns: Sequence[Turn]) -> list[int]:
+        """Turns as the model reads them, up to where the assistant begins. Raises ValueError if the template refuses them, or if there is
+        none and the model has no eos."""
+        if self._template is None:
+            return self._house(turns)
+        if not any(special in turn.content for turn in turns for special in self._special):
+            return self._encode(self._knowing, self._render(self._template, turns))
+        return self._held_apart(self._template, turns)
+
+    def _house(self, turns: Sequence[Turn]) -> list[int]:
+        if self._eos is None:
+            raise ValueError("the model has no eos token to end a turn with, and no chat template: use /v1/completions")
+        ids = [] if self._bos is None else [self._bos]
+        for turn in turns:
+            ids += [*self._encode(self._plain, f"<|{turn.role}|>\n{turn.content.strip()}"), self._eos]
+        return ids + self._encode(self._plain, "<|assistant|>\n")
+
+    def _held_apart(self, template: jinja2.Template, turns: Sequence[Turn]) -> list[int]:
+        """The template is rendered around *marks* that nobody can guess, in place of texts, which are then encoded as plain text."""
+        marks = {f"turn{secrets.token_hex(16)}": turn.content for turn in turns}
+        rendered = self._render(template, [Turn(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)])
+        ids: list[int] = []
+        while found := [(place, mark) for mark in marks if (place := rendered.find(mark)) >= 0]:
+            place, mark = min(found)
+            ids += self._encode(self._knowing, rendered[:place]) + self._encode(self._plain, marks[mark].strip())
+            rendered = rendered[place + len(mark) :]
+        return ids + self._encode(self._knowing, rendered)
+
+    def _render(self, template: jinja2.Template, turns: Sequence[Turn]) -> str:
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+        try:
+            return template.render(messages=messages, add_generation_prompt=True, **self._named)
+        except jinja2.TemplateError as error:
+            raise ValueError(f"the model's chat template refuses these messages: {error}") from error
+
+    @staticmethod
+    def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+def _template(folder: Path, beside: dict[str, Any]) -> jinja2.Template | None:
+    """The model's own template: its file, or what `tokenizer_config.json` says, of several the default one."""
+    told = (folder / TEMPLATE).read_text(encoding="utf-8") if (folder / TEMPLATE).is_file() else beside.get("chat_template")
+    if isinstance(told, list):
+        told = next((one["template"] for one in told if one.get("name") == "default"), None)
+    if told is None:
+        return None
+    # As `transformers` has it, from which templates come; the sandbox, as they may be anybody's.
+    world = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    world.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    world.globals["raise_exception"] = _refuse
+    try:
+        return world.from_string(told)
+    except (jinja2.TemplateError, TypeError) as error:
+        raise Mismatch(f"{folder / TEMPLATE}: is no template that can be read: {error}") from error
+
+
+def _refuse(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
+
+
+def _spelled(token: Any) -> str | None:
+    return token["content"] if isinstance(token, dict) else token
