@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ def url_of(listening: socket.socket) -> str:
 
 def serve(house: House, listening: socket.socket, token: str | None, every: float | None, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT. ``every``: seconds after which the house looks for a newer version; None: never."""
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each client that goes away while it is sent something
     asyncio.run(_serve(house, listening, token, every, ready))
 
 
