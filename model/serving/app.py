@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from model.serving import told
@@ -44,7 +44,6 @@ class Routes:
         ):
             self.app.add_route(path, self._guarded(path, handler), methods=[method])
         self.app.add_route("/health", self._health, methods=["GET"])
-        self.app.add_exception_handler(HTTPException, self._no_such_route)
         for status in (404, 405):
             self.app.add_exception_handler(status, self._no_such_route)
 
@@ -72,13 +71,11 @@ class Routes:
         if self._token is not None:
             scheme, _, given = request.headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
-                challenge = {"www-authenticate": "Bearer"}
-                raise Refused(
-                    401, "want the header `Authorization: Bearer TOKEN`, with the server's token", None, "invalid_api_key", challenge
-                )
+                wanted, challenge = "`Authorization: Bearer TOKEN`, with the server's token", {"www-authenticate": "Bearer"}
+                raise Refused(401, f"want the header {wanted}", None, "invalid_api_key", challenge)
 
     async def _no_such_route(self, request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else getattr(error, "status_code", 404)
+        status = getattr(error, "status_code", 404)
         return as_response(Refused(status, f"{request.method} {request.url.path} is no route of this server").as_json(), status)
 
     async def _health(self, request: Request) -> Response:
@@ -152,10 +149,6 @@ class Routes:
             vectors = await unless_gone(request, asyncio.wait_for(made, self._limits.seconds))
         except TimeoutError as error:
             raise too_slow() from error
-        except RuntimeError as error:
-            if not house.closing:
-                raise
-            raise closing() from error
         finally:
             house.embedding -= len(texts)
         house.totals.texts += len(texts)

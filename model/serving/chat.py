@@ -9,6 +9,7 @@ turn, or begin another's, by writing so.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from model.checkpoint import Mismatch
 from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
 
 TEMPLATE = "chat_template.jinja"
+_MARK = re.compile("(turn[0-9a-f]{32})")
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,13 @@ class Turn:
 
 
 class Chat:
-    """How a saved model reads turns. Raises `Mismatch` naming the template that can't be read."""
+    """How a saved model reads turns."""
 
-    def __init__(self, folder: Path, bos: int | None, eos: int | None) -> None:
-        self._knowing, self._plain = (Tokenizer.from_file(str(folder / TOKENIZER)) for _ in range(2))
+    def __init__(self, folder: Path, tokenizer: Tokenizer, bos: int | None, eos: int | None) -> None:
+        """Raises `Mismatch` naming the template that can't be read."""
+        self._knowing, self._plain = tokenizer, Tokenizer.from_file(str(folder / TOKENIZER))
+        self._plain.no_padding()
+        self._plain.no_truncation()
         self._plain.encode_special_tokens = True
         self._bos, self._eos = bos, eos
         beside = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8")) if (folder / TOKENIZER_CONFIG).is_file() else {}
@@ -68,11 +73,9 @@ class Chat:
         marks = {f"turn{secrets.token_hex(16)}": turn.content for turn in turns}
         rendered = self._render(template, [Turn(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)])
         ids: list[int] = []
-        while found := [(place, mark) for mark in marks if (place := rendered.find(mark)) >= 0]:
-            place, mark = min(found)
-            ids += self._encode(self._knowing, rendered[:place]) + self._encode(self._plain, marks[mark].strip())
-            rendered = rendered[place + len(mark) :]
-        return ids + self._encode(self._knowing, rendered)
+        for part in _MARK.split(rendered):
+            ids += self._encode(self._plain, marks[part].strip()) if part in marks else self._encode(self._knowing, part)
+        return ids
 
     def _render(self, template: jinja2.Template, turns: Sequence[Turn]) -> str:
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]

@@ -5,14 +5,12 @@ Texts are read a few at a time, those of like length together.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from model.encoder import FILLING, EncoderModel
-from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
 
 _TOGETHER = 16
 
@@ -20,12 +18,10 @@ _TOGETHER = 16
 class Embedder:
     """See the module."""
 
-    def __init__(self, model: EncoderModel, folder: Path, bos: int | None, eos: int | None) -> None:
+    def __init__(self, model: EncoderModel, tokenizer: Tokenizer, framed: bool, bos: int | None, eos: int | None) -> None:
+        """``framed``: whether the tokenizer knows how to frame a text; else bos and eos do."""
         self._model, self._bos, self._eos = model, [bos] if bos is not None else [], [eos] if eos is not None else []
-        self._tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        self._framed = (folder / TOKENIZER_CONFIG).is_file()
+        self._tokenizer, self._framed = tokenizer, framed
 
     @property
     def context(self) -> int:

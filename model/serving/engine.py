@@ -82,7 +82,7 @@ class Row:
     """Set it, and the row leaves before the next step; nothing more is told."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Going:
     """A row in its slot."""
 

@@ -63,21 +63,23 @@ class Version:
         self._bos: int | None = config.get("bos_token_id")
         self.vocab_size, self.created = model.vocab_size, int((folder / "manifest.json").stat().st_mtime)
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
         self._framed = (folder / TOKENIZER_CONFIG).is_file()
         self.engine: Engine | None = None
         self.embedder: Embedder | None = None
         self.worker: ThreadPoolExecutor | None = None
-        """The thread that owns an embedder."""
+        """The thread that owns an embedder; it ends when nobody holds the version any more."""
         if isinstance(model, EncoderDecoderModel):
             raise Mismatch(f"{artifact.reference}: is an encoder-decoder, which is not served: `gristmill generate` has it answer")
         if isinstance(model, EncoderModel):
-            self.embedder = Embedder(model, folder, self._bos, ends[0] if ends else None)
+            self.embedder = Embedder(model, self.tokenizer, self._framed, self._bos, ends[0] if ends else None)
             self.context = model.config.context
             tried = self.embedder.vectors([[0]])
             self.worker = ThreadPoolExecutor(1, thread_name_prefix="embedder")
         else:
             self.context = min(model.limit or limits.context, limits.context)
-            self.chat = Chat(folder, self._bos, ends[0] if ends else None)
+            self.chat = Chat(folder, self.tokenizer, self._bos, ends[0] if ends else None)
             with torch.no_grad():
                 tried = next_logits(model, torch.tensor([[self._bos or 0]]), model.caches(1, 1))
         if not bool(tried.isfinite().all()):
@@ -99,8 +101,6 @@ class Version:
         """Take nothing more on, and end when what there is has ended."""
         if self.engine is not None:
             self.engine.close()
-        if self.worker is not None:
-            self.worker.shutdown(wait=False)
 
 
 @dataclass

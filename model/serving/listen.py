@@ -64,6 +64,8 @@ async def _serve(house: House, listening: socket.socket, token: str | None, ever
         Routes(house, token).app,
         access_log=False,
         log_config=None,
+        http="h11",
+        ws="none",
         lifespan="off",
         server_header=False,
         timeout_keep_alive=_IDLE_SECONDS,
