@@ -43,7 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    options = ("--slots", "8", "--max-tokens", "200", "--max-body", "20000", "--waiting", "100", "--max-prompts", "20")
+    options = ("--slots", "8", "--max-tokens", "200", "--max-body", "100000", "--waiting", "100", "--max-prompts", "20")
     with serving(store, "small", tmp_path_factory.mktemp("log") / "log", *options) as server:
         yield server
         assert server.end() == 0, server.said
@@ -144,7 +144,8 @@ def test_models_are_listed(client: openai.OpenAI, artifact: Artifact) -> None:
         ({"prompt": "word " * 300}, "prompt", "don't fit the context of 256"),
         ({"prompt": "word", "max_tokens": 200}, None, ""),
         ({"prompt": [[5] * 100], "max_tokens": 190}, "max_tokens", "100 tokens of the prompt and 190"),
-        ({"prompt": ["x"] * 10_000}, None, "larger than this server reads"),
+        ({"prompt": ["x"] * 10_000}, "prompt", "has 10000; this server takes 1 to 20"),
+        ({"prompt": ["x"] * 100_000}, None, "larger than this server reads"),
         ({"prompt": ["x"] * 21}, "prompt", "this server takes 1 to 20"),
         ({"prompt": []}, "prompt", "has 0"),
         ({"prompt": [[]]}, "prompt", "is empty"),
@@ -221,13 +222,13 @@ def test_hostile_requests(server: Server) -> None:
     assert raw(server, GOOD, Content_Type="text/plain")[0] == 415
     assert raw(server, GOOD, path="/v1/nothing")[0] == 404
     assert raw(server, b"", method="DELETE")[0] == 405
-    assert raw(server, b"x" * 20001)[0] == 413
+    assert raw(server, b"x" * 100_001)[0] == 413
     assert raw(server, b"x" * 10, Content_Length="99999999999")[0] == 413
     assert raw(server, b'{"model": "small", "input": "x"}', path="/v1/embeddings")[0] == 400
     address, _, port = server.url.removeprefix("http://").removesuffix("/v1").partition(":")
     with socket.create_connection((address, int(port)), timeout=60) as connection:  # more than it says, in pieces
         head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-        connection.sendall(head + 3 * (b"2000\r\n" + b" " * 0x2000 + b"\r\n"))
+        connection.sendall(head + 13 * (b"2000\r\n" + b" " * 0x2000 + b"\r\n"))
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
     with socket.create_connection((address, int(port)), timeout=60) as connection:
         connection.sendall(b"\x00\xff garbage\r\n\r\n")
@@ -293,6 +294,21 @@ def test_a_full_line_is_said(store: Path, tmp_path: Path) -> None:
         with ThreadPoolExecutor(12) as many:
             list(many.map(ask, range(12)))
         assert codes and set(codes) == {429}
+
+
+def test_time_is_limited(store: Path, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"model": "small", "prompt": "a", "max_tokens": 200, "n": 128}
+    with (
+        serving(store, "small", tmp_path / "log", "--slots", "1", "--seconds", "0.3") as server,
+        openai.OpenAI(base_url=server.url, api_key="none") as client,
+    ):
+        with pytest.raises(openai.InternalServerError, match="there was no time") as late:
+            client.completions.create(**asked)
+        assert late.value.status_code == 504
+        with pytest.raises(openai.APIError, match="there was no time"):
+            list(client.completions.create(**asked, stream=True))
+        until(lambda: server.metrics()["texts_running"] == 0 and server.metrics()["texts_waiting"] == 0)
+        assert server.metrics()['requests_total{route="/v1/completions",status="504"}'] == 1, "the client was told not to ask again"
 
 
 def test_embeddings(store: Path, tmp_path: Path) -> None:
