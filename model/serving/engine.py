@@ -29,7 +29,7 @@ _READ_AT_ONCE = 512
 _BEFORE = 16
 """Tokens of the prompt that new ones are decoded behind: what a tokenizer drops before a text's first word needs no more."""
 
-Ended = Literal["eos", "stop", "length", "time", "failed"]
+Ended = Literal["eos", "stop", "length", "time", "failed", "closing"]
 
 
 class Full(Exception):
@@ -115,7 +115,7 @@ class Engine:
         self._slots, self._going = slots_of(model), list[_Going]()
         self._waiting: deque[Row] = deque()
         self._changed = threading.Condition()
-        self._closing = False
+        self._closing = self._lets_go = False
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -134,10 +134,10 @@ class Engine:
             self._waiting.extend(rows)
             self._changed.notify()
 
-    def close(self) -> None:
-        """Take no more rows. The thread ends, and lets go of the model, when those that it has have ended."""
+    def close(self, now: bool = False) -> None:
+        """Take no more rows. The thread ends, and lets go of the model, when those that it has have ended; `now` ends them."""
         with self._changed:
-            self._closing = True
+            self._closing, self._lets_go = True, self._lets_go or now
             self._changed.notify()
 
     def join(self, timeout: float | None = None) -> bool:
@@ -180,10 +180,11 @@ class Engine:
         if row.cancelled:
             self.counts.cancelled += 1
             return True
-        if now > row.deadline:
-            row.hear(self._last(going, "time") if going else Piece("", 0, [], "time"))
-            return True
-        return False
+        if now <= row.deadline and not self._lets_go:
+            return False
+        ended: Ended = "closing" if self._lets_go else "time"
+        row.hear(self._last(going, ended) if going else Piece("", 0, [], ended))
+        return True
 
     def _admit(self) -> None:
         """Read prompts of rows in line while there are slots; equal ones that follow each other are read once."""

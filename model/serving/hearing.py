@@ -12,7 +12,7 @@ from typing import TypeVar
 from fastapi import Request
 
 from model.serving.engine import Piece, Row
-from model.serving.wanted import Refused
+from model.serving.wanted import Refused, closing
 
 _T = TypeVar("_T")
 
@@ -44,6 +44,8 @@ class Hearing:
             number, piece = await self._line.get()
             if piece.ended == "time":
                 raise too_slow()
+            if piece.ended == "closing":
+                raise closing()
             if piece.ended == "failed":
                 raise Refused(500, "the server failed; its log says why")
             left -= piece.ended is not None

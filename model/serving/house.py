@@ -97,10 +97,10 @@ class Version:
         """Tells versions apart by what is in them."""
         return f"fp_{self.artifact.manifest.content_digest[:12]}"
 
-    def close(self) -> None:
-        """Take nothing more on, and end when what there is has ended."""
+    def close(self, now: bool = False) -> None:
+        """Take nothing more on, and end when what there is has ended; `now` ends that, too."""
         if self.engine is not None:
-            self.engine.close()
+            self.engine.close(now)
 
 
 @dataclass
@@ -172,7 +172,12 @@ class House:
             await asyncio.sleep(every)
             await asyncio.to_thread(self.look)
 
-    def close(self) -> None:
-        """Take nothing more on."""
+    def close(self, now: bool = False) -> None:
+        """Take nothing more on; `now` ends what was begun, too."""
         self.closing = True
-        self.current.close()
+        self.current.close(now)
+
+    def wait(self) -> None:
+        """Return when the engine has ended: a thread that computes while Python ends would abort it."""
+        if self.current.engine is not None:
+            self.current.engine.join()

@@ -1,5 +1,5 @@
 """The model: a server *listens* at an address until it is told to end. Then it refuses what is new, finishes what it has begun, and ends;
-told again, it ends at once. Beyond this machine it listens only with a token.
+told again, it ends what it has begun, too. Beyond this machine it listens only with a token.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def serve(house: House, listening: socket.socket, token: str | None, every: floa
     """Serve until SIGTERM or SIGINT. ``every``: seconds after which the house looks for a newer version; None: never."""
     logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of each client that goes away while it is sent something
     asyncio.run(_serve(house, listening, token, every, ready))
+    house.wait()
 
 
 class _Server(uvicorn.Server):
@@ -74,9 +75,8 @@ async def _serve(house: House, listening: socket.socket, token: str | None, ever
     server = _Server(config)
 
     def end() -> None:
-        server.force_exit = house.closing
+        house.close(now=house.closing)
         server.should_exit = True
-        house.close()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

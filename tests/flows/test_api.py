@@ -397,3 +397,18 @@ def test_addresses_that_cannot_be_are_refused(store: Path, monkeypatch: pytest.M
     monkeypatch.setenv("GRISTMILL_API_TOKEN", " ")
     with pytest.raises(RequestError, match="is empty"):
         CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_told_twice_it_ends_at_once(store: Path, tmp_path: Path) -> None:
+    with (
+        serving(store, "small", tmp_path / "log", "--slots", "1", "--waiting", "2000") as server,
+        openai.OpenAI(base_url=server.url, api_key="none", max_retries=0) as client,
+    ):
+        stream = client.completions.create(model="small", prompt=["a"] * 15, max_tokens=200, n=128, seed=1, stream=True)
+        next(iter(stream))
+        server.process.terminate()
+        until(lambda: not listens(server))
+        server.process.terminate()
+        with pytest.raises(openai.APIError, match="the server is ending"):
+            list(stream)
+        assert server.process.wait(120) == 0 and server.said == ""

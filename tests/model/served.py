@@ -18,14 +18,14 @@ BOS, EOS = 0, 1
 
 
 def random_model(architecture: recipe.Architecture, vocab: int, seed: int) -> LanguageModel:
-    """A model whose logits lie far enough apart that noise of the last bit changes no token."""
+    """A model whose logits lie far enough apart that noise of the last bit changes no token, and whose attention chooses."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(architecture, vocab)
         with torch.no_grad():
-            for parameter in model.parameters():
+            for name, parameter in model.named_parameters():
                 if parameter.ndim == 2:
-                    parameter.mul_(4)
+                    parameter.mul_(24 if "q_proj" in name or "k_proj" in name else 4)
     return model.eval()
 
 
