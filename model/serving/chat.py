@@ -47,8 +47,8 @@ class Chat:
         self._plain.encode_special_tokens = True
         self._bos, self._eos = bos, eos
         beside = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8")) if (folder / TOKENIZER_CONFIG).is_file() else {}
-        self._named = {name: _spelled(beside.get(name)) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
-        self._special = [token.content for token in self._knowing.get_added_tokens_decoder().values()]
+        named = {name: _spelled(beside.get(name)) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
+        self._named = {name: token for name, token in named.items() if token is not None}
         self._template = _template(folder, beside)
 
     def ids(self, turns: Sequence[Turn]) -> list[int]:
@@ -56,9 +56,9 @@ class Chat:
         none and the model has no eos."""
         if self._template is None:
             return self._house(turns)
-        if not any(special in turn.content for turn in turns for special in self._special):
-            return self._encode(self._knowing, self._render(self._template, turns))
-        return self._held_apart(self._template, turns)
+        if any(self._encode(self._knowing, turn.content) != self._encode(self._plain, turn.content) for turn in turns):
+            return self._held_apart(self._template, turns)
+        return self._encode(self._knowing, self._render(self._template, turns))
 
     def _house(self, turns: Sequence[Turn]) -> list[int]:
         if self._eos is None:
@@ -69,7 +69,8 @@ class Chat:
         return ids + self._encode(self._plain, "<|assistant|>\n")
 
     def _held_apart(self, template: jinja2.Template, turns: Sequence[Turn]) -> list[int]:
-        """The template is rendered around *marks* that nobody can guess, in place of texts, which are then encoded as plain text."""
+        """Where a text spells a special token: the template is rendered around *marks* that nobody can guess, in place of texts, which
+        are then encoded by themselves. Otherwise all is encoded as one, as `transformers` does it."""
         marks = {f"turn{secrets.token_hex(16)}": turn.content for turn in turns}
         rendered = self._render(template, [Turn(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)])
         ids: list[int] = []
@@ -80,8 +81,8 @@ class Chat:
     def _render(self, template: jinja2.Template, turns: Sequence[Turn]) -> str:
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         try:
-            return template.render(messages=messages, add_generation_prompt=True, **self._named)
-        except jinja2.TemplateError as error:
+            return template.render(messages=messages, tools=None, documents=None, add_generation_prompt=True, **self._named)
+        except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"the model's chat template refuses these messages: {error}") from error
 
     @staticmethod

@@ -130,10 +130,6 @@ class House:
         self._refused: Path | None = None
         self._trouble = ""
 
-    @property
-    def name(self) -> str:
-        return self.current.artifact.name
-
     def names(self) -> list[str]:
         """What a request may call the model: by its version, too."""
         artifact = self.current.artifact
