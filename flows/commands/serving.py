@@ -38,7 +38,8 @@ def serve_api(
     from schemas.errors import RequestError
 
     token = os.environ.get("GRISTMILL_API_TOKEN")
-    if token is not None and (not token.strip() or not token.isascii()):
+    token = None if token is None else token.strip()
+    if token is not None and (not token or not token.isascii()):
         raise RequestError("GRISTMILL_API_TOKEN is empty, or not ASCII: set it to a token that clients must know, or unset it")
 
     import torch
