@@ -64,8 +64,9 @@ class Runs:
         """Validation loss by step."""
         heads = width // 32
         shape = {"family": self._options.family, "layers": 4, "heads": heads, "kv_heads": heads, "width": width, "context": 64}
+        ffn = width * 4 if self._options.family == "gpt2" else width * 43 // 16
         settings: dict[str, Any] = {
-            "model": shape | {"ffn": width * 4 if self._options.family == "gpt2" else width * 43 // 16}, "steps": self._options.steps, "batch": 12,
+            "model": shape | {"ffn": ffn}, "steps": self._options.steps, "batch": 12,
             "optimizer": {"name": optimizer, "betas": [0.9, 0.99], **rates}, "schedule": {"name": "cosine", "warmup": 0.05, "final": 0.1},
             "precision": "float32", "compile": False, "validate_every": VALIDATE_EVERY, "validate_tokens": self._held_out + 2,
             "checkpoint_every": 1 << 20, "seed": seed,
