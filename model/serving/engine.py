@@ -22,7 +22,7 @@ from torch import Tensor
 from model.families import Causal
 from model.generate import Drawing
 from model.generate.writer import Growing
-from model.serving.slots import Read, slots_of
+from model.serving.slots import slots_of
 
 _READ_AT_ONCE = 512
 """Tokens of prompts after which rows that go on get their step before another prompt is read."""
@@ -206,15 +206,12 @@ class Engine:
                     done += len(row.prompt)
                     self.counts.prompt_tokens += len(row.prompt)
                 if self._take(going, read.logits):
-                    self._join(going, read)
+                    self._slots.join(read)
+                    self._going.append(going)
             except Exception:
                 if going not in self._going:
                     row.hear(Piece("", 0, [], "failed"))
                 raise
-
-    def _join(self, going: _Going, read: Read) -> None:
-        self._slots.join(read, len(going.row.prompt) + going.row.max_tokens)
-        self._going.append(going)
 
     def _leave(self, slot: int) -> None:
         self._slots.leave(slot)

@@ -45,8 +45,8 @@ class Slots(Protocol):
     def read(self, prompt: Sequence[int]) -> Read:
         """Read a prompt; the batch is left alone."""
 
-    def join(self, read: Read, positions: int) -> None:
-        """Take the next slot, for a row that will hold so many positions at the most."""
+    def join(self, read: Read) -> None:
+        """Take the next slot for a row."""
 
     def leave(self, slot: int) -> None:
         """Free a slot; the last row that is taken moves there."""
@@ -109,13 +109,8 @@ class _Keys:
         caches = self._model.caches(1, len(prompt))
         return Read(len(prompt), caches, next_logits(self._model, self._tensor([prompt]), caches)[0])
 
-    def join(self, read: Read, positions: int) -> None:
-        slots, _, room, _ = self._caches[0].keys.shape
-        if self.taken == slots or positions > room:
-            slots = 2 * slots if self.taken == slots else slots
-            room = min(max(2 * room, positions), self._model.limit) if positions > room else room
-            for cache in self._caches:
-                cache.grow(slots, room)
+    def join(self, read: Read) -> None:
+        self._have_room(self.taken + 1, read.tokens)
         for cache, found in zip(self._caches, read.caches, strict=True):
             cache.put(self.taken, found, read.tokens)
         self._lengths.append(read.tokens)
@@ -129,12 +124,21 @@ class _Keys:
 
     def step(self, ids: Sequence[int]) -> Tensor:
         places, end = self._tensor(self._lengths), max(self._lengths) + 1
+        self._have_room(self.taken, end)
         for cache in self._caches:
             cache.places, cache.end = places, end
         seen = torch.arange(end, device=places.device) <= places[:, None]
         states = self._model.model.read(self._tensor(ids)[:, None], places[:, None], seen[:, None, None], self._caches)
         self._lengths = [length + 1 for length in self._lengths]
         return self._model.lm_head(states[:, -1])[:, : self._model.vocab_size]
+
+    def _have_room(self, rows: int, positions: int) -> None:
+        slots, _, room, _ = self._caches[0].keys.shape
+        if rows > slots or positions > room:
+            slots = 2 * slots if rows > slots else slots
+            room = min(max(2 * room, positions), self._model.limit) if positions > room else room
+            for cache in self._caches:
+                cache.grow(slots, room)
 
     def _tensor(self, numbers: Sequence[Any]) -> Tensor:
         return torch.tensor(numbers, device=self._model.lm_head.weight.device)
@@ -150,7 +154,7 @@ class _States:
         caches = self._model.caches(1)
         return Read(len(prompt), caches, next_logits(self._model, torch.tensor([list(prompt)]), caches)[0])
 
-    def join(self, read: Read, positions: int) -> None:
+    def join(self, read: Read) -> None:
         for cache, found in zip(self._caches, read.caches, strict=True):
             (output, cell), (new_output, new_cell) = cache.state, found.state
             cache.state = torch.cat((output, new_output), 1), torch.cat((cell, new_cell), 1)

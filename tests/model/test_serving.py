@@ -115,7 +115,7 @@ def test_logits_are_those_of_the_whole_text_whoever_joins_and_leaves(acts: list[
             prompt = numbers(size, number)
             read = slots.read(prompt)
             torch.testing.assert_close(read.logits, model(torch.tensor([prompt]))[0, -1], rtol=1e-3, atol=1e-4)
-            slots.join(read, size + len(acts))
+            slots.join(read)
             texts.append(prompt)
         elif texts:
             slots.leave(size % len(texts))
