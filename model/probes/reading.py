@@ -18,6 +18,7 @@ from model.checkpoint import Mismatch, load_model
 from model.encoder import EncoderModel
 from model.encoder_decoder import EncoderDecoderModel
 from model.families import Causal
+from model.fill import mask_of
 from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
 
 BATCH = 16
@@ -34,6 +35,7 @@ class Reader:
             raise Mismatch(f"{folder}: is {config['model_type']}: this needs a decoder or an encoder")
         self.model: Causal | EncoderModel = model
         self.name: str = config["model_type"]
+        self._folder, self._config = folder, config
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
@@ -65,6 +67,22 @@ class Reader:
         if limit is not None and len(ids) > limit:
             raise ValueError(f"the text has {len(ids)} tokens, which is more than the model's context of {limit}: shorten it")
         return ids
+
+    def mask(self) -> tuple[str, int]:
+        """How the tokenizer writes its mask, and its id. Raises `Mismatch` if it has none."""
+        return mask_of(self._folder, self._config, self.tokenizer)
+
+    def special(self, ids: Sequence[int]) -> set[int]:
+        """Places of special tokens, such as those that frame a text."""
+        special = {number for number, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
+        return {place for place, token in enumerate(ids) if token in special}
+
+    def calm_token(self) -> int:
+        """A token that says nothing: an encoder's mask; a decoder's eos, bos or pad, or else the vocabulary's first."""
+        if isinstance(self.model, EncoderModel):
+            return self.mask()[1]
+        known = [*self._eos, *self._bos, self._config.get("pad_token_id"), 0]
+        return next(int(token[0] if isinstance(token, list) else token) for token in known if token is not None)
 
     def written(self, token: int) -> str:
         """A token for people: its text; one that is a part of a character, by its bytes as the tokenizer writes them."""

@@ -11,25 +11,23 @@ from model.checkpoint import save_model
 from model.decoder import DecoderModel
 from model.encoder import EncoderModel
 from schemas import recipe
-from tests.model.conftest import commit_tokenizer
-
-ROLES = ("bos", "eos", "pad")
+from tests.model.annotated import ROLES, commit_tokenizer
 
 
 def save_decoder(folder: Path, texts: list[str], seed: int = 0, **architecture: object) -> Path:
-    shape = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "ffn": 48, "context": 64} | architecture
+    shape = {"layers": 2, "width": 32, "heads": 2, "kv_heads": 1, "ffn": 48, "context": 200} | architecture
     torch.manual_seed(seed)
     return _save(folder, texts, lambda vocabulary: DecoderModel(recipe.Decoder.model_validate(shape), vocabulary))
 
 
 def save_encoder(folder: Path, texts: list[str], seed: int = 0, **architecture: object) -> Path:
-    shape = {"family": "bert", "layers": 2, "width": 32, "heads": 2, "ffn": 48, "context": 64} | architecture
+    shape = {"family": "bert", "layers": 2, "width": 32, "heads": 2, "ffn": 48, "context": 200} | architecture
     torch.manual_seed(seed)
     return _save(folder, texts, lambda vocabulary: EncoderModel(recipe.Encoder.model_validate(shape), vocabulary))
 
 
 def _save(folder: Path, texts: list[str], make: object) -> Path:
-    tokenizer = commit_tokenizer(folder / "tokenizer", texts, 400)
+    tokenizer = commit_tokenizer(folder / "tokenizer", texts)
     model = make(tokenizer.facts("tokenizer")["vocab_size"])  # type: ignore[operator]
     with torch.no_grad():  # far from where training starts, so that nothing is nearly equal
         for parameter in model.parameters():
