@@ -24,7 +24,7 @@ from schemas.files import replace
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def _finalize(value: Any) -> Any:
+def finalize(value: Any) -> Any:
     """Applied to every value that the template writes, before it is escaped."""
     return value if isinstance(value, Markup) else plain(str(value))
 
@@ -35,7 +35,7 @@ _TEMPLATES = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
-    finalize=_finalize,
+    finalize=finalize,
 )
 
 
