@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.commands import accuracy, artifacts, forgetting, learning_rate, making, models, pii, running, tagger, upkeep
+from flows.commands import accuracy, artifacts, forgetting, learning_rate, making, models, pii, probing, running, tagger, upkeep
 
 app = typer.Typer(
     epilog="Example: gristmill demo",
@@ -38,10 +38,11 @@ def _options(
     """Raw text in; clean, segmented, tagged, tokenized Arrow shards and an evaluated language model out."""
 
 
-for group in (running, artifacts, making, models, learning_rate, upkeep, forgetting):
+for group in (running, artifacts, making, models, learning_rate, upkeep, forgetting, probing):
     app.add_typer(group.app)
 app.add_typer(tagger.app, name="tagger")
 app.add_typer(pii.app, name="pii")
+app.add_typer(probing.probe, name="probe")
 app.add_typer(accuracy.language, name="language")
 app.add_typer(accuracy.encoding, name="encoding")
 app.add_typer(accuracy.mojibake, name="mojibake")

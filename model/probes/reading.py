@@ -43,11 +43,28 @@ class Reader:
         self._bos, self._eos = ([config[key]] if config.get(key) is not None else [] for key in ("bos_token_id", "eos_token_id"))
 
     @property
+    def goes_on(self) -> bool:
+        """Whether the model goes on with a text."""
+        return not isinstance(self.model, EncoderModel)
+
+    @property
     def causal(self) -> Causal:
         """The model, if it goes on with a text. Raises `Mismatch` if it is an encoder."""
         if isinstance(self.model, EncoderModel):
             raise Mismatch(f"is {self.name}, an encoder, which does not go on with a text: this needs a decoder")
         return self.model
+
+    @property
+    def begins(self) -> list[int]:
+        """What stands before a text. Raises ValueError if the model knows no bos."""
+        if not self._bos:
+            raise ValueError("the model has no bos token to begin a text with")
+        return [int(token) for token in self._bos]
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Tokens that end a text."""
+        return frozenset(number for one in self._eos for number in (one if isinstance(one, list) else [one]))
 
     def tokens(self, text: str) -> list[int]:
         """A text's tokens alone."""
