@@ -12,7 +12,22 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.commands import accuracy, artifacts, forgetting, learning_rate, making, models, pii, probing, running, tagger, upkeep
+from flows.commands import (
+    accuracy,
+    artifacts,
+    comparing,
+    finetuning,
+    forgetting,
+    labelled_data,
+    learning_rate,
+    making,
+    models,
+    pii,
+    probing,
+    running,
+    tagger,
+    upkeep,
+)
 
 app = typer.Typer(
     epilog="Example: gristmill demo",
@@ -38,7 +53,7 @@ def _options(
     """Raw text in; clean, segmented, tagged, tokenized Arrow shards and an evaluated language model out."""
 
 
-for group in (running, artifacts, making, models, learning_rate, upkeep, forgetting, probing):
+for group in (running, artifacts, making, models, finetuning, labelled_data, comparing, learning_rate, upkeep, forgetting, probing):
     app.add_typer(group.app)
 app.add_typer(tagger.app, name="tagger")
 app.add_typer(pii.app, name="pii")

@@ -10,16 +10,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import torch
 import yaml
-from tokenizers import Tokenizer
 
 from flows.lineage import made_from
-from model.finetune.classifier import load_classifier
+from model.checkpoint import Mismatch
+from model.examples import Classified
+from model.finetune.reading import reading_of
+from model.finetune.saved import load_headed
+from model.finetune.sequences import Sequences
 from model.generate import Drawing
 from model.probes.association import associated, word_vector
 from model.probes.bias import Answers, gaps, leanings
@@ -140,15 +145,18 @@ def exposure(reader: Reader, planted: Sequence[Canary], drawn: int, seed: int) -
     return Probed(_result("canaries", "exposure", len(seen), seed, [asdict(c) for c in planted], measures, note), {"canaries": rows})
 
 
-def answers_of(classifier: Artifact) -> tuple[Answers, tuple[str, ...]]:
-    """What a fine-tuned classifier answers, and its labels. Raises `Mismatch` if the model is none."""
-    found, tokenizer = load_classifier(classifier.path), Tokenizer.from_file(str(classifier.paths("tokenizer")[0]))
+def answers_of(folder: Path) -> tuple[Answers, tuple[str, ...]]:
+    """What a classifier answers, and its labels. Raises `Mismatch` if the model is none."""
+    model, config = load_headed(folder)
+    if model.purpose != "sequence":
+        raise Mismatch(f"{folder}: is a {config['architectures'][0]}, which gives no label to texts")
+    kind = Sequences(reading_of(folder, config, model.architecture.context), model.labels)
 
     def answer(texts: Sequence[str]) -> npt.NDArray[np.float64]:
-        encoded = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return found.probabilities([found.reading.ids(one.ids) for one in encoded]).double().numpy()
+        found = kind.logits(model, [Classified("", text, None, "") for text in texts])
+        return torch.stack(found).double().softmax(-1).numpy()
 
-    return answer, found.labels
+    return answer, model.labels
 
 
 LIMITS = "figures of these sentences and words; they do not say how a model treats people where it is used, nor that nothing else is biased"

@@ -19,7 +19,7 @@ from flows.ensure import Outcome, ensure
 from flows.labels import check_labels
 from flows.progress import duration
 from flows.report_file import report_path, write_run_report
-from flows.steps import STEPS, wanted_steps
+from flows.steps import FINETUNE, STEPS, wanted_steps
 from schemas.artifact import Artifact
 from schemas.recipe import Recipe
 from schemas.store import Store
@@ -55,8 +55,9 @@ def run_flow(name: str, recipe: Json, store: str, until: str | None, report: boo
     for step in steps:
         inputs = {o["step"]: o["path"] for o in outcomes if o["step"] in step.needs}
         outcomes.append(step_task.with_options(task_run_name=step.name)(step.name, recipe, store, inputs))
-        if step.name == "documents" and parsed.finetune is not None and "finetune" in {step.name for step in steps}:
-            check_labels(Artifact.open(Path(outcomes[-1]["path"])), parsed.finetune)
+        learned = parsed.finetune if FINETUNE in {step.name for step in steps} else None
+        if step.name == "documents" and learned is not None and learned.source is not None:
+            check_labels(Artifact.open(Path(outcomes[-1]["path"])), learned)
     if outcomes and report:
         outcomes.append(report_task(store, outcomes[-1]["path"], name))
     return outcomes

@@ -23,13 +23,15 @@ from flows.incremental_tokens import extend_tokens, kept_tokenizer
 from flows.ready import Ready
 from flows.standing_in import standing_in
 from flows.torchrun import torchrun
+from model.examples.opened import files_digest
 from pipelines.places import absolute
 from pipelines.settling import Settling
 from pipelines.tombstones import ROLE, ROOT
+from schemas.arrow import SUBSETS
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
-from schemas.recipe import Recipe, Run
+from schemas.recipe import Finetune, Recipe, Run
 from schemas.store import Store
 
 
@@ -117,6 +119,27 @@ def _model_step(section: str, version: int) -> Callable[[Recipe, Store, Mapping[
     return prepare
 
 
+FINETUNE = "finetune"
+
+
+def finetune_ready(settings: Finetune, inputs: Mapping[str, Artifact]) -> Ready:
+    """What decides a fine-tuning: its section, the model, and its examples, which are documents or files. Raises `RequestError` for a
+    file that can't be read."""
+    roles = ("documents", "pretrain") if settings.task is None else ("pretrain",)
+    digests, roots = _digests({role: inputs[role] for role in roles}), {}
+    if settings.task is not None:
+        for subset in SUBSETS:
+            if (path := getattr(settings.task.data, subset)) is not None:
+                digests[subset] = files_digest(path, f"finetune.task.data.{subset}")
+                roots[subset] = absolute(path)
+    return Ready(Identity(FINETUNE, model.versions.FINETUNE_VERSION, settings.as_json(), digests, model.versions.engines()), roots=roots)
+
+
+def _finetune(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
+    assert recipe.finetune is not None
+    return finetune_ready(recipe.finetune, inputs)
+
+
 def _digests(inputs: Mapping[str, Artifact]) -> dict[str, str]:
     return {role: artifact.manifest.content_digest for role, artifact in inputs.items()}
 
@@ -144,8 +167,8 @@ STEPS = (
         _model_step("pretrain", model.versions.PRETRAIN_VERSION), _torchrun("model.train"),
     ),
     Step(
-        "finetune", "model", "finetune", ("documents", "tokenizer", "tokens", "pretrain"), ("finetune",),
-        _model_step("finetune", model.versions.FINETUNE_VERSION), _python("model.finetune"), suffix="-finetuned",
+        FINETUNE, "model", FINETUNE, ("documents", "pretrain"), (FINETUNE,),
+        _finetune, _python("model.finetune"), suffix="-finetuned",
     ),
     Step(
         "evaluate", "evaluation", "evaluate", ("documents", "tokenizer", "tokens", "pretrain", "finetune"), ("evaluate",),

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
@@ -26,7 +25,7 @@ from model.decoder import DecoderModel
 from model.families import Causal, LanguageModel, build_model
 from model.hf import Adapter, NotRepresented, adapter_for, adapter_named
 from model.hf.adapter import Reader
-from model.hf.files import Weights
+from model.hf.files import Weights, save_tensors
 from model.parallel import Ranks
 from schemas import recipe
 from schemas.errors import RequestError
@@ -146,7 +145,7 @@ def save_model(model: LanguageModel, folder: Path, config: Mapping[str, Any]) ->
     adapter, state = adapter_for(model.config), _trimmed(model)
     tensors = {t.name: t.export([state[name] for name in t.ours]).float() for t in adapter.tensors(model.config)}
     weights, description = folder / "model.safetensors", folder / "config.json"
-    save_file(tensors, weights, metadata={"format": "pt"})
+    save_tensors(tensors, weights)
     content = {**adapter.config(model.config, model.vocab_size), **config}
     description.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return weights, description
@@ -188,7 +187,7 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[LanguageModel, dict[s
     with torch.random.fork_rng(devices=[]):
         model = build_model(described.architecture, described.vocab_size)
     try:
-        _fill(model, described.adapter, Weights(folder))
+        copy_into(_trimmed(model), described.adapter, model.config, Weights(folder))
     except NotRepresented as error:
         raise Mismatch(str(error)) from error
     return model.to(device).eval(), described.config
@@ -212,13 +211,12 @@ def load_causal(folder: Path, device: str = "cpu") -> tuple[Causal, dict[str, An
 
 
 @torch.no_grad()
-def _fill(model: LanguageModel, adapter: Adapter[Any], weights: Weights) -> None:
-    """Copy a checkpoint's tensors into a model. Raises `NotRepresented` for one that is missing, left over, or of another shape."""
-    own = _trimmed(model)
-    wanted = adapter.tensors(model.config)
-    names = weights.names(adapter, model.config)
-    for tensor in wanted:
-        value, places = weights.tensor(names[tensor.name]), [own[name] for name in tensor.ours]
+def copy_into(state: Mapping[str, Tensor], adapter: Adapter[Any], architecture: Any, weights: Weights) -> None:
+    """Copy a checkpoint's tensors into a model's, by our names. Raises `NotRepresented` for one that is missing, left over, or of another
+    shape."""
+    names = weights.names(adapter, architecture)
+    for tensor in adapter.tensors(architecture):
+        value, places = weights.tensor(names[tensor.name]), [state[name] for name in tensor.ours]
         file, shape = weights.files[names[tensor.name]], tensor.export(places).shape
         if value.shape != shape:
             raise NotRepresented(f"{file}: {tensor.name} has shape {list(value.shape)}, config.json wants {list(shape)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 PRETRAIN_VERSION = 2
-FINETUNE_VERSION = 1
+FINETUNE_VERSION = 2
 EVALUATE_VERSION = 1
 IMPORT_VERSION = 1
 

@@ -1,4 +1,5 @@
-"""The model: a *problem* of a recipe file has a line, a dotted key and a message; `load_recipe` finds all of them at once.
+"""The model: a *problem* of a recipe file has a line, a dotted key and a message; `load_recipe` finds all of them at once. A file with one
+section of its own, as of a task, has the same ones.
 
 YAML is parsed twice: to values for pydantic, and to nodes, which know their lines.
 """
@@ -10,16 +11,20 @@ import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, Tag, ValidationError
 
 from schemas.errors import RequestError
-from schemas.recipe import Recipe
-from schemas.recipe.section import AtKey, dotted
+from schemas.recipe import FinetuneRecipe, Recipe
+from schemas.recipe.section import AtKey, Section, dotted
+from schemas.recipe.task import Task
 
 Location = Sequence[int | str]
+
+
+S = TypeVar("S", bound=Section)
 
 
 class RecipeError(RequestError):
@@ -28,7 +33,20 @@ class RecipeError(RequestError):
 
 def load_recipe(path: str | Path) -> Recipe:
     """Read and validate a recipe. Raises `RecipeError` naming file, line, key and the nearest known key."""
-    path = Path(path)
+    return _load(Path(path), Recipe, "recipe", "a recipe is a mapping of sections (name, corpus, tokenizer, ...)")
+
+
+def load_task(path: str | Path) -> Task:
+    """Read and validate a file that holds a task, as `load_recipe` does."""
+    return _load(Path(path), Task, "task", "a task is a mapping (name, kind, data, ...)")
+
+
+def load_finetune_recipe(path: str | Path) -> FinetuneRecipe:
+    """Read and validate a file that fine-tunes a model of the store, as `load_recipe` does."""
+    return _load(Path(path), FinetuneRecipe, "recipe", "a fine-tuning is a mapping (name, model, finetune, run)")
+
+
+def _load(path: Path, section: type[S], name: str, form: str) -> S:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -42,11 +60,12 @@ def load_recipe(path: str | Path) -> Recipe:
         line = mark.line + 1 if mark else 1
         raise RecipeError(f"{path}:{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
     if not isinstance(value, dict):
-        raise RecipeError(f"{path}:1: a recipe is a mapping of sections (name, corpus, tokenizer, ...)")
+        raise RecipeError(f"{path}:1: {form}")
     try:
-        return Recipe.model_validate(value)
+        return section.model_validate(value)
     except ValidationError as error:
-        problems = [_describe(path, root, problem) for problem in error.errors() if not _follows(problem, error.errors())]
+        told = [problem for problem in error.errors() if not _follows(problem, error.errors())]
+        problems = [f"{path}:{line}: {key or name}: {what}" for line, key, what in (_described(root, section, one) for one in told)]
         raise RecipeError("\n".join(problems)) from error
 
 
@@ -56,20 +75,21 @@ def _follows(problem: Mapping[str, Any], problems: Sequence[Any]) -> bool:
     return problem["type"] == "too_short" and any(other["loc"][: len(at)] == at and len(other["loc"]) > len(at) for other in problems)
 
 
-def _describe(path: Path, root: yaml.Node | None, problem: Mapping[str, Any]) -> str:
-    location, kind, message, given = _untagged(problem["loc"]), problem["type"], problem["msg"], problem["input"]
+def _described(root: yaml.Node | None, section: type[Section], problem: Mapping[str, Any]) -> tuple[int, str, str]:
+    """Line, dotted key and message of a problem in a file that holds a section."""
+    location, kind, message, given = _untagged(section, problem["loc"]), problem["type"], problem["msg"], problem["input"]
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, AtKey):
         location, message = (*location, *cause.at), cause.what
     elif kind == "extra_forbidden":
-        known = _known_keys(problem["loc"][:-1])
+        known = _known_keys(section, problem["loc"][:-1])
         near = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
         message = f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(sorted(known))}"
     elif kind == "missing":
         message = "is required"
     else:
         message = f"{message.removeprefix('Value error, ')}" + (f", not {given!r}" if isinstance(given, (str, int, float)) else "")
-    return f"{path}:{_line(root, location)}: {dotted(location) or 'recipe'}: {message}"
+    return _line(root, location), dotted(location), message
 
 
 def _line(node: yaml.Node | None, location: Location) -> int:
@@ -89,9 +109,9 @@ def _line(node: yaml.Node | None, location: Location) -> int:
     return line
 
 
-def _untagged(location: Location) -> tuple[int | str, ...]:
+def _untagged(section: type[Section], location: Location) -> tuple[int | str, ...]:
     """A location without tags, by which pydantic tells which alternative of a union a value was taken for: they stand in no file."""
-    return tuple(part for number, part in enumerate(location) if not _tagged(_types(location[:number]), part))
+    return tuple(part for number, part in enumerate(location) if not _tagged(_types(section, location[:number]), part))
 
 
 def _tagged(types_here: Sequence[Any], part: int | str) -> list[Any]:
@@ -99,14 +119,14 @@ def _tagged(types_here: Sequence[Any], part: int | str) -> list[Any]:
     return [kind for kind in types_here if typing.get_origin(kind) is typing.Annotated and Tag(str(part)) in kind.__metadata__]
 
 
-def _known_keys(location: Location) -> list[str]:
+def _known_keys(section: type[Section], location: Location) -> list[str]:
     """Keys of the section at `location`."""
-    return [k for kind in _types(location) if isinstance(kind, type) and issubclass(kind, BaseModel) for k in kind.model_fields]
+    return [k for kind in _types(section, location) if isinstance(kind, type) and issubclass(kind, BaseModel) for k in kind.model_fields]
 
 
-def _types(location: Location) -> list[Any]:
-    """What a value at `location` may be, found by walking the models' annotations."""
-    types_here: list[Any] = [Recipe]
+def _types(section: type[Section], location: Location) -> list[Any]:
+    """What a value at `location` of a section may be, found by walking the models' annotations."""
+    types_here: list[Any] = [section]
     for part in location:
         if tagged := _tagged(types_here, part):
             types_here = [typing.get_args(kind)[0] for kind in tagged]

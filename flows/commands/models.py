@@ -19,15 +19,15 @@ app = typer.Typer()
 Model = Annotated[str, typer.Argument(help="model/name[@version]", metavar="MODEL")]
 
 WRITERS = ("pretrain", "import")
-"""Steps whose models generate text."""
+"""Steps whose models generate text, or fill in masks."""
 
 
-def _find(model: str, store: str | None, what: str) -> Artifact:
-    """A model that generates text. Raises `RequestError` if it is another."""
+def _find(model: str, store: str | None, what: str, steps: tuple[str, ...] = WRITERS) -> Artifact:
+    """A model that one of these steps made. Raises `RequestError` if it is another."""
     from schemas.errors import RequestError
 
     found = open_store(store).find(model if "/" in model else f"model/{model}")
-    if found.manifest.identity.step not in WRITERS:
+    if found.manifest.identity.step not in steps:
         raise RequestError(f"{found.reference} was made by step {found.manifest.identity.step}: only pretrained and imported models {what}")
     return found
 
@@ -42,7 +42,7 @@ def export_model(
     """Write a model and its tokenizer as a folder that Hugging Face transformers loads."""
     from model.hf.export import export_model as export
 
-    found = _find(model, store, "can be exported")
+    found = _find(model, store, "and fine-tuned ones can be exported", (*WRITERS, "finetune"))
     names = export(found.path, folder)
     if as_json:
         print_json({"model": found.reference, "path": str(folder), "files": names})

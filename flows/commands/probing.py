@@ -68,14 +68,13 @@ def explain(
     """Draw what a model makes of a text: what each token adds, what each layer would say, where attention goes."""
     from flows.explain import write_page
     from model.probes.explain import explain as explained
-    from model.probes.reading import Reader
     from schemas.errors import RequestError
 
     found = _find(model, store)
     if not out.parent.is_dir():
         raise RequestError(f"--out {out}: there is no folder {out.parent}")
     try:
-        explanation = explained(Reader(found.path), text, target)
+        explanation = explained(found.path, text, target)
     except ValueError as error:
         raise RequestError(f"{found.reference}: {error}") from error
     write_page(out, explanation, found.reference)
@@ -197,7 +196,7 @@ def bias(
 
     asked, found = templates(lang), _find(model, store)
     if found.manifest.identity.step == "finetune":
-        answer, labels = probing.answers_of(found)
+        answer, labels = probing.answers_of(found.path)
         told = probing.classifier_bias(answer, labels, positive, asked, lang)
         _told(told, found, as_json, _gap_lines(told.details))
         return

@@ -9,26 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from flows.explain.pictures import habit, head_map, layer_map, legend
-from flows.report.page import POLICY, finalize
+from flows.report.page import POLICY, own_text, templates
 from flows.report.wording import decimals, percent
 from model.probes.explain import Candidate, Explanation
 from schemas.files import replace
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("flows.explain", "."),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    finalize=finalize,
-)
+_TEMPLATES = templates("flows.explain")
 _VISIBLE = {" ": "·", "\n": "⏎", "\t": "⇥", "\r": "␍"}
 
 
@@ -76,11 +67,11 @@ def render(explanation: Explanation, model: str) -> str:
     page = _TEMPLATES.get_template("page.html.j2")
     return page.render(
         policy=POLICY,
-        style=Markup("\n").join(Markup(files(f"flows.{part}").joinpath("style.css").read_text("utf-8")) for part in ("report", "explain")),
+        style=own_text("flows.report", "style.css") + own_text("flows.explain", "style.css"),
         model=model,
         text=explanation.text,
         target=visible(explanation.target),
-        place=names[explanation.place],
+        label=explanation.place is None,
         next_token=explanation.next_token,
         baseline=visible(explanation.baseline),
         expected=[_cell(one, explanation.expected) for one in explanation.expected],

@@ -24,27 +24,41 @@ from schemas.files import replace
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def finalize(value: Any) -> Any:
+def _finalize(value: Any) -> Any:
     """Applied to every value that the template writes, before it is escaped."""
     return value if isinstance(value, Markup) else plain(str(value))
 
 
-_TEMPLATES = Environment(
-    loader=PackageLoader("flows.report", "."),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    finalize=finalize,
-)
+def templates(package: str) -> Environment:
+    """Templates beside the modules of a package; what they write is escaped and made plain."""
+    return Environment(
+        loader=PackageLoader(package, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+
+
+def own_text(package: str, name: str) -> Markup:
+    """A file of our own beside the modules of a package: not escaped."""
+    return Markup(files(package).joinpath(name).read_text(encoding="utf-8"))
+
+
+_TEMPLATES = templates("flows.report")
 
 
 def render(facts: ReportFacts) -> str:
     """The report page as HTML."""
-    style = Markup(files("flows.report").joinpath("style.css").read_text(encoding="utf-8"))  # our own file, not escaped
     page = _TEMPLATES.get_template("page.html.j2")
     return page.render(
-        name=facts.name, policy=POLICY, style=style, tiles=tiles(facts), sections=sections(facts), measured=facts.evaluation is not None
+        name=facts.name,
+        policy=POLICY,
+        style=own_text("flows.report", "style.css"),
+        tiles=tiles(facts),
+        sections=sections(facts),
+        measured=facts.evaluation is not None,
     )
 
 

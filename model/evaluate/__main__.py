@@ -33,7 +33,7 @@ from model.evaluate.held_out import draw, read_texts
 from model.evaluate.language_modelling import MODEL, Frame, language_modelling
 from model.evaluate.samples import samples
 from model.families import Causal
-from model.finetune.labelled import classes, read_labelled
+from model.finetune.labelled import read_labelled
 from schemas.artifact import Artifact, Damaged
 from schemas.child import run_child
 from schemas.draft import Draft
@@ -96,8 +96,7 @@ def _language_modelling(draft: Draft, settings: Evaluate, decoder: Causal, aroun
 def _classification(draft: Draft, settings: Evaluate) -> dict[str, Any]:
     finetuned: Artifact = draft.input("finetune")
     learned = finetuned.manifest.identity.settings
-    subsets = read_labelled(draft.input("documents"), draft.input("tokens"), learned["source"], learned["label_field"])
-    classes(subsets)
+    subsets = read_labelled(draft.input("documents"), learned["source"], learned["label_field"])
     return classification(finetuned.path, subsets, settings.subset)
 
 

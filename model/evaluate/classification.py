@@ -6,19 +6,19 @@ Macro F1 is the plain mean of the classes' F1; a class that a system neither mee
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from model.evaluate.baselines import BagOfWords, majority
-from model.finetune.classifier import classify
-from model.finetune.labelled import Labelled
-from model.finetune.train import standard_error
+from model.examples import Classified
+from model.finetune.classifying import classify
 
 TASK = {"task": "classification", "version": 1, "metric": "accuracy", "better": "higher"}
 
 
-def classification(model_folder: Path, subsets: Mapping[str, Sequence[Labelled]], subset: str) -> dict[str, Any]:
+def classification(model_folder: Path, subsets: Mapping[str, Sequence[Classified]], subset: str) -> dict[str, Any]:
     """Figures of each system on the labelled documents of `subset`; `subsets` holds train and validation too."""
     texts = {name: ([item.text for item in items], [item.label for item in items]) for name, items in subsets.items()}
     asked, truth = texts[subset]
@@ -28,6 +28,11 @@ def classification(model_folder: Path, subsets: Mapping[str, Sequence[Labelled]]
         "majority": [majority(texts["train"][1])] * len(truth),
     }
     return {**TASK, "n": len(truth), "systems": {name: judge(answers, truth) for name, answers in systems.items()}}
+
+
+def standard_error(accuracy: float, n: int) -> float:
+    """Of a share of n independent answers: the square root of p (1 - p) / n."""
+    return math.sqrt(accuracy * (1 - accuracy) / n)
 
 
 def judge(answers: Sequence[str], truth: Sequence[str]) -> dict[str, Any]:

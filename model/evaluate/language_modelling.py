@@ -16,19 +16,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from model.evaluate.held_out import Text, bytes_of
 from model.evaluate.scoring import Floats, decoder_nats, ngram_nats
 from model.families import Causal
+from model.metrics.bootstrap import interval, resampled
 from model.ngram import KneserNey, frame
 
 TASK = {"task": "language_modelling", "version": 1, "metric": "bits_per_byte", "better": "lower"}
 MODEL = "model"
 ALL, LANGUAGE = "all", "language"
 """What an n-gram model was fitted on: all training text, or that of the language it judges."""
-DRAWS = 1000
-"""Bootstrap samples."""
 
 
 @dataclass(frozen=True)
@@ -109,30 +107,18 @@ def compare(nats: Mapping[str, Floats], texts: Sequence[Text], orders: Sequence[
     """
     sizes = bytes_of(texts)
     tokens = sum(text.predicted for text in texts)
-    draws = _bootstrap(len(texts), seed)
     bits = {system: values / math.log(2) for system, values in nats.items()}
-    drawn = {system: (draws @ values) / (draws @ sizes) for system, values in bits.items()}
+    *sums, drawn_sizes = resampled(np.column_stack([*bits.values(), sizes]), seed).T
+    drawn = {system: values / drawn_sizes for system, values in zip(bits, sums, strict=True)}
     group: dict[str, Any] = {"documents": len(texts), "tokens": tokens, "bytes": int(sizes.sum()), "systems": {}}
     for system, values in bits.items():
         group["systems"][system] = {
             "bits_per_byte": float(values.sum() / sizes.sum()),
-            "bits_per_byte_interval": _interval(drawn[system]),
+            "bits_per_byte_interval": list(interval(drawn[system])),
             "perplexity": math.exp(nats[system].sum() / tokens),
         }
     for order in orders:
         base = kneser_ney(order)
         group[f"relative_to_order_{order}"] = float(bits[MODEL].sum() / bits[base].sum() - 1)
-        group[f"relative_to_order_{order}_interval"] = _interval(drawn[MODEL] / drawn[base] - 1)
+        group[f"relative_to_order_{order}_interval"] = list(interval(drawn[MODEL] / drawn[base] - 1))
     return group
-
-
-def _bootstrap(documents: int, seed: int) -> npt.NDArray[np.float64]:
-    """[DRAWS, documents] how often each document stands in each draw with replacement."""
-    generator = np.random.Generator(np.random.Philox(seed % (1 << 64)))
-    counts = [np.bincount(generator.integers(documents, size=documents), minlength=documents) for _ in range(DRAWS)]
-    return np.array(counts, dtype=np.float64)
-
-
-def _interval(values: Floats) -> list[float]:
-    low, high = np.percentile(values, (2.5, 97.5))
-    return [float(low), float(high)]

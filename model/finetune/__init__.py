@@ -1,8 +1,12 @@
-"""The model: *fine-tuning* turns pretrained decoder weights and labelled documents into a classifier.
+"""The model: *fine-tuning* teaches a pretrained model a task, from labelled examples.
 
-python -m model.finetune DRAFT
+    python -m model.finetune DRAFT
+
+`kinds` says what each kind of task is to a model, `heads` what is put above its backbone, `lora` how little of it may be trained, `fit`
+how, and `saved` how it is written down so that `transformers` loads it.
 """
 
-from model.finetune.classifier import Classifier, classify, load_classifier
+from model.finetune.classifying import classify
+from model.finetune.saved import load_headed
 
-__all__ = ["Classifier", "classify", "load_classifier"]
+__all__ = ["classify", "load_headed"]

@@ -1,101 +1,157 @@
-"""The model: the *finetune* step reads a documents artifact with labels, its tokens, and a pretrained model, and makes a
-model artifact that classifies.
+"""The model: the *finetune* step reads a pretrained model, and labelled documents of a corpus or files of examples, and makes a model
+artifact that does a task.
 
     python -m model.finetune DRAFT
 
-It takes a minute, so it leaves no checkpoints: a run that was killed starts again from the pretrained weights, and ends
+It takes minutes, so it leaves no checkpoints: a run that was killed starts again from the pretrained weights, and ends
 in the same bytes (same threads, CPU type and torch). Exit 0: the part is recorded. Exit 1: an error, in one line.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from model.checkpoint import load_decoder
+from model.checkpoint import load_model
 from model.device import environment
-from model.finetune.classifier import Classifier, Reading
-from model.finetune.labelled import Labelled, classes, read_labelled
-from model.finetune.train import DROPOUT, Trainer, answer
+from model.examples import labels_of, read_task
+from model.finetune.heads import HeadedModel, headed
+from model.finetune.kinds import Kind
+from model.finetune.labelled import read_labelled
+from model.finetune.labels import check_subsets
+from model.finetune.reading import Special, reading_of, save_reading
+from model.finetune.saved import is_headed, save_headed
+from model.finetune.teach import Subsets, Teacher, kind_of, over_seeds
 from model.hardware import compiler_problem
+from model.hf.export import CARRIED
+from model.memory import keep_freed_memory
 from model.record import Record
-from schemas.artifact import Damaged
+from schemas import recipe
+from schemas.arrow import SUBSETS
 from schemas.child import run_child
 from schemas.draft import Draft
 from schemas.errors import RequestError
-from schemas.recipe import Finetune
+from schemas.progress import ProgressFile
+from schemas.recipe import Finetune, Task, TaskData
 
 STAGE, KEY = "finetune", "model"
 
 
+def read_subsets(draft: Draft, settings: Finetune) -> tuple[Task, Subsets, dict[str, Any]]:
+    """The task, the examples of each subset, and what is to be known of how they were read. Raises `RequestError`."""
+    task = settings.at(draft.task["roots"])
+    if task is None:
+        assert settings.source is not None
+        found = read_labelled(draft.input("documents"), settings.source, settings.label_field)
+        return Task(name=settings.source, kind="classification", data=TaskData()), found, {}
+    read = read_task(task)
+    return task, read.by_name, {"rejected": read.report.rejected, "notes": list(read.report.notes)}
+
+
 def finetune(draft: Draft, settings: Finetune) -> None:
     """Do the step's work and record its part. Raises RequestError, Damaged, Mismatch or NotFinite."""
-    subsets = read_labelled(draft.input("documents"), draft.input("tokens"), settings.source, settings.label_field)
-    labels = classes(subsets)
+    folder = draft.input("pretrain").path
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if is_headed(config):
+        raise RequestError(
+            f"{draft.input('pretrain').reference}: is fine-tuned already ({config['architectures'][0]}): start from a pretrained model"
+        )
+    reading = reading_of(folder, config, settings.max_tokens)
+    task, subsets, account = read_subsets(draft, settings)
+    check_subsets(subsets)
+    kind = kind_of(task, settings, reading, subsets)
     problem = compiler_problem() if settings.compile else None
     compiled = settings.compile and problem is None
-    torch.manual_seed(settings.seed)
-    classifier = _start(draft, settings, labels)
-    trainer = Trainer(classifier, settings, subsets["train"], compiled)
-    record = Record(draft.scratch(), trainer.steps, active=True)
-    record.start(0)
+    scratch = draft.scratch()
     if problem:
-        record.say(f"fine-tuning without torch.compile: {problem}")
-    record.progress(0, "starting", force=True)
-    best, history = trainer.run(subsets["validation"], record.add)
+        print(f"fine-tuning without torch.compile: {problem}", flush=True)
+
+    def make(kind: Kind) -> nn.Module:
+        base, _ = load_model(folder)
+        return headed(base, kind.purpose, kind.labels, settings.dropout)
+
+    teacher = Teacher(kind, task, settings, subsets, make, compiled)
+    records = _Records(scratch, settings, teacher.steps)
+    model, taught = teacher.teach(records.add)
+    best = max(taught, key=lambda one: (teacher.score(one.validation), -one.seed))
+    first = teacher.metrics[0].name
     facts = {
-        "labels": labels,
-        "n": {subset: _count(items, labels) for subset, items in subsets.items()},
-        "parameters": sum(p.numel() for p in classifier.parameters()),
-        "steps": trainer.steps,
-        "best_epoch": best,
-        "validation": history[best - 1].facts(),
-        "test": answer(classifier, subsets["test"]).facts(),
+        "task": {"name": task.name, "kind": task.kind, "version": task.version},
+        "labels": list(kind.labels),
+        "n": {subset: _counts(subsets[subset]) for subset in SUBSETS},
+        "parameters": teacher.parameters,
+        "trained_parameters": teacher.trained,
+        "steps": teacher.steps,
+        "seed": best.seed,
+        "best_epoch": best.best_epoch,
+        "metric": first,
+        "validation": best.validation,
+        "test": {**best.test, f"{first}_standard_error": teacher.standard_error(model)},
+        "seeds": [one.as_json() for one in taught],
+        "over_seeds": over_seeds(taught),
+        "examples": account,
         "environment": environment(settings.precision, compiled, 1),
     }
-    _finish(draft, classifier, record.metrics, facts)
-    record.progress(trainer.steps, "done", force=True)
+    own = {"task": task.name, "kind": task.kind, "max_tokens": settings.max_tokens, "may_be_none": getattr(kind, "may_be_none", False)}
+    assert isinstance(model, HeadedModel)
+    _finish(draft, model, kind, Special.of(config), own, records.metrics(best.seed), facts)
+    records.done()
 
 
-def _start(draft: Draft, settings: Finetune, labels: list[str]) -> Classifier:
-    """The classifier before its first step."""
-    pretrained = draft.input("pretrain")
-    decoder, _ = load_decoder(pretrained.path)
-    longest = decoder.config.context
-    if not 2 <= settings.max_tokens <= longest:
-        raise RequestError(
-            f"finetune.max_tokens {settings.max_tokens} is not from 2 to {longest}, the context of {pretrained.reference}: change it"
-        )
-    tokenizer = draft.input("tokenizer").facts("tokenizer")
-    if (known := tokenizer["vocab_size"]) != decoder.vocab_size:
-        raise Damaged(f"{pretrained.path}: has a vocabulary of {decoder.vocab_size} ids, the tokenizer {known}: pretrain again")
-    ids = tokenizer["special_tokens"]
-    return Classifier(decoder, labels, Reading(ids["bos"], ids["eos"], ids["pad"], settings.max_tokens), DROPOUT)
+class _Records:
+    """The record of each seed, and progress over all of them."""
+
+    def __init__(self, scratch: Path, settings: Finetune, steps: int) -> None:
+        self._scratch, self._steps, self._first = scratch, steps, settings.seed
+        self._progress = ProgressFile(scratch, steps * settings.seeds, "steps")
+        self._progress.tell(0, "starting", force=True)
+        self._records: dict[int, Record] = {}
+
+    def add(self, seed: int, row: dict[str, Any]) -> None:
+        if seed not in self._records:
+            folder = self._scratch / f"seed-{seed}"
+            shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+            folder.mkdir()
+            self._records[seed] = Record(folder, self._steps, active=True)
+            self._records[seed].start(0)
+        self._records[seed].add(row)
+        done = (seed - self._first) * self._steps + row["step"]
+        self._progress.tell(done, f"loss {row['loss']:.3f}", force="validation_loss" in row)
+
+    def metrics(self, seed: int) -> Path:
+        return self._records[seed].metrics
+
+    def done(self) -> None:
+        self._progress.tell(self._steps * len(self._records), "done", force=True)
 
 
-def _count(items: list[Labelled], labels: list[str]) -> dict[str, int]:
-    return {label: sum(item.label == label for item in items) for label in labels}
+def _counts(examples: Sequence[Any]) -> dict[str, int]:
+    """Examples by label, or words by tag; in all, of kinds that have no labels."""
+    counted = Counter(label for example in examples for label in labels_of(example))
+    return dict(sorted(counted.items())) or {"examples": len(examples)}
 
 
-def _finish(draft: Draft, classifier: Classifier, metrics: Path, facts: dict[str, Any]) -> None:
+def _finish(
+    draft: Draft, model: HeadedModel, kind: Kind, special: Special, own: Mapping[str, Any], metrics: Path, facts: dict[str, Any]
+) -> None:
     """Write the model's files and its part record."""
-    folder = draft.scratch() / "model"
+    folder, source = draft.scratch() / "model", draft.input("pretrain").path
     folder.mkdir(exist_ok=True)
-    weights, config = classifier.save(folder)
-    tokenizer = Path(shutil.copyfile(draft.input("tokenizer").paths("tokenizer")[0], folder / "tokenizer.json"))
-    kept = Path(shutil.copyfile(metrics, folder / "metrics.jsonl"))
-    files = [
-        draft.adopt_as(weights, "model.safetensors", "weights"),
-        draft.adopt_as(config, "config.json", "config"),
-        draft.adopt_as(tokenizer, "tokenizer.json", "tokenizer"),
-        draft.adopt_as(kept, "metrics.jsonl", "metrics"),
-    ]
-    draft.add_part(STAGE, KEY, files, facts=facts)
+    typed = isinstance(model.architecture, recipe.Encoder) and model.architecture.family == "bert"
+    ids = {"bos_token_id": special.bos, "eos_token_id": special.eos, "pad_token_id": special.pad}
+    weights, config = save_headed(model, folder, {key: value for key, value in ids.items() if value is not None}, own)
+    roles = {weights: "weights", config: "config", Path(shutil.copyfile(metrics, folder / "metrics.jsonl")): "metrics"}
+    roles |= save_reading(kind.reading, source, folder, [name for name in CARRIED if (source / name).is_file()], typed)
+    draft.add_part(STAGE, KEY, [draft.adopt_as(path, path.name, role) for path, role in roles.items()], facts=facts)
 
 
 def _work(draft: Draft) -> None:
@@ -104,6 +160,7 @@ def _work(draft: Draft) -> None:
     run = draft.task["run"]
     torch.set_num_threads(int(run.get("ranks", 1)) * int(run.get("threads_per_rank", 1)))
     torch.use_deterministic_algorithms(True)
+    keep_freed_memory()
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(draft.scratch() / "kernels")
     finetune(draft, Finetune.model_validate(draft.settings))
 

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer, processors
 from model.hf import adapter_named
 from model.hf.adapter import NotRepresented
 from model.hf.files import SHARD_BYTES, copy_weights, weight_files
+from model.hf.heads import class_named
 from schemas.errors import RequestError
 from schemas.files import remove_tree
 
@@ -60,9 +61,11 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
         )
     names = copy_weights(folder, out, shard_bytes)
     shutil.copyfile(folder / CONFIG, out / CONFIG)
-    special = {f"{role}_token_id": config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "decoder_start")}
-    _write_json(out / GENERATION, {key: value for key, value in special.items() if value is not None})
-    names += [CONFIG, GENERATION, TOKENIZER]
+    names += [CONFIG, TOKENIZER]
+    if class_named(config) is None:  # what has a head to tell labels or spans generates nothing
+        special = {f"{role}_token_id": config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "decoder_start")}
+        _write_json(out / GENERATION, {key: value for key, value in special.items() if value is not None})
+        names.append(GENERATION)
     if (folder / TOKENIZER_CONFIG).is_file():
         carried = [name for name in CARRIED if (folder / name).is_file()]
         for name in (TOKENIZER, *carried):

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,4 +115,9 @@ def copy_weights(source: Path, target: Path, shard_bytes: int = SHARD_BYTES) -> 
 
 
 def _save(weights: Weights, names: Iterable[str], path: Path) -> None:
-    save_file({name: weights.tensor(name) for name in names}, path, metadata={"format": "pt"})
+    save_tensors({name: weights.tensor(name) for name in names}, path)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors to one file, marked as `transformers` wants it."""
+    save_file(dict(tensors), path, metadata={"format": "pt"})

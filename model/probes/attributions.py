@@ -75,7 +75,7 @@ def embedded_as(table: nn.Embedding, embeddings: Tensor) -> Iterator[None]:
         handle.remove()
 
 
-def through(model: nn.Module, table: nn.Embedding, ids: Tensor, pick: Callable[[Tensor], Tensor]) -> Scalar:
+def through(model: Callable[[Tensor], Tensor], table: nn.Embedding, ids: Tensor, pick: Callable[[Tensor], Tensor]) -> Scalar:
     """What ``pick`` takes of what a model gives for ids, int64 [time], as a function of their embeddings. ``model``: ids [n, time] -> any
     tensor [n, ...]; ``pick``: that -> float [n]."""
 

@@ -1,23 +1,24 @@
-"""The model: an *explanation* of what a model makes of a text: what it *expects*, tokens with probabilities; what it *attends* to; what each of
+"""The model: an *explanation* of what a model makes of a text: what it *expects*, outcomes with probabilities; what it *attends* to; what each of
 its layers *would say* of each token; and how much each token of the text adds to the log-probability of one outcome, the *target*.
 
-A decoder's outcome is the next token, an encoder's is what stands at a mask. All of it says how numbers came about in one model for one
-text, and not why the text is so: attention is no proof of use (Jain & Wallace, arXiv:1902.10186).
+All of it says how numbers came about in one model for one text, and not why the text is so: attention is no proof of use (Jain & Wallace,
+arXiv:1902.10186).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from model.decoder import DecoderModel
-from model.encoder import EncoderModel
 from model.probes.attributions import Attributions, integrated_gradients, through
-from model.probes.layers import lens, watched
-from model.probes.reading import Reader
+from model.probes.layers import watched
+from model.probes.subjects import subject_of
 
 LONGEST = 64
 """Tokens whose pictures a person can still read."""
@@ -28,7 +29,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A token, and how likely it is."""
+    """An outcome or a token, and how likely it is."""
 
     token: str
     probability: float
@@ -40,8 +41,8 @@ class Explanation:
 
     text: str
     tokens: tuple[str, ...]
-    place: int
-    """Of the token whose outcome is explained: the mask, or the last token, behind which the next one stands."""
+    place: int | None
+    """Of the token at which, or behind which, the outcome stands; None if it is a label of the text."""
     expected: tuple[Candidate, ...]
     target: str
     attributions: Attributions
@@ -50,63 +51,42 @@ class Explanation:
     attention: Floats
     """[layers, heads, token, token attended to]"""
     layers: tuple[tuple[tuple[Candidate, ...], ...], ...]
-    """By layer, the state below the first one at 0, and token."""
+    """By layer, the state below the first one at 0, and token; empty for a model that tells no tokens."""
     next_token: bool
     """Whether what is said stands behind the token; else at its place."""
 
 
-def explain(reader: Reader, text: str, target: str | None = None) -> Explanation:
-    """``target``: a text whose first token is the outcome; the likeliest one, unless told. Raises ValueError for a text that is too long or
-    has no mask where one is needed, and for a model that has no layers of attention or no head."""
-    model = reader.model
-    if not isinstance(model, DecoderModel | EncoderModel):
-        raise ValueError(f"is {reader.name}, which has no attention to look at: this needs a decoder or an encoder")
-    read = reader.ids(text)
-    if len(read) > LONGEST:
-        raise ValueError(f"the text has {len(read)} tokens: {LONGEST} at the most make a picture that can be read: shorten it")
-    ids, causal = torch.tensor(read), isinstance(model, DecoderModel)
-    place = len(read) - 1 if causal else _mask_place(reader, read)
-    with torch.no_grad(), watched(model) as (weights, states):
-        model.hidden(ids[None])
-        said = [lens(model, state[0]).exp() for state in states]
-    last = said[-1][place]
-    goal = _first_token(reader, target) if target else int(last.argmax())
-    calm = reader.calm_token()
-    table = model.model.embed_tokens
-    # Special tokens stay: what frames a text, and the mask, say nothing themselves.
-    special = reader.special(read)
-    around = torch.tensor([token if number in special else calm for number, token in enumerate(read)])
-    scalar = through(model, table, ids, lambda logits: logits[:, place].float().log_softmax(-1)[:, goal])
+def explain(folder: Path, text: str, target: str | None = None) -> Explanation:
+    """What the model of a folder makes of a text. ``target``: a label, or a text whose first token is the outcome; the likeliest, unless told.
+
+    Raises `Mismatch` for a model that is not as it should be, and ValueError for a text or target that does not suit it.
+    """
+    subject = subject_of(folder, text)
+    if len(subject.ids) > LONGEST:
+        raise ValueError(f"the text has {len(subject.ids)} tokens: {LONGEST} at the most make a picture that can be read: shorten it")
+    ids, table = torch.tensor(subject.ids), subject.model.model.embed_tokens
+    with torch.no_grad(), watched(subject.model) as (weights, states):
+        chances = subject.logits(ids[None])[0].float().softmax(-1)
+        said = [] if subject.lens is None else [subject.lens(state[0]).exp() for state in states]
+    goal = subject.number(target) if target else int(chances.argmax())
+    # What frames a text stays, and so does a mask: they say nothing themselves.
+    around = torch.tensor([token if place in subject.special else subject.calm for place, token in enumerate(subject.ids)])
+    scalar = through(subject.logits, table, ids, lambda logits: logits.float().log_softmax(-1)[:, goal])
     shares = integrated_gradients(scalar, table(ids).detach(), table(around).detach())
     return Explanation(
         text=text,
-        tokens=tuple(map(reader.written, read)),
-        place=place,
-        expected=_likeliest(reader, last),
-        target=reader.written(goal),
+        tokens=tuple(map(subject.token, subject.ids)),
+        place=subject.place,
+        expected=_likeliest(subject.outcome, chances),
+        target=subject.outcome(goal),
         attributions=shares,
-        baseline=reader.written(calm),
+        baseline=subject.token(subject.calm),
         attention=torch.cat(weights).float().numpy(),
-        layers=tuple(tuple(_likeliest(reader, row) for row in layer) for layer in said),
-        next_token=causal,
+        layers=tuple(tuple(_likeliest(subject.token, row) for row in layer) for layer in said),
+        next_token=subject.next_token,
     )
 
 
-def _likeliest(reader: Reader, chances: torch.Tensor) -> tuple[Candidate, ...]:
+def _likeliest(name: Callable[[int], str], chances: Tensor) -> tuple[Candidate, ...]:
     best = chances.topk(min(CANDIDATES, len(chances)))
-    return tuple(Candidate(reader.written(int(i)), float(p)) for i, p in zip(best.indices, best.values, strict=True))
-
-
-def _first_token(reader: Reader, target: str) -> int:
-    tokens = reader.tokens(target)
-    if not tokens:
-        raise ValueError(f"target {target!r}: the tokenizer makes no token of it")
-    return tokens[0]
-
-
-def _mask_place(reader: Reader, ids: list[int]) -> int:
-    written, number = reader.mask()
-    places = [place for place, token in enumerate(ids) if token == number]
-    if len(places) != 1:
-        raise ValueError(f"the text has {len(places)} masks: write {written} once, where a token is wanted")
-    return places[0]
+    return tuple(Candidate(name(int(i)), float(p)) for i, p in zip(best.indices, best.values, strict=True))

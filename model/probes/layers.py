@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from model.decoder import DecoderModel
 from model.encoder import EncoderModel
+from model.finetune.heads import HeadedModel
 from model.layers import Attention, precise, rotate
 
 
@@ -38,7 +39,7 @@ def weights_of(attention: Attention, x: Tensor, turn: Any = None, cache: Any = N
 
 
 @contextmanager
-def watched(model: DecoderModel | EncoderModel) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+def watched(model: DecoderModel | EncoderModel | HeadedModel) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
     """Inside, whatever the model reads leaves its weights, one [batch, heads, time, time] a layer, and its states, [batch, time, width]:
     those below the first layer, and those above each."""
     weights: list[Tensor] = []

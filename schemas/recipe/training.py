@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from schemas.recipe.architecture import Architecture, Decoder, Encoder, EncoderDecoder, Recurrent
 from schemas.recipe.objective import Objective
-from schemas.recipe.section import AtKey, Fraction, Name, Positive, Section
+from schemas.recipe.section import AtKey, Fraction, Positive, Section
 
 
 class Optimizer(Section):
@@ -183,24 +183,6 @@ class Pretrain(Section):
             if phase.context is not None and phase.context > self.model.context:
                 raise ValueError(f"the phase at step {phase.step}: context {phase.context} is more than model.context {self.model.context}")
         return self
-
-
-class Finetune(Section):
-    """The finetune step: documents with labels and a pretrained model in, a classifier out."""
-
-    source: Name
-    """The source whose documents carry labels."""
-    label_field: str = "label"
-    """Key of `extra`."""
-    epochs: Positive = 2
-    batch: Positive = 32
-    max_tokens: Positive = 128
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    warmup: Fraction = 0.1
-    precision: Literal["float32", "bf16"] = "bf16"
-    compile: bool = False
-    seed: int = 0
 
 
 class Evaluate(Section):

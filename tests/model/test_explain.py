@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from model.checkpoint import Mismatch
+from model.checkpoint import Mismatch, load_model
+from model.decoder import DecoderModel
+from model.encoder import EncoderModel
+from model.finetune import classify
+from model.finetune.heads import HeadedModel
+from model.finetune.saved import save_headed
 from model.layers import Attention
 from model.probes.attributions import integrated_gradients
 from model.probes.explain import explain
@@ -27,9 +33,14 @@ SHAPES = {
 
 
 @pytest.fixture(scope="module", params=SHAPES)
-def reader(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reader:
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     save = save_encoder if "bert" in request.param else save_decoder
-    return Reader(save(tmp_path_factory.mktemp("saved"), TEXT, **SHAPES[request.param]))
+    return save(tmp_path_factory.mktemp("saved"), TEXT, **SHAPES[request.param])
+
+
+@pytest.fixture(scope="module")
+def reader(folder: Path) -> Reader:
+    return Reader(folder)
 
 
 def test_weights_are_those_that_attention_uses(reader: Reader) -> None:
@@ -67,18 +78,18 @@ def test_the_lens_ends_in_what_the_model_says(reader: Reader) -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in reader.model.modules())
 
 
-def test_attributions_are_complete(reader: Reader) -> None:
+def test_attributions_are_complete(folder: Path, reader: Reader) -> None:
     encoder = "bert" in reader.name
     for text in ("The cat [MASK] on the mat", "那只猫 [MASK]") if encoder else ("The cat sat on", "那只猫"):
-        found = explain(reader, text)
+        found = explain(folder, text)
         apart = found.attributions.value - found.attributions.baseline
         assert sum(found.attributions.tokens) == pytest.approx(apart, rel=0.01)
         assert len(found.tokens) == len(found.attributions.tokens) == found.attention.shape[-1] == len(found.layers[0])
         best = found.expected[0]
         assert found.target == best.token and torch.tensor(found.attributions.value).exp().item() == pytest.approx(best.probability, rel=1e-4)
-        assert found.layers[-1][found.place] == found.expected
+        assert found.place is not None and found.layers[-1][found.place][0].token == best.token
         assert found.next_token is not encoder
-    other = explain(reader, text, target="cat")
+    other = explain(folder, text, target="cat")
     assert other.target == "cat" and other.attributions.value <= found.attributions.value
 
 
@@ -94,11 +105,34 @@ def test_integrated_gradients_of_known_functions() -> None:
     assert unused.tokens[1:] == (0, 0, 0, 0) and unused.error == pytest.approx(0, abs=0.01)
 
 
-def test_what_it_can_not_show(reader: Reader) -> None:
+def test_what_it_can_not_show(folder: Path, reader: Reader) -> None:
     with pytest.raises(ValueError, match="64 at the most"):
-        explain(reader, "cat " * 80 + "[MASK]")
+        explain(folder, "cat " * 80 + "[MASK]")
     if "bert" in reader.name:
         with pytest.raises(ValueError, match=r"has 0 masks: write \[MASK\] once"):
-            explain(reader, "The cat")
+            explain(folder, "The cat")
         with pytest.raises(Mismatch, match="which does not go on with a text"):
             _ = reader.causal
+
+
+@pytest.mark.parametrize("family", ["llama", "bert", "modernbert"])
+def test_a_label_is_explained(tmp_path: Path, family: str) -> None:
+    save = save_encoder if "bert" in family else save_decoder
+    base, config = load_model(save(tmp_path, TEXT, family=family))
+    assert isinstance(base, DecoderModel | EncoderModel)
+    torch.manual_seed(1)
+    model, out = HeadedModel(base, "sequence", ["bad", "good", "so so"]), tmp_path / "headed"
+    torch.nn.init.normal_(model.score.weight)
+    out.mkdir()
+    ids = {key: value for key, value in config.items() if key.endswith("_token_id")}
+    save_headed(model, out, ids, {})
+    shutil.copyfile(tmp_path / "model" / "tokenizer.json", out / "tokenizer.json")
+    found = explain(out, "The cat sat on the mat")
+    label, probability = classify(out, ["The cat sat on the mat"])[0]
+    assert (found.target, found.expected[0].token) == (label, label) and found.expected[0].probability == pytest.approx(probability, abs=1e-5)
+    apart = found.attributions.value - found.attributions.baseline
+    assert sum(found.attributions.tokens) == pytest.approx(apart, rel=0.01) and found.place is None and found.layers == ()
+    assert found.attributions.tokens[0] == 0 == found.attributions.tokens[-1]
+    assert explain(out, "The cat", "so so").target == "so so"
+    with pytest.raises(ValueError, match="'fine' is none of its labels: bad, good, so so"):
+        explain(out, "The cat", "fine")

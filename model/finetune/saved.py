@@ -1,0 +1,81 @@
+"""The model: a *saved headed model* is a folder that `transformers` loads as it is: `model.safetensors`, `config.json` with the labels,
+and the tokenizer, which frames texts as they were framed in fine-tuning.
+
+What only we need, the kind of the task and how long texts may be, stands in `config.json` under `gristmill`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import Mismatch, copy_into
+from model.decoder import DecoderModel
+from model.encoder import EncoderModel
+from model.families import build_model
+from model.finetune.heads import HeadedModel
+from model.hf.adapter import EMBEDDING, NotRepresented
+from model.hf.files import WEIGHTS, Weights, save_tensors
+from model.hf.heads import architecture_of, class_named, head_adapter
+
+OURS = "gristmill"
+"""Key of `config.json`."""
+
+
+def save_headed(model: HeadedModel, folder: Path, config: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Write `model.safetensors` (float32, vocabulary of its real size) and `config.json`; return both paths. `config` adds keys."""
+    adapter, state = head_adapter(model.architecture, model.purpose), _trimmed(model)
+    tensors = {t.name: t.export([state[name] for name in t.ours]).float() for t in adapter.tensors(model.architecture)}
+    labels = {"id2label": {str(number): label for number, label in enumerate(model.labels)}}
+    labels["label2id"] = {label: number for number, label in enumerate(model.labels)}  # type: ignore[misc]
+    single = {"problem_type": "single_label_classification"} if model.purpose == "sequence" else {}
+    told = adapter.config(model.architecture, model.vocab_size)
+    content = {**told, **(labels if model.labels else {}), **single, "classifier_dropout": model.dropout.p, **config, OURS: dict(own)}
+    weights, description = folder / WEIGHTS, folder / "config.json"
+    save_tensors(tensors, weights)
+    description.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    return weights, description
+
+
+def is_headed(config: Mapping[str, Any]) -> bool:
+    """Whether a `config.json` is of a model with a head of ours."""
+    return class_named(config) is not None
+
+
+def load_headed(folder: Path) -> tuple[HeadedModel, dict[str, Any]]:
+    """The headed model of a folder, ready to answer, and its `config.json`; a folder that `transformers` wrote will do. Raises
+    `Mismatch`."""
+    path = folder / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        written = class_named(config)
+        if written is None:
+            raise NotRepresented(f"is a {config.get('architectures')}, which has no head that was fine-tuned")
+        architecture, labels = architecture_of(config), _labels(config) if written.purpose != "spans" else []
+        with torch.random.fork_rng(devices=[]):
+            base = build_model(architecture, config["vocab_size"])
+            assert isinstance(base, EncoderModel | DecoderModel)
+            model = HeadedModel(base, written.purpose, labels)  # type: ignore[arg-type]
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Mismatch(f"{path}: does not describe a fine-tuned model: {error}") from error
+    try:
+        copy_into(_trimmed(model), head_adapter(architecture, written.purpose), architecture, Weights(folder))
+    except NotRepresented as error:
+        raise Mismatch(str(error)) from error
+    return model.eval(), config
+
+
+def _labels(config: Mapping[str, Any]) -> list[str]:
+    named = config.get("id2label") or {str(number): f"LABEL_{number}" for number in range(config.get("num_labels", 2))}
+    return [named[str(number)] for number in range(len(named))]
+
+
+def _trimmed(model: HeadedModel) -> dict[str, Tensor]:
+    """Its state, alive, with a vocabulary of its real size."""
+    state: dict[str, Tensor] = model.state_dict()
+    return state | {EMBEDDING: state[EMBEDDING][: model.vocab_size]}

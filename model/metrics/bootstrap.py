@@ -1,0 +1,42 @@
+"""The model: a *bootstrap* (Efron and Tibshirani 1993) draws as many items as there are, with replacement, many times. How a value varies
+over the draws is its standard error, and the middle 95 % of it its interval.
+
+Equal numbers of items and equal seeds give equal draws, so systems that answered the same items are drawn together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from model.metrics.metric import Floats, Metric
+from schemas.results import Measure
+
+DRAWS = 1000
+
+
+def counts(items: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+    """For each draw [items] how often each item stands in it."""
+    generator = np.random.Generator(np.random.Philox(seed % (1 << 64)))
+    for _ in range(DRAWS):
+        yield np.bincount(generator.integers(items, size=items), minlength=items)
+
+
+def resampled(statistics: Floats, seed: int) -> Floats:
+    """[DRAWS, k] sums of [items, k] statistics."""
+    return np.stack([drawn @ statistics for drawn in counts(len(statistics), seed)])
+
+
+def interval(values: Floats) -> tuple[float, float]:
+    """The 2.5 and 97.5 percentiles."""
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def measure(metric: Metric, statistics: Floats, seed: int) -> Measure:
+    """The value over [n, k] statistics, with its standard error and interval."""
+    drawn = metric.value(resampled(statistics, seed))
+    value = float(metric.value(statistics.sum(0)))
+    return Measure(value, metric.better, metric.signature, float(drawn.std(ddof=1)), interval(drawn))

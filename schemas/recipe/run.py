@@ -1,0 +1,62 @@
+"""The model: the section that says how and where a recipe runs; it is never part of an identity."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.recipe.section import Positive, Section
+
+
+class Run(Section):
+    """How and where it runs; never part of an identity."""
+
+    store: str = ".gristmill/store"
+    """Folder of the artifacts, relative to the working directory."""
+    workers: Positive = 2
+    """Processes of the data jobs."""
+    runner: Literal["local"] = "local"
+    """Beam runner of the data jobs; local is FnApiRunner, in process for one worker."""
+    ranks: Positive = 2
+    """Processes of a training, over all machines."""
+    threads_per_rank: Positive = 1
+    machines: Positive = 1
+    """Machines of a training, which share the store at the same path; `gristmill join` is run on all but the first."""
+    meet: Annotated[str, Field(pattern=r"^[^:/]+:[0-9]+$")] | None = None
+    """Address of the first machine and a free port of it (`10.0.0.1:29400`), where the machines meet; needed by more than one."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What ranks of a pretraining compute on: the CPU, or a card each (cuda); auto: cards if a machine has one for each of its ranks."""
+    shard: Literal["auto", "ddp", "fsdp", "hsdp", "tensor"] = "auto"
+    """How a training's weights, gradients and moments lie on ranks: whole on each (ddp), cut over all (fsdp), cut over the ranks of each
+    machine (hsdp), or, of a decoder, cut over ranks of one machine that compute each sample together (tensor); auto: whole if that fits in
+    half of the memory, else fsdp. Bits of the result differ by rounding, and its facts say what it was."""
+    recompute: bool = False
+    """Whether a training's layers compute their activations again in the backward pass, instead of keeping them: less memory, more time."""
+    reshard: bool = False
+    """Whether a training may go on from a checkpoint of another number of ranks, or of another `shard`. Samples are the same; the result
+    differs by rounding, and the model's facts say so."""
+    restarts: Annotated[int, Field(ge=0)] = 3
+    """How often a training whose rank died goes on from its newest checkpoint by itself."""
+    tensorboard: str | None = None
+    """Folder for the event files of TensorBoard, which show a training while it runs, relative to the working directory; null: none."""
+    settle: Annotated[float, Field(ge=0)] = 10.0
+    """Seconds for which a file must have been unchanged before an incremental version reads it."""
+    marker: Annotated[str, Field(pattern=r"^[^/]+$")] | None = None
+    """What senders leave behind when a file is whole: with a dot in front, the ending of a file beside it (`.done`); else the name of a
+    file in its folder (`_SUCCESS`). Incremental versions read only such files; null: nobody does so."""
+
+    @model_validator(mode="after")
+    def _machines_meet(self) -> Run:
+        if self.ranks % self.machines:
+            raise ValueError(f"ranks: {self.ranks} do not divide over machines, which is {self.machines}")
+        if (self.machines > 1) != (self.meet is not None):
+            raise ValueError("machines and meet belong together: give both, or neither")
+        if self.shard == "tensor" and self.machines > 1:
+            raise ValueError("shard: tensor is of one machine, as ranks exchange messages within each layer: take fsdp or hsdp")
+        return self
+
+    @property
+    def readers(self) -> int:
+        """Ranks that read samples of their own: all, unless they compute each sample together."""
+        return 1 if self.shard == "tensor" else self.ranks
