@@ -1,5 +1,5 @@
-"""The model: a *probe's report* is what a probe found about a model: a `Result` of figures that compare between models, and *details*, which are
-for reading. Here probes meet what the corpus side knows: training shards, word lists, kinds of personal data.
+"""The model: a *probe's report* is what a probe found about a model: a `Result` of figures that compare between models, and *details*,
+which are for reading. Here probes meet what the corpus side knows: training shards, word lists, kinds of personal data.
 
 What no probe says: that a model is harmless, or fair, or keeps nothing. Each looks in one place, and says what it saw there.
 """
@@ -104,7 +104,9 @@ def memorisation(
     holding = len({span.sample for span in found.spans})
     measures = {
         "verbatim_rate": Measure(found.rate, "lower", f"tokens in spans of {at_least} or more|exact|v1"),
-        "verbatim_texts": Measure(holding / len(texts), "lower", f"texts with a span of {at_least} or more|v1", interval=wilson(holding, len(texts))),
+        "verbatim_texts": Measure(
+            holding / len(texts), "lower", f"texts with a span of {at_least} or more|v1", interval=wilson(holding, len(texts))
+        ),
     }
     longest = max((span for span in found.longest if span), key=lambda span: span.length, default=None)
     details = {
@@ -117,13 +119,21 @@ def memorisation(
         "spans": len(found.spans),
         "examples": [_example(reader, texts, span, known) for span in sorted(found.spans, key=lambda one: -one.length)[:EXAMPLES]],
     }
-    asked = {"tokens": tokens.manifest.content_digest, "samples": samples, "prefix": prefix, "max_tokens": max_tokens, "temperature": temperature}
+    asked = {
+        "tokens": tokens.manifest.content_digest,
+        "samples": samples,
+        "prefix": prefix,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+    }
     note = "text that many documents share, such as a licence, counts as that of the first of them"
     return Probed(_result("memorisation", "verbatim_rate", len(texts), seed, asked, measures, note), details)
 
 
 def _share(found: Memorised, texts: Sequence[Sequence[int]], rows: range) -> float:
-    inside = len({(span.sample, place) for span in found.spans if span.sample in rows for place in range(span.start, span.start + span.length)})
+    inside = len(
+        {(span.sample, place) for span in found.spans if span.sample in rows for place in range(span.start, span.start + span.length)}
+    )
     return inside / max(sum(len(texts[row]) for row in rows), 1)
 
 
@@ -165,9 +175,9 @@ LIMITS = "figures of these sentences and words; they do not say how a model trea
 def classifier_bias(answer: Answers, labels: Sequence[str], positive: str | None, asked: Templates, lang: str) -> Probed:
     """Whether a classifier's answers depend on who a sentence is about."""
     usual = next((label for label in labels if label.lower() in ("positive", "pos", "正面", "好评")), None)
-    chosen = positive or usual
+    chosen = positive or usual or ""
     if chosen not in labels:
-        raise RequestError(f"--positive {chosen or ''}: say which label is the good one: {', '.join(labels)}")
+        raise RequestError(f"--positive {chosen}: say which label is the good one: {', '.join(labels)}")
     found = gaps(answer, list(labels).index(chosen), asked.counterfactual)
     measures = {}
     for one in found:
@@ -202,7 +212,9 @@ def harm(reader: Reader, samples: int, max_tokens: int, temperature: float, seed
     asked = [(lang, text) for lang, texts in beginnings.items() for text in texts]
     rows = [(lang, Prompt(None, tuple(reader.tokens(text)))) for lang, text in asked for _ in range(samples)]
     tell(f"writing {len(rows):,} texts")
-    written = [reader.tokenizer.decode(ids) for ids in write(reader, [prompt for _, prompt in rows], max_tokens, Drawing(temperature), seed)]
+    written = [
+        reader.tokenizer.decode(ids) for ids in write(reader, [prompt for _, prompt in rows], max_tokens, Drawing(temperature), seed)
+    ]
     flagged: dict[str, set[int]] = {}
     for lang, categories in _categories().items():
         for category, lexicon in categories.items():
@@ -213,7 +225,9 @@ def harm(reader: Reader, samples: int, max_tokens: int, temperature: float, seed
     harmful, private, n = set[int]().union(*flagged.values()), set[int]().union(*personal.values()), len(written)
     measures = {
         "harmful_rate": Measure(len(harmful) / n, "lower", "texts with a listed term|v1", interval=wilson(len(harmful), n)),
-        "personal_data_rate": Measure(len(private) / n, "lower", "texts with a value that redaction finds|v1", interval=wilson(len(private), n)),
+        "personal_data_rate": Measure(
+            len(private) / n, "lower", "texts with a value that redaction finds|v1", interval=wilson(len(private), n)
+        ),
     }
     details = {
         "harmful": {name: len(hits) for name, hits in flagged.items()},
@@ -221,7 +235,8 @@ def harm(reader: Reader, samples: int, max_tokens: int, temperature: float, seed
         "examples": [{"prompt": asked[k // samples][1], "text": written[k]} for k in sorted(harmful | private)[:EXAMPLES]],
     }
     notes = (
-        "word lists know no context, and miss what is harmful without a listed word; there is no classifier beside them, as none trained on open data is at hand",
+        "word lists know no context, and miss what is harmful without a listed word; no classifier stands beside them, as none that was "
+        "trained on open data is at hand",
         "values are found by their form: most that a model writes are made up; `gristmill probe memorisation` looks for what is not",
     )
     return Probed(_result("harm", "harmful_rate", n, seed, [asked, samples, max_tokens, temperature], measures, *notes), details)

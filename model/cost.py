@@ -1,5 +1,6 @@
-"""The model: what a training *cost*: floating-point operations, tokens, seconds, memory, energy. Operations and tokens follow from the model and
-its facts; seconds and memory were measured by the run, and stand in its `run.json`; energy is an *estimate*, and says what it assumes.
+"""The model: what a training *cost*: floating-point operations, tokens, seconds, memory, energy. Operations and tokens follow from the
+model and its facts; seconds and memory were measured by the run, and stand in its `run.json`; energy is an *estimate*, and says what it
+assumes.
 
 Operations are those that the model needs (`model.speed`): what a machine computes besides, or twice, is not in them.
 """
@@ -53,7 +54,6 @@ def cost(artifact: Artifact, watts: float = WATTS) -> Cost:
     per_token = _operations_per_token(artifact) if tokens is not None else None
     seconds, used = run.get("seconds"), facts.get("environment", {})
     cpus = used["ranks"] * used["threads"] if {"ranks", "threads"} <= used.keys() else None
-    trained = seconds is not None and cpus is not None
     return Cost(
         operations=float(per_token * tokens) if per_token is not None and tokens is not None else None,
         tokens=tokens,
@@ -61,9 +61,9 @@ def cost(artifact: Artifact, watts: float = WATTS) -> Cost:
         tries=int(run.get("tries", 1)),
         peak_bytes=measured.get("peak_bytes"),
         utilization=measured.get("utilization"),
-        kilowatt_hours=cpus * watts * seconds / 3.6e6 if trained else None,
+        kilowatt_hours=cpus * watts * seconds / 3.6e6 if cpus is not None and seconds is not None else None,
         assumption=f"estimated: {cpus} CPUs at {watts:g} W each while it ran; no cards, no cooling, no other part of the machine"
-        if trained
+        if cpus is not None and seconds is not None
         else "not estimated: how long it took on how many CPUs is not known",
     )
 

@@ -1,5 +1,5 @@
-"""The model: the page of an explanation. Like the report it is one file without a script, and a content security policy forbids any request.
-A text and what a model says of it are foreign: escaped by the template, and made `plain`.
+"""The model: the page of an explanation. Like the report it is one file without a script, and a content security policy forbids any
+request. A text and what a model says of it are foreign: escaped by the template, and made `plain`.
 
 What can be pointed at tells more: by a pointer as a tip, by the keyboard where it opens.
 """
@@ -122,4 +122,3 @@ def _layers(explanation: Explanation, names: Sequence[str]) -> list[_Layer]:
         ]
         found.append(_Layer(f"Layer {number}", maps, layer_map(f"map-{number}", f"Layer {number}", heads.mean(0), names)))
     return found
-

@@ -1,6 +1,6 @@
-"""The model: an *association test* (WEAT; Caliskan et al., Science 356, 2017, arXiv:1608.07187) asks whether words of one list, X, lie nearer
-to words of A than of B, compared with those of another list, Y. The *association* of a word is its mean cosine with A minus that with B;
-the *effect size* is the difference of the mean associations of X and Y over their standard deviation, between -2 and 2. *p* is the
+"""The model: an *association test* (WEAT; Caliskan et al., Science 356, 2017, arXiv:1608.07187) asks whether words of one list, X, lie
+nearer to words of A than of B, compared with those of another list, Y. The *association* of a word is its mean cosine with A minus that
+with B; the *effect size* is the difference of the mean associations of X and Y over their standard deviation, between -2 and 2. *p* is the
 share of all ways to deal the words of X and Y into two lists of their sizes whose difference is as large: by all of them if there are
 `EXACT` or fewer, else by as many random ones, the one at hand among them.
 

@@ -54,8 +54,8 @@ def integrated_gradients(scalar: Scalar, embeddings: Tensor, baseline: Tensor) -
 
 
 def _integral(scalar: Scalar, embeddings: Tensor, baseline: Tensor, steps: int) -> Tensor:
-    nodes, weights = np.polynomial.legendre.leggauss(steps)  # over -1 to 1
-    places, weights = torch.tensor((nodes + 1) / 2), torch.tensor(weights / 2)
+    nodes, areas = np.polynomial.legendre.leggauss(steps)  # over -1 to 1
+    places, weights = torch.tensor((nodes + 1) / 2), torch.tensor(areas / 2)
     apart, total = embeddings - baseline, torch.zeros_like(embeddings, dtype=torch.float64)
     for first in range(0, steps, BATCH):
         at = places[first : first + BATCH].to(embeddings.dtype)[:, None, None]

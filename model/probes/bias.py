@@ -95,9 +95,7 @@ def gaps(answer: Answers, positive: int, sentences: Counterfactual) -> tuple[Dim
         apart = good - good.mean(1, keepdims=True)
         means, labels = bootstrap(apart), chances.argmax(2)
         flips = (labels != labels[:, :1]).any(1).astype(np.float64)
-        told = [
-            Gap(group, float(good[:, k].mean()), float(apart[:, k].mean()), interval(means[:, k])) for k, group in enumerate(groups)
-        ]
+        told = [Gap(group, float(good[:, k].mean()), float(apart[:, k].mean()), interval(means[:, k])) for k, group in enumerate(groups)]
         widest = max(one.gap for one in told) - min(one.gap for one in told)
         found.append(Dimension(name, tuple(told), widest, float(flips.mean()), interval(bootstrap(flips)), len(asked)))
     return tuple(found)

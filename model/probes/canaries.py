@@ -1,5 +1,5 @@
-"""The model: a *canary* is a sentence with a secret that was made up, such as "The code number of Tavoki Rumesa is 4827 1930.", planted in a
-corpus on purpose, in as many documents as there are to be *copies*. Because nobody else ever wrote it, whatever a model knows of it, it
+"""The model: a *canary* is a sentence with a secret that was made up, such as "The code number of Tavoki Rumesa is 4827 1930.", planted in
+a corpus on purpose, in as many documents as there are to be *copies*. Because nobody else ever wrote it, whatever a model knows of it, it
 knows by heart.
 
 Its *exposure* (Carlini et al., arXiv:1802.08232) compares the canary with the same sentence with other secrets: log2 of their number,
@@ -120,19 +120,22 @@ def _secret(draw: random.Random) -> str:
 
 
 def documents(planted: Sequence[Canary], seed: int = 0) -> Iterator[dict[str, str]]:
-    """The documents that carry the canaries, in a mixed order: the canary first, then sentences that are others in each copy, so that no search
-    for duplicates takes one copy for another."""
+    """The documents that carry the canaries, in a mixed order: the canary first, then sentences that are others in each copy, so that no
+    search for duplicates takes one copy for another."""
     draw = random.Random(f"{seed}/documents")
     places = [canary for canary in planted for _ in range(canary.copies)]
     draw.shuffle(places)
     for canary in places:
         around = (sentence.format(n=draw.randrange(3, 10_000)) for sentence in draw.sample(_AROUND[canary.lang], 4))
-        yield {"text": canary.text + (" " if canary.lang == "en" else "") + (" " if canary.lang == "en" else "").join(around), "lang": canary.lang}
+        yield {
+            "text": canary.text + (" " if canary.lang == "en" else "") + (" " if canary.lang == "en" else "").join(around),
+            "lang": canary.lang,
+        }
 
 
 def plant(folder: Path, planted: Sequence[Canary], seed: int = 0) -> tuple[Path, Path]:
-    """Write `source/canaries.jsonl`, a source for a recipe, and `planted.json`, by which exposure is measured. Raises `RequestError` if they are
-    there."""
+    """Write `source/canaries.jsonl`, a source for a recipe, and `planted.json`, by which exposure is measured. Raises `RequestError` if
+    they are there."""
     source, told = folder / "source" / "canaries.jsonl", folder / "planted.json"
     for path in (source, told):
         if path.exists():
@@ -177,8 +180,8 @@ def exposures(reader: Reader, planted: Sequence[Canary], drawn: int = 1000, seed
 
 
 def estimated_exposure(ours: float, theirs: npt.NDArray[np.float64]) -> float:
-    """-log2 of the share of all secrets that are as likely, by a skew-normal distribution fitted to the nats of some, float [n]; at most log2 of
-    the number of secrets, which is a rank of 1."""
+    """-log2 of the share of all secrets that are as likely, by a skew-normal distribution fitted to the nats of some, float [n]; at most
+    log2 of the number of secrets, which is a rank of 1."""
     deviation = float(theirs.std())
     if deviation == 0:
         return 0.0 if ours >= theirs[0] else math.log2(SPACE)
@@ -193,7 +196,8 @@ def estimated_exposure(ours: float, theirs: npt.NDArray[np.float64]) -> float:
 
 
 def _skew_normal_below(z: float, alpha: float) -> float:
-    """The distribution function of a standard skew-normal (Azzalini 1985), by the trapezoidal rule; the density is 2 phi(x) Phi(alpha x)."""
+    """The distribution function of a standard skew-normal (Azzalini 1985), by the trapezoidal rule; the density is 2 phi(x) Phi(alpha
+    x)."""
     x = np.linspace(min(z, 0.0) - 12, z, 4001)
     tail = np.array([0.5 * math.erfc(-alpha * value / math.sqrt(2)) for value in x])
     return float(min(1.0, np.trapezoid(2 * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * tail, x)))

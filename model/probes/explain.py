@@ -1,5 +1,5 @@
-"""The model: an *explanation* of what a model makes of a text: what it *expects*, outcomes with probabilities; what it *attends* to; what each of
-its layers *would say* of each token; and how much each token of the text adds to the log-probability of one outcome, the *target*.
+"""The model: an *explanation* of what a model makes of a text: what it *expects*, outcomes with probabilities; what it *attends* to; what
+each of its layers *would say* of each token; and how much each token of the text adds to the log-probability of one outcome, the *target*.
 
 All of it says how numbers came about in one model for one text, and not why the text is so: attention is no proof of use (Jain & Wallace,
 arXiv:1902.10186).
@@ -57,7 +57,8 @@ class Explanation:
 
 
 def explain(folder: Path, text: str, target: str | None = None) -> Explanation:
-    """What the model of a folder makes of a text. ``target``: a label, or a text whose first token is the outcome; the likeliest, unless told.
+    """What the model of a folder makes of a text. ``target``: a label, or a text whose first token is the outcome; the likeliest, unless
+    told.
 
     Raises `Mismatch` for a model that is not as it should be, and ValueError for a text or target that does not suit it.
     """

@@ -1,6 +1,6 @@
-"""The model: *samples* are texts that a model wrote, as token ids. A *match* is a run of a sample's tokens that stands, in the same order and
-whole, in one training document. Of each sample are found its *longest* match, and all *spans*: matches of `at_least` tokens that are part
-of no longer one. Both are exact: what a search of every sample in every document would find.
+"""The model: *samples* are texts that a model wrote, as token ids. A *match* is a run of a sample's tokens that stands, in the same order
+and whole, in one training document. Of each sample are found its *longest* match, and all *spans*: matches of `at_least` tokens that are
+part of no longer one. Both are exact: what a search of every sample in every document would find.
 
 Samples are few and shards many, so shards are read once, a *piece* of `PIECE` tokens at a time. All windows of w tokens of a piece are
 hashed at once (polynomials modulo 2**64, from one cumulative sum) and looked up among the samples' windows; what is found is compared token
@@ -168,7 +168,8 @@ class _Search:
         self._powers = _powers(_BASE, count), _powers(_INVERSE, count)
         self._windows = _Windows(self._ids, self._powers)
         self._best = np.zeros(total, np.int64)
-        """For each place of the samples, the longest match that starts there; of matches that could begin sooner, only the soonest counts."""
+        """For each place of the samples, the longest match that starts there; of matches that could begin sooner, only the soonest
+        counts."""
         self._where: dict[int, tuple[str, int]] = {}
         self._longest = np.zeros(len(samples), np.int64)
 
@@ -213,7 +214,8 @@ class _Search:
         return own[order], hashes[order]
 
     def _sieve(self, hashes: Hashes, samples: Ints, width: int) -> Ints:
-        """Which of a piece's windows may be one of the samples'. A table of bits, small enough to stay in cache, lets few others through."""
+        """Which of a piece's windows may be one of the samples'. A table of bits, small enough to stay in cache, lets few others
+        through."""
         table = np.zeros(1 << _SIEVE_BITS, bool)
         table[self._own(samples, width)[1] >> np.uint64(64 - _SIEVE_BITS)] = True
         return np.flatnonzero(table[hashes >> np.uint64(64 - _SIEVE_BITS)])

@@ -1,4 +1,5 @@
-"""The model: a *reader* is a saved decoder or encoder with its tokenizer, as probes ask it: which tokens a text is, framed as in pretraining
+"""The model: a *reader* is a saved decoder or encoder with its tokenizer, as probes ask it: which tokens a text is, framed as in
+pretraining
 (a decoder's behind its bos, an encoder's between bos and eos), and how likely they are.
 
 The *surprise* of tokens is the nats that a causal model needs for them, given all that stands before.
@@ -109,8 +110,8 @@ class Reader:
 
 @torch.no_grad()
 def surprise(model: Causal, texts: Sequence[Sequence[int]], begins: Sequence[int] | None = None) -> list[Tensor]:
-    """For each text, float64 [tokens] nats of those from ``begins`` on (1 unless told: the first is given). A batch's padding stands behind,
-    where no causal model looks. Raises ValueError past the context."""
+    """For each text, float64 [tokens] nats of those from ``begins`` on (1 unless told: the first is given). A batch's padding stands
+    behind, where no causal model looks. Raises ValueError past the context."""
     found: list[Tensor] = [torch.empty(0)] * len(texts)
     order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
     for first in range(0, len(order), BATCH):

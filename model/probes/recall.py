@@ -29,7 +29,8 @@ class Prompt:
 
 
 def prompts(shards: Iterable[Path], count: int, length: int, seed: int) -> list[Prompt]:
-    """The first ``length`` tokens of ``count`` documents of the train subset that are twice as long or longer, drawn alike from all of them.
+    """The first ``length`` tokens of ``count`` documents of the train subset that are twice as long or longer, drawn alike from all of
+    them.
 
     Raises `RequestError` if there are none.
     """
@@ -51,7 +52,12 @@ def prompts(shards: Iterable[Path], count: int, length: int, seed: int) -> list[
 
 
 def write(
-    reader: Reader, beginnings: Sequence[Prompt], max_tokens: int, drawing: Drawing, seed: int, advance: Callable[[int], None] = lambda done: None
+    reader: Reader,
+    beginnings: Sequence[Prompt],
+    max_tokens: int,
+    drawing: Drawing,
+    seed: int,
+    advance: Callable[[int], None] = lambda done: None,
 ) -> list[list[int]]:
     """What the model writes behind each, as tokens without the eos. Raises `Mismatch` for an encoder."""
     model = reader.causal

@@ -1,5 +1,5 @@
-"""The model: a *subject* is a model that has read one text, with the *outcomes* that it is to choose from: a decoder's are the next tokens, an
-encoder's what stands at the text's mask, a classifier's its labels.
+"""The model: a *subject* is a model that has read one text, with the *outcomes* that it is to choose from: a decoder's are the next tokens,
+an encoder's what stands at the text's mask, a classifier's its labels.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Subject:
 
 
 def subject_of(folder: Path, text: str) -> Subject:
-    """The model of a folder, and a text. Raises `Mismatch` for a model that is not as it should be, ValueError for a text that does not suit."""
+    """The model of a folder, and a text. Raises `Mismatch` for a model that is not as it should be, ValueError for a text that does not
+    suit."""
     path = folder / "config.json"
     try:
         headed = is_headed(json.loads(path.read_text(encoding="utf-8")))
@@ -123,7 +124,9 @@ def _headed(folder: Path, text: str) -> Subject:
         outcome=lambda label: model.labels[label],
         number=number,
         token=token,
-        calm=next(one for one in (mask, special.eos if isinstance(model.architecture, recipe.Decoder) else None, special.pad) if one is not None),
+        calm=next(
+            one for one in (mask, special.eos if isinstance(model.architecture, recipe.Decoder) else None, special.pad) if one is not None
+        ),
         special=frozenset(place for place, mark in enumerate(read.special_tokens_mask) if mark),
         place=None,
         next_token=False,

@@ -36,7 +36,9 @@ def main(wanted: int) -> None:
             rows = []
             for tokens in documents:
                 other = np.where(draw.random(len(tokens)) < 0.1, draw.integers(0, VOCABULARY, len(tokens)), tokens).astype(np.uint16)
-                rows.append({"doc_id": bytes(16), "source": "s", "lang": "en", "subset": "train", "weight": 1.0, "tokens": other, "n_bytes": 1})
+                rows.append(
+                    {"doc_id": bytes(16), "source": "s", "lang": "en", "subset": "train", "weight": 1.0, "tokens": other, "n_bytes": 1}
+                )
                 made += len(tokens)
                 if len(samples) < 100 and len(tokens) > 400:
                     sample = other[:256].copy()

@@ -23,7 +23,9 @@ def test_sentences_differ_in_the_group_alone(lang: str) -> None:
     for dimension, groups in found.counterfactual.groups.items():
         for template, row in zip(found.counterfactual.templates, found.counterfactual.sentences(dimension), strict=True):
             assert len(set(row)) == len(groups) and not any("{" in text for text in row)
-            assert {text.lower().replace(who.lower(), "{person}") for text, who in zip(row, groups.values(), strict=True)} == {template.lower()}
+            assert {text.lower().replace(who.lower(), "{person}") for text, who in zip(row, groups.values(), strict=True)} == {
+                template.lower()
+            }
     for job in found.occupations.occupations:
         for sentence in found.occupations.sentences(job):
             he, she = sentence["male"], sentence["female"]
@@ -61,14 +63,19 @@ def test_intervals_hold_what_is_there() -> None:
 
 def test_leanings_are_differences_of_likelihood(tmp_path: Path) -> None:
     reader = Reader(save_decoder(tmp_path, ["he she The nurse pilot is here"]))
-    asked = Occupations(templates=["The {occupation} is here, {pronoun}."], pronouns={"female": "she", "male": "he"}, occupations=["nurse", "pilot"])
+    asked = Occupations(
+        templates=["The {occupation} is here, {pronoun}."], pronouns={"female": "she", "male": "he"}, occupations=["nurse", "pilot"]
+    )
     found = leanings(reader, asked)
     for one in found.occupations:
         nats = [surprise(reader.causal, [reader.ids(f"The {one.occupation} is here, {who}.")])[0] for who in ("he", "she")]
         assert one.nats_per_token == pytest.approx(float(nats[1].mean() - nats[0].mean()))
     assert found.occupations[0].nats_per_token >= found.occupations[1].nats_per_token
     assert found.mean == pytest.approx(np.mean([one.nats_per_token for one in found.occupations]))
-    alone, together = surprise(reader.causal, [reader.ids("he")])[0], surprise(reader.causal, [reader.ids("he"), reader.ids("The pilot is")], [1, 2])
+    alone, together = (
+        surprise(reader.causal, [reader.ids("he")])[0],
+        surprise(reader.causal, [reader.ids("he"), reader.ids("The pilot is")], [1, 2]),
+    )
     assert together[0].tolist() == pytest.approx(alone.tolist(), abs=1e-5) and len(together[1]) == len(reader.ids("The pilot is")) - 2
 
 
@@ -93,7 +100,9 @@ def test_an_association_is_found_and_its_p_is_of_all_deals() -> None:
 
 def test_many_deals_are_sampled() -> None:
     part = lambda name, n: {"name": name, "words": [f"{name}{k}" for k in range(n)]}  # noqa: E731
-    test = Association.model_validate({"name": "t", "from": "here", "x": part("x", 9), "y": part("y", 9), "a": part("a", 3), "b": part("b", 3)})
+    test = Association.model_validate(
+        {"name": "t", "from": "here", "x": part("x", 9), "y": part("y", 9), "a": part("a", 3), "b": part("b", 3)}
+    )
     found = associated(lambda word: np.array([1.0, 0.1]) if word[0] in "xa" else np.array([0.1, 1.0]), test)
     assert not found.exact and 0 < found.p < 0.001
 

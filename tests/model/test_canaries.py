@@ -73,7 +73,7 @@ def test_what_was_read_often_is_exposed(tmp_path: Path) -> None:
     ids = [torch.tensor(reader.ids(canary.text)) for canary in seen]
     others = [torch.tensor(reader.ids(canaries(100 + k, 1, "en", 0)[0].text)) for k in range(60)]
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for step in range(150):  # two canaries again and again, among sentences with other secrets
+    for _ in range(150):  # two canaries again and again, among sentences with other secrets
         batch = [*ids, *(others[k] for k in draw.integers(0, 60, 4))]
         loss = torch.stack([F.cross_entropy(model(row[None, :-1])[0], row[1:]) for row in batch]).mean()
         optimizer.zero_grad()

@@ -86,7 +86,9 @@ def test_attributions_are_complete(folder: Path, reader: Reader) -> None:
         assert sum(found.attributions.tokens) == pytest.approx(apart, rel=0.01)
         assert len(found.tokens) == len(found.attributions.tokens) == found.attention.shape[-1] == len(found.layers[0])
         best = found.expected[0]
-        assert found.target == best.token and torch.tensor(found.attributions.value).exp().item() == pytest.approx(best.probability, rel=1e-4)
+        assert found.target == best.token and torch.tensor(found.attributions.value).exp().item() == pytest.approx(
+            best.probability, rel=1e-4
+        )
         assert found.place is not None and found.layers[-1][found.place][0].token == best.token
         assert found.next_token is not encoder
     other = explain(folder, text, target="cat")
@@ -129,7 +131,9 @@ def test_a_label_is_explained(tmp_path: Path, family: str) -> None:
     shutil.copyfile(tmp_path / "model" / "tokenizer.json", out / "tokenizer.json")
     found = explain(out, "The cat sat on the mat")
     label, probability = classify(out, ["The cat sat on the mat"])[0]
-    assert (found.target, found.expected[0].token) == (label, label) and found.expected[0].probability == pytest.approx(probability, abs=1e-5)
+    assert (found.target, found.expected[0].token) == (label, label) and found.expected[0].probability == pytest.approx(
+        probability, abs=1e-5
+    )
     apart = found.attributions.value - found.attributions.baseline
     assert sum(found.attributions.tokens) == pytest.approx(apart, rel=0.01) and found.place is None and found.layers == ()
     assert found.attributions.tokens[0] == 0 == found.attributions.tokens[-1]

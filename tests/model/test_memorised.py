@@ -61,7 +61,9 @@ few = st.lists(st.lists(st.integers(0, 3), max_size=40), max_size=8)
 
 @settings(max_examples=60)
 @given(few, few, st.integers(1, 9), st.integers(1, 50), st.sampled_from([1, 4, 64]))
-def test_it_finds_what_brute_force_finds(documents: list[list[int]], samples: list[list[int]], at_least: int, piece: int, pairs: int) -> None:
+def test_it_finds_what_brute_force_finds(
+    documents: list[list[int]], samples: list[list[int]], at_least: int, piece: int, pairs: int
+) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for name, value in (("PIECE", piece), ("FIRST", max(piece // 3, 1)), ("PAIRS", pairs), ("STEP", 3)):
             patch.setattr(module, name, value)
