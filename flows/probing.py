@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 import yaml
+from tokenizers import Tokenizer
 
 from flows.lineage import made_from
 from model.checkpoint import Mismatch
@@ -77,10 +78,19 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 
 
 def training_tokens(store: Store, model: Artifact, named: str | None) -> Artifact:
-    """The tokens that a model was trained on, or those that were named. Raises `RequestError` if they can't be told."""
+    """The tokens that a model was trained on, or those that were named. Raises `RequestError` if they can't be told, or are of another
+    tokenizer than the model's."""
     found = store.find(named if "/" in named else f"tokens/{named}") if named else made_from(store, model, "tokens")
     if found is None:
         raise RequestError(f"{model.reference}: the tokens that it was trained on are not in the store: name them by --tokens")
+    tokenizer = made_from(store, found, "tokenizer")
+    if tokenizer is not None and _vocabulary(tokenizer) != _vocabulary(model):
+        raise RequestError(f"{found.reference}: was made by {tokenizer.reference}, whose ids are not those of {model.reference}")
+    return found
+
+
+def _vocabulary(artifact: Artifact) -> dict[str, int]:
+    found: dict[str, int] = Tokenizer.from_file(str(artifact.paths("tokenizer")[0])).get_vocab()
     return found
 
 

@@ -57,9 +57,7 @@ class Reader:
 
     @property
     def begins(self) -> list[int]:
-        """What stands before a text. Raises ValueError if the model knows no bos."""
-        if not self._bos:
-            raise ValueError("the model has no bos token to begin a text with")
+        """What stands before a text; nothing if the model knows no bos."""
         return [int(token) for token in self._bos]
 
     @property

@@ -59,7 +59,8 @@ def write(
     seed: int,
     advance: Callable[[int], None] = lambda done: None,
 ) -> list[list[int]]:
-    """What the model writes behind each, as tokens without the eos. Raises `Mismatch` for an encoder."""
+    """What the model writes behind each, as tokens without the eos. Raises `Mismatch` for an encoder, and ValueError if a text is to begin
+    at nothing and the model knows no bos."""
     model = reader.causal
     found: list[list[int]] = [[] for _ in beginnings]
     stops = reader.ends

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,15 @@ def test_explanations_of_all_kinds(here: Here, tmp_path: Path) -> None:
             here(*wrong)
 
 
-def test_tokens_are_those_of_the_training(store: Store) -> None:
+def test_tokens_are_those_of_the_training(store: Store, tmp_path: Path) -> None:
     model = store.find("model/small")
     assert training_tokens(store, model, None).reference == training_tokens(store, model, "small").reference
+    (tmp_path / "other").mkdir()
+    save_decoder(tmp_path / "other", ["quite another text, quite another vocabulary"])
+    version = "20260101T000000000000Z-00000000"
+    (store.root / "tokenizer" / "other").mkdir(parents=True)
+    shutil.copytree(tmp_path / "other" / "tokenizer", store.root / "tokenizer" / "other" / version)
+    (store.root / "tokens" / "other").mkdir()
+    commit_tokens(store.root / "tokens" / "other" / version, [("en", "train", "text")], store.find("tokenizer/other"), shards=1)
+    with pytest.raises(RequestError, match="whose ids are not those of model/small"):
+        training_tokens(store, model, "other")
