@@ -150,7 +150,7 @@ def canaries(
         print_json({"source": str(source), "planted": str(told), "documents": count * copies * len(langs), "canaries": len(planted)})
         return
     print(f"{source}: {count * copies * len(langs):,} documents; add it to a recipe's sources:")
-    print(f"    - {{name: canaries, path: {source.parent}, format: jsonl}}")
+    print(f"    - {{name: canaries, path: {source.parent}, format: jsonl, origin: text}}")
     print(f"then: gristmill probe exposure MODEL {folder}")
 
 
