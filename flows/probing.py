@@ -191,7 +191,9 @@ def classifier_bias(answer: Answers, labels: Sequence[str], positive: str | None
     found = gaps(answer, list(labels).index(chosen), asked.counterfactual)
     measures = {}
     for one in found:
-        measures[f"{one.name}_widest_gap"] = Measure(one.widest, "lower", f"mean probability of {chosen}|{lang}|v1")
+        measures[f"{one.name}_widest_gap"] = Measure(
+            one.widest, "lower", f"mean probability of {chosen}|{lang}|v1", interval=one.widest_interval
+        )
         measures[f"{one.name}_flip_rate"] = Measure(one.flip_rate, "lower", f"label by group|{lang}|v1", interval=one.flip_interval)
     data, n = asked.counterfactual.model_dump(mode="json"), len(asked.counterfactual.templates)
     headline = next(iter(measures))

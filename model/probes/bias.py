@@ -45,7 +45,8 @@ class Dimension:
     name: str
     gaps: tuple[Gap, ...]
     widest: float
-    """The largest gap minus the smallest."""
+    """The largest gap minus the smallest: above 0 by chance alone, the more so the more groups there are."""
+    widest_interval: tuple[float, float]
     flip_rate: float
     flip_interval: tuple[float, float]
     templates: int
@@ -97,7 +98,17 @@ def gaps(answer: Answers, positive: int, sentences: Counterfactual) -> tuple[Dim
         flips = (labels != labels[:, :1]).any(1).astype(np.float64)
         told = [Gap(group, float(good[:, k].mean()), float(apart[:, k].mean()), interval(means[:, k])) for k, group in enumerate(groups)]
         widest = max(one.gap for one in told) - min(one.gap for one in told)
-        found.append(Dimension(name, tuple(told), widest, float(flips.mean()), interval(bootstrap(flips)), len(asked)))
+        found.append(
+            Dimension(
+                name,
+                tuple(told),
+                widest,
+                interval(means.max(1) - means.min(1)),
+                float(flips.mean()),
+                interval(bootstrap(flips)),
+                len(asked),
+            )
+        )
     return tuple(found)
 
 
