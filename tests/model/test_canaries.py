@@ -55,7 +55,7 @@ def test_planted_files(tmp_path: Path) -> None:
 def test_the_estimate_is_of_a_skew_normal() -> None:
     draw = np.random.default_rng(1)
     for delta in (-0.95, 0.0, 0.9):
-        half, whole = draw.standard_normal((2, 1_000_000))
+        half, whole = draw.standard_normal((2, 300_000))
         theirs = 40 + 3 * (delta * np.abs(half) + np.sqrt(1 - delta**2) * whole)
         for ours in np.quantile(theirs, [0.001, 0.1, 0.7]):
             assert estimated_exposure(ours, theirs) == pytest.approx(-np.log2((theirs <= ours).mean()), rel=0.05, abs=0.05)
@@ -73,16 +73,16 @@ def test_what_was_read_often_is_exposed(tmp_path: Path) -> None:
     ids = [torch.tensor(reader.ids(canary.text)) for canary in seen]
     others = [torch.tensor(reader.ids(canaries(100 + k, 1, "en", 0)[0].text)) for k in range(60)]
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(150):  # two canaries again and again, among sentences with other secrets
+    for _ in range(120):  # two canaries again and again, among sentences with other secrets
         batch = [*ids, *(others[k] for k in draw.integers(0, 60, 4))]
         loss = torch.stack([F.cross_entropy(model(row[None, :-1])[0], row[1:]) for row in batch]).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     model.eval()
-    known = exposures(reader, seen, drawn=200)
-    assert all(one.rank == 1 and one.sampled == pytest.approx(np.log2(201)) and one.estimated > 7 for one in known)
-    strange = exposures(reader, unseen, drawn=200)
+    known = exposures(reader, seen, drawn=100)
+    assert all(one.rank == 1 and one.sampled == pytest.approx(np.log2(101)) and one.estimated > 7 for one in known)
+    strange = exposures(reader, unseen, drawn=100)
     assert np.mean([one.sampled for one in strange]) < 3 and np.mean([one.estimated for one in strange]) < 3
     with pytest.raises(ValueError, match="want 10 at least"):
         exposures(reader, seen, drawn=1)
