@@ -15,6 +15,7 @@ import typer
 from flows.commands import (
     accuracy,
     artifacts,
+    chatting,
     comparing,
     finetuning,
     forgetting,
@@ -52,7 +53,7 @@ def _options(
     """Raw text in; clean, segmented, tagged, tokenized Arrow shards and an evaluated language model out."""
 
 
-for group in (running, artifacts, making, models, finetuning, labelled_data, comparing, learning_rate, upkeep, forgetting):
+for group in (running, artifacts, making, models, chatting, finetuning, labelled_data, comparing, learning_rate, upkeep, forgetting):
     app.add_typer(group.app)
 app.add_typer(tagger.app, name="tagger")
 app.add_typer(pii.app, name="pii")

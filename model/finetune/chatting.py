@@ -21,7 +21,9 @@ class Chatting(Writing):
     def __init__(self, reading: Reading, frame: Frame, learned: Sequence[Chatted]) -> None:
         """Raises `RequestError` for an encoder-decoder."""
         if frame.start is not None:
-            raise RequestError("task.kind chat: an encoder-decoder doesn't go on from a dialogue: fine-tune a decoder, or take kind generation")
+            raise RequestError(
+                "task.kind chat: an encoder-decoder doesn't go on from a dialogue: fine-tune a decoder, or take kind generation"
+            )
         self._dialogues = Dialogues(reading.tokenizer, frame.bos, frame.eos)
         super().__init__(reading, frame, learned)
 

@@ -33,11 +33,13 @@ Said = str | list[str]
 class Kind(Protocol):
     """One kind of task, with what it knows of its labels; see the module."""
 
-    purpose: Purpose | WritingPurpose
-    """The head that it needs."""
     reading: Reading
     labels: tuple[str, ...]
     """What an answer may be; empty if it is text."""
+
+    @property
+    def purpose(self) -> Purpose | WritingPurpose:
+        """The head that it needs."""
 
     def samples(self, examples: Sequence[Any]) -> list[Sample]:
         """Examples as they are learned; one may become several samples, or none."""

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from model.checkpoint import Mismatch, copy_into, save_model
 from model.decoder import DecoderModel
-from model.encoder import EncoderModel
 from model.dialogue import chat_template
+from model.encoder import EncoderModel
 from model.families import build_model
 from model.finetune.heads import HeadedModel
 from model.finetune.reading import Special
@@ -67,6 +67,7 @@ def save_written(model: WritingModel, source: Path, folder: Path, config: Mappin
 
 def _add_template(folder: Path, special: Special) -> None:
     tokenizer, path = Tokenizer.from_file(str(folder / TOKENIZER)), folder / TOKENIZER_CONFIG
+    assert special.eos is not None  # no dialogue is learned without one
     bos = None if special.bos is None else tokenizer.id_to_token(special.bos)
     told = json.loads(path.read_text(encoding="utf-8"))
     told["chat_template"] = chat_template(bos, tokenizer.id_to_token(special.eos))

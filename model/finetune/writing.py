@@ -94,7 +94,7 @@ class Writing:
         return F.cross_entropy(*self._predicted(model, batch))
 
     def answer(self, model: Forward, examples: Sequence[Any]) -> list[Said]:
-        return [text for text in self.texts(model, [self.prompt(example) for example in examples])]
+        return list(self.texts(model, [self.prompt(example) for example in examples]))
 
     @torch.no_grad()
     def texts(self, model: Forward, prompts: Sequence[list[int]]) -> list[str]:

@@ -1,0 +1,36 @@
+"""The model: a *chat* is a dialogue with a saved model that was taught dialogues (`model.dialogue`), of which it is the assistant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from model.checkpoint import Mismatch
+from model.dialogue import Dialogues
+from model.examples.kinds import Message
+from model.generate.writer import Asked, Writer, Written
+
+
+class Chat:
+    """See the module."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `Mismatch` for a model that wasn't taught dialogues here."""
+        self._writer = Writer(folder)
+        if self._writer.taught.get("kind") != "chat" or self._writer.answers:
+            raise Mismatch(
+                f"{folder}: was not taught dialogues: fine-tune a decoder with task.kind chat; `gristmill generate` goes on from texts"
+            )
+        self._dialogues = Dialogues(self._writer.tokenizer, self._writer.bos, min(self._writer.eos))
+
+    def say(self, messages: Sequence[Message], asked: Asked, tell: Callable[[str], object] | None = None) -> Written:
+        """The assistant's next turn; `tell` hears it in pieces. Raises ValueError if the model can't see so many tokens."""
+        room = (self._writer.model.limit or asked.max_tokens * 2) - asked.max_tokens
+        if room < 1:
+            raise ValueError(
+                f"max_tokens {asked.max_tokens} leaves nothing of the model's context of {self._writer.model.limit}: ask for less"
+            )
+        prompt = self._dialogues.prompt(messages, room)
+        heard = None if tell is None else lambda row, piece: tell(piece)
+        (written,) = self._writer.write_after([messages[-1].content], [prompt], asked, heard)
+        return written
