@@ -85,11 +85,11 @@ def taught(base: Artifact, folder: Path, task: Mapping[str, Any], rows: list[dic
     return draft.commit(["finetune"])
 
 
-def translations(n: int) -> list[dict[str, Any]]:
-    """Two words, and each in capitals: every prompt another."""
+def translations(n: int, words: int = 2) -> list[dict[str, Any]]:
+    """Words behind a number, and the words in capitals."""
     draw = random.Random(1)
-    pairs = [draw.choices(WORDS, k=2) for _ in range(n)]
-    return [{"prompt": f"{number}: {' '.join(pair)}", "target": " ".join(pair).upper()} for number, pair in enumerate(pairs)]
+    texts = [" ".join(draw.choices(WORDS, k=words)) for _ in range(n)]
+    return [{"prompt": f"{number}: {text}", "target": text.upper()} for number, text in enumerate(texts)]
 
 
 GENERATION = {"kind": "generation", "metrics": ["exact_match", "rouge_l"]}
@@ -108,7 +108,7 @@ def test_a_decoder_learns_to_write(decoder: Artifact, tmp_path: Path) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(made.path)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(made.path)
     writer = Writer(made.path)
-    for prompt in ("7: red river", "blue stone"):
+    for prompt in ("7: red river", "8: blue stone"):
         read = tokenizer(prompt + "\n", return_tensors="pt")
         assert read["input_ids"][0].tolist() == writer.ids(prompt)
         found = theirs.generate(**read, max_new_tokens=16, do_sample=False)[0, read["input_ids"].shape[1] :]
@@ -119,14 +119,30 @@ def test_a_decoder_learns_to_write(decoder: Artifact, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_encoder_decoder_learns_to_write(encoder_decoder: Artifact, tmp_path: Path) -> None:
-    made = taught(encoder_decoder, tmp_path, GENERATION, translations(500), epochs=16, lr=1e-2)
+    made = taught(encoder_decoder, tmp_path, GENERATION, translations(400, words=1), epochs=16)
     assert made.facts("finetune")["test"]["exact_match"] > 0.9
     tokenizer = transformers.AutoTokenizer.from_pretrained(made.path)
     theirs = transformers.AutoModelForSeq2SeqLM.from_pretrained(made.path)
-    read = tokenizer("7: red river", return_tensors="pt")
+    read = tokenizer("7: river", return_tensors="pt")
     found = theirs.generate(**read, max_new_tokens=16, do_sample=False)[0]
-    ours = Writer(made.path).write(["7: red river"], Asked(16, drawing=Drawing(0)))[0]
-    assert ours.text == tokenizer.decode(found, skip_special_tokens=True)
+    ours = Writer(made.path).write(["7: river"], Asked(16, drawing=Drawing(0)))[0]
+    assert ours.text == tokenizer.decode(found, skip_special_tokens=True) == "RIVER"
+
+
+def test_the_loss_is_that_of_transformers(decoder: Artifact, encoder_decoder: Artifact) -> None:
+    examples = [Written(str(n), "red " * n, ("green " * (5 - n),)) for n in range(1, 5)]
+    for base, theirs in ((decoder, transformers.AutoModelForCausalLM), (encoder_decoder, transformers.AutoModelForSeq2SeqLM)):
+        kind = Writing(reading(base), Frame.of(config_of(base), "\n"), examples)
+        ours = kind.likelihoods(WritingModel(load_model(base.path)[0]), kind.samples(examples))  # type: ignore[arg-type]
+        model = theirs.from_pretrained(base.path).eval()
+        for example, sample, found in zip(examples, kind.samples(examples), ours, strict=True):
+            wanted = sample.target[sample.target != NOTHING].tolist()
+            prompt = kind.prompt(example)
+            labels = wanted if base is encoder_decoder else [NOTHING] * len(prompt) + wanted
+            read = prompt if base is encoder_decoder else prompt + wanted
+            with torch.no_grad():
+                loss = model(input_ids=torch.tensor([read]), labels=torch.tensor([labels])).loss
+            assert found.nats / found.tokens == pytest.approx(float(loss), rel=1e-4)
 
 
 @pytest.mark.parametrize("method", ["lora", "dora", "head"])
