@@ -1,6 +1,7 @@
 """The model: *coding* is to write a program for a description, and to be judged by running the problem's tests on it, in a sandbox.
 
-The tests stand behind the description in what the model reads, as they alone say what the program's functions are called."""
+The tests stand behind the description in what the model reads, as they alone say what the program's functions are called.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +10,18 @@ from typing import Any
 
 from model.examples import Coded
 from model.finetune.kinds import Forward
-from model.finetune.writing import Writing
-from model.sandbox import Outcome, run_program
+from model.finetune.reading import Reading
+from model.finetune.writing import Frame, Writing
+from model.sandbox import Outcome, check_sandbox, run_program
 
 
 class Coding(Writing):
     """See the module and `model.finetune.kinds`."""
+
+    def __init__(self, reading: Reading, frame: Frame, learned: Sequence[Coded]) -> None:
+        """Raises `RequestError` where no sandbox can be had: before anything is learned."""
+        check_sandbox()
+        super().__init__(reading, frame, learned)
 
     def prompt(self, example: Coded) -> list[int]:
         return self._framed("\n".join([example.prompt, *example.tests]))
@@ -29,5 +36,5 @@ class Coding(Writing):
 
 
 def run_tests(program: str, example: Coded) -> Outcome:
-    """What becomes of a problem's tests when they are run after a program."""
-    return run_program("\n\n".join([example.setup, program, *example.tests]))
+    """What becomes of a problem's tests when they are run after a program, and what sets them up after it, too: it may need the program."""
+    return run_program("\n\n".join([program, example.setup, *example.tests]))
