@@ -67,10 +67,10 @@ def save_written(model: WritingModel, source: Path, folder: Path, config: Mappin
 
 def _add_template(folder: Path, special: Special) -> None:
     tokenizer, path = Tokenizer.from_file(str(folder / TOKENIZER)), folder / TOKENIZER_CONFIG
-    assert special.eos is not None  # no dialogue is learned without one
-    bos = None if special.bos is None else tokenizer.id_to_token(special.bos)
+    bos, eos = (None if number is None else tokenizer.id_to_token(number) for number in (special.bos, special.eos))
+    assert eos is not None  # no dialogue is learned without one
     told = json.loads(path.read_text(encoding="utf-8"))
-    told["chat_template"] = chat_template(bos, tokenizer.id_to_token(special.eos))
+    told["chat_template"] = chat_template(bos, eos)
     path.write_text(json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
