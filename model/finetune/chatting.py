@@ -32,8 +32,11 @@ class Chatting(Writing):
         return {"max_new_tokens": self.room}
 
     def samples(self, examples: Sequence[Chatted]) -> list[Sample]:
-        """One a dialogue; none of what leaves no room for a word of an assistant's."""
-        return [sample for sample in map(self.sample, examples) if (sample.target != NOTHING).any()]
+        """One a dialogue; none of what leaves no room for a word of an assistant's. Raises `RequestError` if that is all."""
+        found = [sample for sample in map(self.sample, examples) if (sample.target != NOTHING).any()]
+        if not found:
+            raise RequestError(f"finetune.max_tokens {self.reading.max_tokens} leaves no room for a word of an assistant's: raise it")
+        return found
 
     def sample(self, example: Chatted) -> Sample:
         """The last turns, as many as `max_tokens` has room for."""

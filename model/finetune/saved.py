@@ -27,7 +27,7 @@ from model.finetune.heads import HeadedModel
 from model.finetune.reading import Special
 from model.finetune.written import WritingModel
 from model.hf.adapter import EMBEDDING, NotRepresented
-from model.hf.export import TOKENIZER, TOKENIZER_CONFIG, write_tokenizer
+from model.hf.export import TOKENIZER, TOKENIZER_CONFIG, framing_bos, write_tokenizer
 from model.hf.files import WEIGHTS, Weights, save_tensors
 from model.hf.heads import architecture_of, class_named, head_adapter
 
@@ -67,7 +67,8 @@ def save_written(model: WritingModel, source: Path, folder: Path, config: Mappin
 
 def _add_template(folder: Path, special: Special) -> None:
     tokenizer, path = Tokenizer.from_file(str(folder / TOKENIZER)), folder / TOKENIZER_CONFIG
-    bos, eos = (None if number is None else tokenizer.id_to_token(number) for number in (special.bos, special.eos))
+    begins = framing_bos(tokenizer, special.bos)
+    bos, eos = (None if number is None else tokenizer.id_to_token(number) for number in (begins, special.eos))
     assert eos is not None  # no dialogue is learned without one
     told = json.loads(path.read_text(encoding="utf-8"))
     told["chat_template"] = chat_template(bos, eos)

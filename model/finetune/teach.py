@@ -53,7 +53,7 @@ def kind_of(task: recipe.Task, settings: recipe.Finetune, reading: Reading, subs
         case "answers":
             return Answers(reading, any(not example.answers for example in subsets["train"]))
         case "generation" | "chat" | "code":
-            return WRITES[task.kind](reading, Frame.of(config, task.separator), subsets["train"])
+            return WRITES[task.kind](reading, Frame.of(reading, config, task.separator), subsets["train"])
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from model.finetune.written import WritingModel
 from model.generate.answering import Answering, Continues
 from model.generate.drawing import Drawing
 from model.generate.rows import continue_rows
+from model.hf.export import framing_bos
 from schemas.errors import RequestError
 
 SLACK = 1.2
@@ -47,13 +48,13 @@ class Frame:
     """Of a decoder."""
 
     @classmethod
-    def of(cls, config: dict[str, Any], separator: str) -> Self:
-        """By a `config.json`. Raises `RequestError` for a model without an eos."""
+    def of(cls, reading: Reading, config: dict[str, Any], separator: str) -> Self:
+        """By a `config.json`, and how the tokenizer frames. Raises `RequestError` for a model without an eos."""
         special = Special.of(config)
         if special.eos is None:
             raise RequestError("the model has no eos token (eos_token_id in its config.json): it could not end what it writes")
         start = config.get("decoder_start_token_id", config.get("pad_token_id")) if config.get("model_type") == "t5" else None
-        return cls(special.bos, special.eos, start, separator)
+        return cls(framing_bos(reading.tokenizer, special.bos), special.eos, start, separator)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from model.decoder import DecoderModel
 from model.dialogue import Dialogues
 from model.examples.kinds import Message
 from model.generate.writer import Asked, Writer, Written
+from model.hf.export import framing_bos
 
 
 class Chat:
@@ -23,8 +24,8 @@ class Chat:
             raise Mismatch(
                 f"{folder}: was not taught dialogues: fine-tune a decoder with task.kind chat; `gristmill generate` goes on from texts"
             )
-        self._context = model.limit
-        self._dialogues = Dialogues(self._writer.tokenizer, self._writer.bos, min(self._writer.eos))
+        self._context, tokenizer = model.limit, self._writer.tokenizer
+        self._dialogues = Dialogues(tokenizer, framing_bos(tokenizer, self._writer.bos), min(self._writer.eos))
 
     def say(self, messages: Sequence[Message], asked: Asked, tell: Callable[[str], None] | None = None) -> Written:
         """The assistant's next turn; `tell` hears it in pieces. Raises ValueError if the model can't see so many tokens."""

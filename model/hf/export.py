@@ -112,6 +112,11 @@ def frame_as_pretraining(tokenizer: Tokenizer, bos: int | None, eos: int | None)
     tokenizer.post_processor = processors.Sequence([own, frame]) if plain else frame
 
 
+def framing_bos(tokenizer: Tokenizer, bos: int | None) -> int | None:
+    """The bos, if the tokenizer puts it before a text: some models have one that nothing begins with."""
+    return bos if tokenizer.encode("a").ids[:1] == [bos] else None
+
+
 def _token(tokenizer: Tokenizer, role: str, number: int) -> str:
     token: str | None = tokenizer.id_to_token(number)
     if token is None:

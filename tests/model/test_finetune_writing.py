@@ -136,7 +136,7 @@ def test_an_encoder_decoder_learns_to_write(encoder_decoder: Artifact, tmp_path:
 def test_the_loss_is_that_of_transformers(decoder: Artifact, encoder_decoder: Artifact) -> None:
     examples = [Written(str(n), "red " * n, ("green " * (5 - n),)) for n in range(1, 5)]
     for base, theirs in ((decoder, transformers.AutoModelForCausalLM), (encoder_decoder, transformers.AutoModelForSeq2SeqLM)):
-        kind = Writing(reading(base), Frame.of(config_of(base), "\n"), examples)
+        kind = writing_kind(base, examples)
         ours = kind.likelihoods(WritingModel(load_model(base.path)[0]), kind.samples(examples))  # type: ignore[arg-type]
         model = theirs.from_pretrained(base.path).eval()
         for example, sample, found in zip(examples, kind.samples(examples), ours, strict=True):
@@ -175,11 +175,31 @@ def reading(artifact: Artifact, max_tokens: int = 48) -> Reading:
     return reading_of(artifact.path, config_of(artifact), max_tokens)
 
 
+def writing_kind(base: Artifact, learned: list[Written]) -> Writing:
+    read = reading(base)
+    return Writing(read, Frame.of(read, config_of(base), "\n"), learned)
+
+
+def test_a_bos_that_nothing_begins_with_is_not_read(decoder: Artifact, tmp_path: Path) -> None:
+    """Qwen has one in its config.json, which its tokenizer doesn't put before texts."""
+    shutil.copytree(decoder.path, tmp_path / "qwen")
+    (tmp_path / "qwen" / "tokenizer_config.json").write_text("{}")
+    config = config_of(decoder)
+    assert config["bos_token_id"] == Frame.of(reading(decoder), config, "").bos == 0
+    assert Frame.of(reading_of(tmp_path / "qwen", config, 48), config, "").bos is None
+
+
+def test_a_dialogue_without_room_is_refused(decoder: Artifact) -> None:
+    with pytest.raises(RequestError, match="finetune.max_tokens 12 leaves no room"):
+        chatting(decoder, 12).samples([dialogue(("user", "red " * 30), ("assistant", "blue"))])
+
+
 def test_prompts_and_targets_that_are_too_long_lose_their_ends(decoder: Artifact, encoder_decoder: Artifact) -> None:
     long, short = Written("a", "red " * 99, ("blue " * 99,)), Written("b", "<|eos|>", ("green",))
     for base in (decoder, encoder_decoder):
-        frame = Frame.of(config_of(base), "\n")
-        kind = Writing(reading(base), frame, [long, short])
+        read = reading(base)
+        frame = Frame.of(read, config_of(base), "\n")
+        kind = Writing(read, frame, [long, short])
         cut, whole = kind.samples([long, short])
         for sample in (cut, whole):
             assert len(sample.ids) <= 48 and 0 < (sample.target != NOTHING).sum() <= kind.room
@@ -190,7 +210,7 @@ def test_prompts_and_targets_that_are_too_long_lose_their_ends(decoder: Artifact
 
 
 def test_every_right_answer_is_learned(decoder: Artifact) -> None:
-    kind = Writing(reading(decoder), Frame.of(config_of(decoder), "\n"), [])
+    kind = writing_kind(decoder, [])
     assert len(kind.samples([Written("a", "red", ("blue", "green"))])) == 2
 
 
@@ -198,7 +218,7 @@ def test_a_batch_costs_what_its_samples_cost(decoder: Artifact, encoder_decoder:
     """Padding, and what is beside a sample, change nothing; the loss is the mean over wanted tokens."""
     examples = [Written(str(n), "red " * n, ("green " * (5 - n),)) for n in range(1, 5)]
     for base in (decoder, encoder_decoder):
-        kind = Writing(reading(base), Frame.of(config_of(base), "\n"), examples)
+        kind = writing_kind(base, examples)
         model = WritingModel(load_model(base.path)[0])  # type: ignore[arg-type]
         samples = kind.samples(examples)
         together = kind.likelihoods(model, samples)
@@ -227,7 +247,8 @@ def dialogue(*turns: tuple[str, str]) -> Chatted:
 
 
 def chatting(base: Artifact, max_tokens: int = 64) -> Chatting:
-    return Chatting(reading(base, max_tokens), Frame.of(config_of(base), "\n"), [])
+    read = reading(base, max_tokens)
+    return Chatting(read, Frame.of(read, config_of(base), "\n"), [])
 
 
 def test_only_what_assistants_say_is_learned(decoder: Artifact) -> None:
