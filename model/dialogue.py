@@ -5,7 +5,8 @@
     In China.<eos>
 
 Headers are ordinary text, so any tokenizer can spell them. What stands in a turn is encoded as text, too: who writes `<eos>` in it has
-not ended it. White space at the ends of a turn is left out. Of a dialogue that is too long, the oldest turns are left out.
+not ended it. White space at the ends of a turn is left out. Of a dialogue that is too long, the oldest turns are left out, but for a
+system's.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ ASSISTANT = "<|assistant|>\n"
 class Turn:
     """A message as a model reads it, its eos included."""
 
+    role: str
     ids: list[int]
     said: list[bool]
     """Of each id, whether it is of what was said: no header; the eos is."""
@@ -43,15 +45,19 @@ class Dialogues:
     def turn(self, message: Message) -> Turn:
         header = f"<|{message.role}|>\n"
         read = self._tokenizer.encode(header + message.content.strip(), add_special_tokens=False)
-        return Turn([*read.ids, self._eos], [*(begin >= len(header) for begin, _ in read.offsets), True])
+        return Turn(message.role, [*read.ids, self._eos], [*(begin >= len(header) for begin, _ in read.offsets), True])
 
     def read(self, messages: Iterable[Message], room: int) -> tuple[list[int], list[Turn]]:
-        """What stands before the turns, and the turns, so many of the last as have room: never less than one, and a system's first."""
-        turns = [(message.role == "system", self.turn(message)) for message in messages]
-        while len(turns) > 1 and len(self._begin) + sum(len(turn.ids) for _, turn in turns) > room:
-            oldest = 1 if turns[0][0] and len(turns) > 2 else 0
-            del turns[oldest]
-        return self._begin, [turn for _, turn in turns]
+        """What stands before the turns, and the turns: a system's, and so many of the last, from a user's on, as have room; those from the
+        last user's on, at least."""
+        turns = [self.turn(message) for message in messages]
+        system = [turn for turn in turns[:1] if turn.role == "system"]
+        kept = turns
+        for begin in (place for place, turn in enumerate(turns) if turn.role == "user"):
+            kept = [*system, *turns[begin:]]
+            if len(self._begin) + sum(len(turn.ids) for turn in kept) <= room:
+                break
+        return self._begin, kept
 
     def prompt(self, messages: Sequence[Message], room: int) -> list[int]:
         """The ids that an assistant's next turn follows: `room` of them at the most."""

@@ -41,11 +41,10 @@ class Chatting(Writing):
     def sample(self, example: Chatted) -> Sample:
         """The last turns, as many as `max_tokens` has room for."""
         begin, turns = self._dialogues.read(example.messages, self.reading.max_tokens + 1)
-        roles = [message.role for message in example.messages[-len(turns) :]]
         ids, wanted = list(begin), [False] * len(begin)
-        for role, turn in zip(roles, turns, strict=True):
+        for turn in turns:
             ids += turn.ids
-            wanted += turn.said if role == "assistant" else [False] * len(turn.ids)
+            wanted += turn.said if turn.role == "assistant" else [False] * len(turn.ids)
         room = self.reading.max_tokens + 1  # the last id is wanted, and not read
         return shifted(ids[:room], wanted[:room])
 

@@ -321,9 +321,16 @@ def test_no_content_ends_a_turn_or_begins_one(decoder: Artifact, texts: list[str
 def test_the_oldest_turns_of_a_long_dialogue_are_left_out(decoder: Artifact) -> None:
     encoder = Tokenizer.from_file(str(decoder.path / "tokenizer.json"))
     dialogues = Dialogues(encoder, 0, 1)
-    messages = [Message("system", "red"), *(Message("user", f"{number}") for number in range(9))]
-    _, turns = dialogues.read(messages, 60)
-    assert turns == [dialogues.turn(messages[0]), *map(dialogues.turn, messages[-(len(turns) - 1) :])] and 2 < len(turns) < 10
+    roles = ("user", "assistant") * 6
+    messages = [Message("system", "red"), *(Message(role, f"{number}") for number, role in enumerate(roles))]  # type: ignore[arg-type]
+    for room in (1, 60, 120, 999):
+        _, turns = dialogues.read(messages, room)
+        assert turns == [dialogues.turn(messages[0]), *map(dialogues.turn, messages[-(len(turns) - 1) :])] and turns[1].role == "user"
+        assert room == 1 or 1 + sum(len(turn.ids) for turn in turns) <= room
+    kind = chatting(decoder, 60)
+    target = kind.sample(Chatted("x", tuple(messages))).target
+    words = encoder.encode(" 11 9", add_special_tokens=False).ids
+    assert len(target) <= 60 and not set(encoder.encode("red").ids) & set(target.tolist()) and set(words) & set(target.tolist())
 
 
 def test_an_encoder_decoder_does_not_chat(encoder_decoder: Artifact) -> None:
