@@ -15,6 +15,7 @@ import typer
 from flows.commands import (
     accuracy,
     artifacts,
+    chatting,
     comparing,
     finetuning,
     forgetting,
@@ -60,6 +61,7 @@ for group in (
     making,
     models,
     serving,
+    chatting,
     finetuning,
     labelled_data,
     comparing,

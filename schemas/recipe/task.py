@@ -73,6 +73,9 @@ class Task(Section):
     target_lang: str | None = None
     """Language of what is written, where it is another than `data.lang`: BLEU cuts Chinese by characters."""
 
+    separator: str = "\n"
+    """Of generation and code, what a decoder reads between a prompt and what it is to write."""
+
     @property
     def judged_by(self) -> tuple[str, ...]:
         """Metrics, the one that decides first."""
