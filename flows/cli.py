@@ -16,6 +16,7 @@ from flows.commands import (
     accuracy,
     artifacts,
     comparing,
+    evaluating,
     finetuning,
     forgetting,
     labelled_data,
@@ -52,7 +53,7 @@ def _options(
     """Raw text in; clean, segmented, tagged, tokenized Arrow shards and an evaluated language model out."""
 
 
-for group in (running, artifacts, making, models, finetuning, labelled_data, comparing, learning_rate, upkeep, forgetting):
+for group in (running, artifacts, making, models, finetuning, labelled_data, evaluating, comparing, learning_rate, upkeep, forgetting):
     app.add_typer(group.app)
 app.add_typer(tagger.app, name="tagger")
 app.add_typer(pii.app, name="pii")

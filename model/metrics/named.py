@@ -16,7 +16,7 @@ from model.metrics.spans import Scheme, entity_f1, entity_f1_value
 from model.metrics.translation import bleu, bleu_value, chrf, chrf_value, ter, ter_value
 
 _VALUES: dict[str, Value] = {
-    **dict.fromkeys(("accuracy", "exact_match", "f1", "rouge_1", "rouge_2", "rouge_l"), mean),
+    **dict.fromkeys(("accuracy", "exact_match", "f1", "rouge_1", "rouge_2", "rouge_l", "acc", "acc_norm"), mean),
     "macro_f1": macro_f1_value,
     "mcc": mcc_value,
     "entity_f1": entity_f1_value,

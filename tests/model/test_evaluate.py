@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model.evaluate.__main__ import main, rounded
+from model.evaluate.__main__ import main
+from model.evaluate.rounding import rounded
 from schemas import recipe
 from schemas.draft import Draft
 from tests.model.labelled import Artifacts, commit_all, settings_of, small_reviews, step_draft
