@@ -137,10 +137,11 @@ def lines_of(model: str, results: Sequence[Result], beside: Sequence[Beside]) ->
     for result in results:
         shots = f", {result.shots} shots" if result.shots else ""
         lines.append(f"{visible(result.task)}: {result.kind}, version {result.version}, {result.n:,} items{shots}, data {result.data[:8]}")
-        metrics = list(dict.fromkeys(name for measures in result.systems.values() for name in measures))
+        systems = {MODEL: result.systems[MODEL], **result.systems}
+        metrics = list(dict.fromkeys([result.headline, *(name for measures in systems.values() for name in measures)]))
         rows = [
             (f"  {visible(model if system == MODEL else system)}", *(_cell(name, measures) for name in metrics))
-            for system, measures in result.systems.items()
+            for system, measures in systems.items()
         ]  # fmt: skip
         lines += aligned(("", *metrics), rows, left={0})
         lines += [f"  note: {visible(note)}" for note in result.notes]

@@ -54,8 +54,8 @@ def result_of(asked: Asked, metrics: Sequence[Metric], systems: Mapping[str, Sys
     for name, system in systems.items():
         rounded = {metric: _rounded(found) for metric, found in system.statistics.items()}
         measures[name] = {metric.name: _measure(metric, rounded[metric.name], asked.seed) for metric in metrics if metric.name in rounded}
-        for number, (item, said, wanted, group) in enumerate(zip(asked.ids, system.said, asked.wanted, asked.groups, strict=True)):
-            items.append(Item(item, name, said, wanted, {metric: rows[number].tolist() for metric, rows in rounded.items()}, group))
+        for number, (item, said, right, group) in enumerate(zip(asked.ids, system.said, asked.wanted, asked.groups, strict=True)):
+            items.append(Item(item, name, said, right, {metric: rows[number].tolist() for metric, rows in rounded.items()}, group))
     path = f"{ITEMS_FOLDER}/{asked.task}.arrow"
     (folder / ITEMS_FOLDER).mkdir(exist_ok=True)
     write_items(folder / path, items)
