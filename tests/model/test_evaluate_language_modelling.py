@@ -141,6 +141,7 @@ def test_the_baseline_is_the_stronger_of_joint_and_own_text(model: DecoderModel)
     heard: list[tuple[int, str]] = []
     around = Frame(BOS, EOS, VOCAB)
     results, nats = language_modelling(model, train, held_out, held_out, [1, 2], around, 0, lambda n, note: heard.append((n, note)))
+    assert {name: values.shape for name, values in nats.items()} == dict.fromkeys(("kneser_ney_1", "kneser_ney_2", "model"), (3,))
     fits = results["fitted_on"]["kneser_ney_2"]
     assert {lang: fit["chosen"] for lang, fit in fits.items()} == {"a": "language", "b": "all", "c": "language"}
     for lang, fit in fits.items():
