@@ -163,4 +163,4 @@ def _verdict(model: str, found: Beside) -> str:
     if found.comparison.winner == "a":
         return said
     plainly = "is worse than" if found.comparison.winner == "b" else "does not beat"
-    return f"{model} {plainly} the baseline {found.baseline}. {said[0].upper()}{said[1:]}"
+    return f"{model} {plainly} the baseline {found.baseline}: {said}"
