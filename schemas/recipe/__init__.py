@@ -56,7 +56,7 @@ class Recipe(Section):
         if self.evaluate and not self.pretrain:
             raise AtKey(("evaluate",), "measures the model that pretrain makes: add a pretrain section")
         if self.evaluate and self.pretrain and not isinstance(self.pretrain.model, Decoder | Recurrent):
-            what = f"is of decoders so far, and pretrain.model.family is {self.pretrain.model.family}: leave the section out"
+            what = f"is of decoders so far, and pretrain.model.family is {self.pretrain.model.family}: leave the section out, and ask the model (gristmill evaluate)"
             raise AtKey(("evaluate",), what)
         if self.finetune and self.pretrain and isinstance(self.pretrain.model, Recurrent):
             raise AtKey(("finetune",), "has no head for an lstm: leave the section out, or pretrain another family")
