@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.device import CPU, backends, prepare
+from model.memory import keep_freed_memory
 from model.network import use_the_way_to_others
 from schemas.errors import RequestError
 from schemas.process import die_with_parent
@@ -117,11 +118,12 @@ class Ranks:
 def ranks(threads: int, device: torch.device = CPU) -> Iterator[Ranks]:
     """Join the group that torchrun made (or be a group of one), with ``threads`` threads and deterministic algorithms.
 
-    SIGTERM sets the stop flag. Under torchrun a rank dies with its launcher.
+    SIGTERM sets the stop flag. The process keeps the memory that it frees, ever after. Under torchrun a rank dies with its launcher.
     """
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    keep_freed_memory()
     prepare(device)
     if "TORCHELASTIC_RUN_ID" in os.environ:
         die_with_parent()

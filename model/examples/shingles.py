@@ -1,9 +1,9 @@
 """The model: the *shingles* of a text are its runs of five characters, case and white space folded. Two texts are *near* if the Jaccard
 index of their sets of shingles is 0.8 or more.
 
-What is near is found, all of it and nothing else: of a set of n, ordered by how rare its members are, the first n - ceil(0.8 n) + 1 hold at
+Of a set of n, ordered by how rare its members are, the first n - ceil(0.8 n) + 1 hold at
 least one that a near set has among its own first ones (Chaudhuri, Ganti and Kaushik 2006; Bayardo, Ma and Srikant 2007). So only pairs that
-share a rare shingle are compared.
+share a rare shingle are compared, and all that is near is found, unless a text shares its rare ones with too many.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ LENGTH = 5
 _MULTIPLIERS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F], np.uint64)
 _PAIRS = 1 << 21
 """Candidates that are looked at together: what memory they take."""
+
+_COMPARED = 50
+"""Of each text, candidates by its rarest shingles: without a bound, texts made by one template would be compared each with each."""
 
 Hashes = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
@@ -53,6 +56,10 @@ def _candidates(ids: Indices, owners: Indices, of_texts: Indices, of_others: Ind
     """Distinct pairs of a text and another that share one of their first shingles, in portions, in order."""
     low = np.searchsorted(ids[of_others], ids[of_texts], "left")
     pairs = np.searchsorted(ids[of_others], ids[of_texts], "right") - low
+    reached = np.cumsum(pairs)
+    begins = np.searchsorted(owners[of_texts], owners[of_texts], "left")
+    within = reached - (reached - pairs)[begins] <= _COMPARED
+    of_texts, low, pairs = of_texts[within], low[within], pairs[within]
     portions = np.cumsum(np.bincount(owners[of_texts], pairs)) // _PAIRS  # by text
     for portion in np.unique(portions):
         here = np.flatnonzero(portions[owners[of_texts]] == portion)

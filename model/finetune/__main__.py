@@ -33,6 +33,7 @@ from model.finetune.saved import is_headed, save_headed
 from model.finetune.teach import Subsets, Teacher, kind_of, over_seeds
 from model.hardware import compiler_problem
 from model.hf.export import CARRIED
+from model.memory import keep_freed_memory
 from model.record import Record
 from schemas import recipe
 from schemas.arrow import SUBSETS
@@ -159,6 +160,7 @@ def _work(draft: Draft) -> None:
     run = draft.task["run"]
     torch.set_num_threads(int(run.get("ranks", 1)) * int(run.get("threads_per_rank", 1)))
     torch.use_deterministic_algorithms(True)
+    keep_freed_memory()
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(draft.scratch() / "kernels")
     finetune(draft, Finetune.model_validate(draft.settings))
 

@@ -176,6 +176,13 @@ def test_near_ones_are_those_of_all_comparisons(one: list[str], two: list[str], 
         assert near_ones(one, two) == wanted
 
 
+def test_a_near_text_is_found_among_many_of_one_template() -> None:
+    made = [f"Answer the question below as well as you can, in one word. {review(number, '')['text']}" for number in range(400)]
+    planted = made[77].replace("77", "7!")
+    assert planted != made[77]
+    assert near_ones([planted], made[:77] + made[78:] + [made[77]])[0][0] == 399
+
+
 ROWS = st.lists(
     st.fixed_dictionaries({}, optional={"text": st.sampled_from(["", "a", "a ", "bb", "cc", "dd"]), "label": st.sampled_from("xy")})
 )
