@@ -26,7 +26,8 @@ def harness_results(folder: Path, settings: Evaluation, tasks: str | None, scrat
     """Results of the model in `folder`; `tasks` is a folder of task files, or None for the harness's own; items are written below
     `scratch`. Raises `RequestError` without the harness, or naming a task that it doesn't know."""
     assert settings.harness is not None
-    os.environ["HF_DATASETS_CACHE"] = str(scratch / "datasets")  # what is made of local files goes with the scratch
+    if tasks is not None:
+        os.environ["HF_DATASETS_CACHE"] = str(scratch / "datasets")  # what is made of local files goes with the scratch
     try:
         import lm_eval
         from lm_eval.tasks import TaskManager

@@ -27,6 +27,7 @@ from model.evaluate.results import judged
 from model.evaluate.rounding import rounded
 from model.evaluate.simple import simple_answers
 from model.examples import read_task
+from model.finetune.saved import is_headed
 from schemas.child import run_child
 from schemas.draft import Draft
 from schemas.errors import RequestError
@@ -44,6 +45,11 @@ def evaluate_tasks(draft: Draft, settings: Evaluation) -> None:
     """Do the step's work and record its part. Raises RequestError, Damaged or Mismatch."""
     folder, scratch = draft.input(MODEL_ROLE).path, draft.scratch()
     results: list[Result] = []
+    if (settings.text or settings.harness) and is_headed(json.loads((folder / "config.json").read_text(encoding="utf-8"))):
+        option = "--text" if settings.text else "--lm-eval"
+        raise RequestError(
+            f"{option}: {draft.input(MODEL_ROLE).reference} has a head that was fine-tuned: it can be asked tasks of its kind only"
+        )
     if settings.tasks:
         asked = asking(folder)
         results += [ask_task(asked, _with_files(task, draft.task["roots"]), settings, scratch) for task in settings.tasks]

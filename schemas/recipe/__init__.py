@@ -56,7 +56,8 @@ class Recipe(Section):
         if self.evaluate and not self.pretrain:
             raise AtKey(("evaluate",), "measures the model that pretrain makes: add a pretrain section")
         if self.evaluate and self.pretrain and not isinstance(self.pretrain.model, Decoder | Recurrent):
-            what = f"is of decoders so far, and pretrain.model.family is {self.pretrain.model.family}: leave the section out, and ask the model (gristmill evaluate)"
+            family = self.pretrain.model.family
+            what = f"is of decoders so far, and pretrain.model.family is {family}: leave the section out (gristmill evaluate asks any)"
             raise AtKey(("evaluate",), what)
         if self.finetune and self.pretrain and isinstance(self.pretrain.model, Recurrent):
             raise AtKey(("finetune",), "has no head for an lstm: leave the section out, or pretrain another family")
