@@ -72,6 +72,7 @@ def ask_task(asked: Asking, task: Task, settings: Evaluation, scratch: Path) -> 
     if settings.shots > len(learned["train"]):
         raise RequestError(f"task {task.name}: --shots {settings.shots}: the training subset has {len(learned['train'])} examples to show")
     shots = drawn(learned["train"], settings.shots, settings.seed, f"{task.name}/shots")
+    asked.notes.clear()
     labels = asked.labels(task, known_labels([*learned.values(), examples]))
     progress = ProgressFile(scratch, len(examples), "examples")
     done = 0
@@ -82,7 +83,6 @@ def ask_task(asked: Asking, task: Task, settings: Evaluation, scratch: Path) -> 
         progress.tell(done, task.name)
 
     progress.tell(0, task.name, force=True)
-    asked.notes.clear()
     said = {MODEL: asked.answer(task, examples, shots, labels, advance), **simple_answers(task.kind, learned, examples)}
     notes = (*subsets.report.notes, *asked.notes)
     return judged(task, sorted({*labels, *known_labels([examples])}), examples, said, settings.seed, scratch, settings.shots, notes)

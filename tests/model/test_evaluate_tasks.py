@@ -19,9 +19,12 @@ from schemas.draft import Draft
 from schemas.fingerprint import Identity
 from schemas.recipe import Evaluation, Task, TaskData
 from schemas.results import MODEL, Result
+from tests.model import test_finetune_tasks
 from tests.model.labelled import commit_all, settings_of, small_reviews, step_draft
 from tests.model.test_evaluate import FINETUNE
 from tests.model.test_evaluate_likelihood import saved
+
+taught, base = test_finetune_tasks.taught, test_finetune_tasks.base
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +125,24 @@ def test_a_fine_tuned_model_answers_its_kind_and_names_labels_that_it_does_not_k
     assert "task asked: is answers, and the model is a LlamaForSequenceClassification, taught classification" in refused(
         asked, "asked.jsonl"
     )
+
+
+def test_tags_that_a_model_does_not_know_are_mistakes_unless_it_knows_none(
+    base: Artifact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"words": ["red", "stone", str(n)], "tags": ["B-COL", "O", "O"]} for n in range(60)]
+    model, _ = taught(base, tmp_path / "taught", {"kind": "tagging"}, rows, epochs=1)
+    task = Task(name="tags", kind="tagging", data=TaskData(train="x", test="x"), metrics=("accuracy", "entity_f1"))
+    asked = [{"words": ["red", "river"], "tags": ["B-COL", "B-RIV"]}, {"words": ["blue", "stone"], "tags": ["B-COL", "O"]}]
+    for name, found in (("train", rows[:9]), ("some", asked), ("none", [{"words": ["x"], "tags": ["B-NEW"]}])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
+    roots = {"tags/train": str(tmp_path / "train.jsonl"), "tags/test": str(tmp_path / "some.jsonl")}
+    found = results(draft_of(tmp_path / "a", model.path, Evaluation(tasks=(task,)), roots))["tags"]
+    assert set(found.systems) == {MODEL, "majority", "known_words"} and found.systems["known_words"]["accuracy"].value == 0.5
+    assert "tags that the model doesn't know, each a mistake: B-RIV" in found.notes
+    draft = draft_of(tmp_path / "b", model.path, Evaluation(tasks=(task,)), {"tags/test": str(tmp_path / "none.jsonl")})
+    assert main([str(draft.path)]) == 1
+    assert "the model doesn't know the label 'B-NEW': the task has the labels B-NEW; the model has O, B-COL" in capsys.readouterr().err
 
 
 def test_simple_systems_answer_by_their_rule() -> None:
