@@ -1,13 +1,13 @@
-"""The model: a saved model is *asked* examples of a task, and answers. One that was fine-tuned answers those of its kind, by its head. One
-that writes (a decoder, an encoder-decoder) is asked in words: which label is likeliest behind the prompt, a byte, or what it writes,
-greedily, up to the end of the line.
+"""The model: a saved model is *asked* examples of a task, and answers. One that was fine-tuned answers those of its kind: by its head, or
+if it was taught to write, by what it writes up to its eos. Another that writes (a decoder, an encoder-decoder) is asked in words: which label
+is likeliest behind the prompt, a byte, or what it writes, greedily, up to the end of the line.
 """
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +30,8 @@ PURPOSES = {"classification": "sequence", "pairs": "sequence", "relation": "sequ
 WRITTEN_TOGETHER = 16
 """Prompts that are continued side by side."""
 
+WITHOUT_SHOTS = "a fine-tuned model is asked without examples: leave --shots out"
+
 Advance = Callable[[int], None]
 
 
@@ -49,7 +51,7 @@ class Asking(Protocol):
 def asking(folder: Path) -> Asking:
     """The model saved in a folder. Raises `Mismatch` if it is an encoder without a head that was fine-tuned."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return Headed(folder) if is_headed(config) else InWords(folder)
+    return Headed(folder) if is_headed(config) else InWords(folder, config.get(OURS, {}))
 
 
 class Headed:
@@ -78,7 +80,7 @@ class Headed:
 
     def answer(self, task: Task, examples: Sequence[Any], shots: Sequence[Any], labels: Sequence[str], advance: Advance) -> list[Said]:
         if shots:
-            raise RequestError(f"task {task.name}: a fine-tuned model is asked without examples: leave --shots out")
+            raise RequestError(f"task {task.name}: {WITHOUT_SHOTS}")
         said = self._as_kind().answer(self.model, examples)
         advance(len(examples))
         return said
@@ -94,11 +96,16 @@ class Headed:
 class InWords:
     """A model that writes; see the module."""
 
-    def __init__(self, folder: Path) -> None:
-        self.writer = Writer(folder)
+    def __init__(self, folder: Path, taught: Mapping[str, Any]) -> None:
+        """`taught`: what fine-tuning wrote down of its task; empty if there was none."""
+        self.writer, self._taught = Writer(folder), taught
         self.notes: list[str] = []
 
     def labels(self, task: Task, known: Sequence[str]) -> Sequence[str]:
+        if self._taught and self._taught.get("kind") != task.kind:
+            raise RequestError(
+                f"task {task.name}: is {task.kind}, and the model was taught {self._taught.get('kind')}: it can't answer that"
+            )
         if task.kind not in TEMPLATES:
             raise RequestError(f"task {task.name}: {task.kind} can't be asked in words; such a model answers {', '.join(TEMPLATES)}")
         if unknown := sorted(set(task.choices) - set(known)):
@@ -106,6 +113,8 @@ class InWords:
         return sorted(known)
 
     def answer(self, task: Task, examples: Sequence[Any], shots: Sequence[Any], labels: Sequence[str], advance: Advance) -> list[Said]:
+        if shots and self._taught:
+            raise RequestError(f"task {task.name}: {WITHOUT_SHOTS}")
         prompts = [prompt_of(task, example, shots) for example in examples]
         try:
             return self._choose(task, prompts, labels, advance) if labels else self._write(task, prompts, advance)
@@ -133,8 +142,9 @@ class InWords:
         return said
 
     def _write(self, task: Task, prompts: Sequence[str], advance: Advance) -> list[Said]:
-        wanted = Wanted(task.max_tokens, drawing=Drawing(temperature=0.0), stop=(STOP,))
-        limit, sizes = (None if self.writer.answers else getattr(self.writer.model, "limit", None)), [len(text) for text in prompts]
+        most, stop = self._taught.get("max_new_tokens", task.max_tokens), () if self._taught else (STOP,)
+        wanted = Wanted(most, drawing=Drawing(temperature=0.0), stop=stop)
+        limit, sizes = getattr(self.writer.model, "limit", None), [len(text) for text in prompts]
         self._note_cut(0 if limit is None else sum(len(self.writer.ids(prompt)) > limit for prompt in prompts), len(prompts))
         order = sorted(range(len(prompts)), key=sizes.__getitem__)
         said: list[Said] = [""] * len(prompts)

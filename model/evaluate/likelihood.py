@@ -42,8 +42,9 @@ def encode_pair(writer: Writer, context: str, continuation: str) -> Pair:
     continuation. Raises ValueError if either has no token."""
     kept = context.rstrip()
     continuation, context = context[len(kept) :] + continuation, kept
-    before = writer.ids(context) if context or writer.answers else [opening(writer)]
-    if writer.answers or not context:
+    apart = isinstance(writer.model, EncoderDecoderModel)
+    before = writer.ids(context) if context or apart else [opening(writer)]
+    if apart or not context:
         after = writer.tokenizer.encode(continuation, add_special_tokens=False).ids
     else:
         after = writer.ids(context + continuation)[len(before) :]

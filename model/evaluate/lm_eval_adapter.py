@@ -14,6 +14,7 @@ from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
+from model.encoder_decoder import EncoderDecoderModel
 from model.evaluate.likelihood import Pair, encode_pair, log_likelihoods, opening
 from model.generate import Asked, Drawing, Writer
 from schemas.errors import RequestError
@@ -36,7 +37,7 @@ class Adapter(LM):
 
     def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
         """Of whole texts, in windows that don't overlap, as the harness cuts them. Raises `RequestError` for what writes no text alone."""
-        if self._writer.answers:
+        if isinstance(self._writer.model, EncoderDecoderModel):
             raise RequestError("an encoder-decoder gives no likelihood to text alone: leave out tasks of loglikelihood_rolling")
         found = []
         for request in requests:

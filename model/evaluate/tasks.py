@@ -27,7 +27,7 @@ from model.evaluate.results import judged
 from model.evaluate.rounding import rounded
 from model.evaluate.simple import simple_answers
 from model.examples import read_task
-from model.finetune.saved import is_headed
+from model.finetune.saved import OURS, is_headed
 from schemas.child import run_child
 from schemas.draft import Draft
 from schemas.errors import RequestError
@@ -45,11 +45,7 @@ def evaluate_tasks(draft: Draft, settings: Evaluation) -> None:
     """Do the step's work and record its part. Raises RequestError, Damaged or Mismatch."""
     folder, scratch = draft.input(MODEL_ROLE).path, draft.scratch()
     results: list[Result] = []
-    if (settings.text or settings.harness) and is_headed(json.loads((folder / "config.json").read_text(encoding="utf-8"))):
-        option = "--text" if settings.text else "--lm-eval"
-        raise RequestError(
-            f"{option}: {draft.input(MODEL_ROLE).reference} has a head that was fine-tuned: it can be asked tasks of its kind only"
-        )
+    _refuse_what_was_taught(draft, settings)
     if settings.tasks:
         asked = asking(folder)
         results += [ask_task(asked, _with_files(task, draft.task["roots"]), settings, scratch) for task in settings.tasks]
@@ -60,6 +56,15 @@ def evaluate_tasks(draft: Draft, settings: Evaluation) -> None:
 
         results += harness_results(folder, settings, draft.task["roots"].get(HARNESS), scratch)
     _finish(draft, results, {"subset": settings.subset})
+
+
+def _refuse_what_was_taught(draft: Draft, settings: Evaluation) -> None:
+    """A model that was fine-tuned is asked tasks of its kind only; one that was taught to write still predicts text."""
+    model = draft.input(MODEL_ROLE)
+    config = json.loads((model.path / "config.json").read_text(encoding="utf-8"))
+    for option, asked, unfit in (("--text", settings.text, is_headed(config)), ("--lm-eval", settings.harness, OURS in config)):
+        if asked and unfit:
+            raise RequestError(f"{option}: {model.reference} was fine-tuned: ask it a task of its kind")
 
 
 def ask_task(asked: Asking, task: Task, settings: Evaluation, scratch: Path) -> Result:

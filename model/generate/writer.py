@@ -75,10 +75,10 @@ class Writer:
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self._framed = (folder / TOKENIZER_CONFIG).is_file()
         self.bos: int | None = config.get("bos_token_id")
-        self.start: int = config.get("decoder_start_token_id", config.get("pad_token_id", -1))
+        self._start: int = config.get("decoder_start_token_id", config.get("pad_token_id", -1))
         eos = config.get("eos_token_id")
         self.eos = frozenset(eos if isinstance(eos, list) else [] if eos is None else [eos])
-        if self.answers and (not self.eos or self.start < 0):
+        if self.answers and (not self.eos or self._start < 0):
             raise Mismatch(f"{folder}: config.json has no eos_token_id, or no decoder_start_token_id: an encoder-decoder needs both")
 
     @property
@@ -100,7 +100,7 @@ class Writer:
     def write(self, prompts: Sequence[str], asked: Asked, tell: Tell | None = None) -> list[Written]:
         """For each prompt in order, as many texts as were asked for. Raises ValueError as `ids` and `beam_search` do."""
         read = [self.ids(prompt) for prompt in prompts for _ in range(asked.samples)]
-        unsaid = self.eos | {self.start} if self.answers else None
+        unsaid = self.eos | {self._start} if self.answers else None
         texts = [_Growing(self.tokenizer, [] if self.answers else ids, self.eos, asked.stop, unsaid) for ids in read]
         if asked.beams > 1:
             for first in range(0, len(texts), asked.samples):
@@ -128,8 +128,13 @@ class Writer:
     def _begin(self, read: list[list[int]]) -> tuple[Continues, list[list[int]]]:
         """What goes on, and from which tokens, when these prompts are read."""
         if isinstance(self.model, EncoderDecoderModel):
-            return Answering(self.model, read), [[self.start] for _ in read]
+            return Answering(self.model, read), [[self._start] for _ in read]
         return self.model, read
+
+    @property
+    def start(self) -> int:
+        """What an encoder-decoder begins to write with."""
+        return self._start
 
 
 class _Growing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,9 @@ def test_the_adapter_says_what_the_hf_backend_says(tokenizer_artifact: Artifact,
     assert found[0]["tiny_choice"].version == 2 and set(found[0]["tiny_choice"].systems[MODEL]) == {"acc", "acc_norm"}
     with pytest.raises(RequestError, match="--lm-eval other: there is no such task: .* has tiny_choice, tiny_written"):
         harness_results(folder, Evaluation(harness=Harness(tasks=("other",), folder=True)), str(tasks), tmp_path / "scratch")
+
+
+def test_the_harness_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    with pytest.raises(RequestError, match=r"--lm-eval: lm-evaluation-harness is not installed .*: pip install 'gristmill\[lm-eval\]'"):
+        harness_results(tmp_path, Evaluation(harness=Harness(tasks=("x",))), None, tmp_path)

@@ -51,7 +51,10 @@ def saved(folder: Path, tokenizer: Artifact, kind: str) -> Path:
 
 @pytest.fixture(scope="module", params=list(MODELS))
 def writer(request: pytest.FixtureRequest, tokenizer_artifact: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Writer:
-    return Writer(saved(tmp_path_factory.mktemp("saved"), tokenizer_artifact, request.param))
+    folder = saved(tmp_path_factory.mktemp("saved"), tokenizer_artifact, request.param)
+    writer = Writer(folder)
+    writer.folder = folder
+    return writer
 
 
 def task(kind: str, **keys: object) -> Task:
@@ -92,8 +95,7 @@ def test_pairs_are_cut_where_the_continuation_begins(writer: Writer) -> None:
 
 
 def test_a_label_is_the_likeliest_choice_a_byte(writer: Writer) -> None:
-    asked = InWords.__new__(InWords)
-    asked.writer, asked.notes = writer, []
+    asked = InWords(writer.folder, {})
     told = task("classification", choices={"neg": "bad", "pos": "quite good"})
     examples = [Classified(str(n), text, None, "pos") for n, text in enumerate(("The list", "好的", "{label} x"))]
     labels = asked.labels(told, ["neg", "pos"])
@@ -109,14 +111,20 @@ def test_a_label_is_the_likeliest_choice_a_byte(writer: Writer) -> None:
         asked.labels(task("classification", choices={"other": "x"}), ["neg", "pos"])
     with pytest.raises(RequestError, match="tagging can't be asked in words"):
         asked.labels(task("tagging"), ["O"])
+    with pytest.raises(RequestError, match="is classification, and the model was taught generation"):
+        InWords(writer.folder, {"kind": "generation"}).labels(told, ["neg", "pos"])
 
 
 def test_what_is_written_ends_with_the_line(writer: Writer) -> None:
-    asked = InWords.__new__(InWords)
-    asked.writer, asked.notes = writer, []
+    asked = InWords(writer.folder, {})
     examples = [Written(str(n), "word " * n, ("x",)) for n in range(1, 20)]
     said = asked.answer(task("generation", max_tokens=6), examples, [], [], lambda done: None)
     assert len(said) == 19 and not any("\n" in text for text in said)
+    taught = InWords(writer.folder, {"kind": "generation", "max_new_tokens": 3})
+    assert taught.labels(task("generation"), []) == []
+    assert len(taught.answer(task("generation"), examples[:2], [], [], lambda done: None)) == 2
+    with pytest.raises(RequestError, match="asked without examples: leave --shots out"):
+        taught.answer(task("generation"), examples[:2], examples[2:], [], lambda done: None)
     alone = asked.answer(task("generation", max_tokens=6), examples[4:5], [], [], lambda done: None)
     assert alone == said[4:5]
 

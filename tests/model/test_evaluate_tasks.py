@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from model.evaluate.simple import nearest, simple_answers
+from model.evaluate.simple import lead, nearest, overlap, simple_answers
 from model.evaluate.tasks import main
 from model.examples import Answer, Asked, Classified, Tagged, Written
 from model.metrics.items import read_items
@@ -17,7 +19,7 @@ from schemas.arrow import read_shard
 from schemas.artifact import Artifact
 from schemas.draft import Draft
 from schemas.fingerprint import Identity
-from schemas.recipe import Evaluation, Task, TaskData
+from schemas.recipe import Evaluation, Harness, HeldOutText, Task, TaskData
 from schemas.results import MODEL, Result
 from tests.model import test_finetune_tasks
 from tests.model.labelled import commit_all, settings_of, small_reviews, step_draft
@@ -119,6 +121,9 @@ def test_a_fine_tuned_model_answers_its_kind_and_names_labels_that_it_does_not_k
         assert main([str(draft.path)]) == 1
         return capsys.readouterr().err
 
+    for name, settings in (("text", Evaluation(text=HeldOutText(name="text"))), ("lm-eval", Evaluation(harness=Harness(tasks=("x",))))):
+        assert main([str(draft_of(tmp_path / f"refused-{name}", model.path, settings, {}).path)]) == 1
+        assert f"--{name}: " in (said := capsys.readouterr().err) and "was fine-tuned: ask it a task of its kind" in said
     (files / "stars.jsonl").write_text('{"text": "很好", "label": "good"}\n{"text": "太差", "label": "neg"}\n')
     assert "doesn't know the label 'good': the task has the labels good, neg; the model has neg, pos" in refused(task, "stars.jsonl")
     asked = Task(name="asked", kind="answers", data=TaskData(test="x"))
@@ -143,6 +148,11 @@ def test_tags_that_a_model_does_not_know_are_mistakes_unless_it_knows_none(
     draft = draft_of(tmp_path / "b", model.path, Evaluation(tasks=(task,)), {"tags/test": str(tmp_path / "none.jsonl")})
     assert main([str(draft.path)]) == 1
     assert "the model doesn't know the label 'B-NEW': the task has the labels B-NEW; the model has O, B-COL" in capsys.readouterr().err
+
+
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_what_is_cut_from_a_context_stands_in_it(question: str, context: str) -> None:
+    assert overlap(question, context) in context and lead(context) in context
 
 
 def test_simple_systems_answer_by_their_rule() -> None:
