@@ -1,6 +1,6 @@
 """The model: a saved model is *asked* examples of a task, and answers. One that was fine-tuned answers those of its kind: by its head, or
-if it was taught to write, by what it writes up to its eos. Another that writes (a decoder, an encoder-decoder) is asked in words: which label
-is likeliest behind the prompt, a byte, or what it writes, greedily, up to the end of the line.
+if it was taught to write, by what it writes up to its eos. Another that writes (a decoder, an encoder-decoder) is asked in words: which
+label is likeliest behind the prompt, a byte, or what it writes, greedily, up to the end of the line.
 """
 
 from __future__ import annotations
