@@ -23,7 +23,7 @@ def read_evaluation(artifact: Artifact, labelled_source: str) -> Evaluation:
     try:
         return Evaluation(
             results["subset"],
-            tuple(_groups(results["language_modelling"])),
+            tuple(_groups(results["language_modelling"])) if results["language_modelling"] else (),
             _classification(results["classification"], labelled_source) if results["classification"] else None,
             tuple(Sample(sample["prompt"], sample["text"]) for sample in results["samples"]),
         )

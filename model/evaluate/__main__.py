@@ -5,7 +5,7 @@ of systems on held-out text with a declared metric, and samples to read.
 
     {"subset": "test", "tasks": [Result.as_json(), ...],
      "language_modelling": {"task", "version", "metric", "better", "context", "languages", "sources",
-        "fitted_on": {"kneser_ney_2": {LANG: {"chosen": "language", "bits_per_byte": {"all", "language"}}}}},
+        "fitted_on": {"kneser_ney_2": {LANG: {"chosen": "language", "bits_per_byte": {"all", "language"}}}}} or null, of an encoder,
      "classification": {"task", "version", "metric", "better", "n", "systems"} or null,
      "samples": [{"prompt", "text"}]}
 
@@ -27,16 +27,18 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from model.checkpoint import load_causal
+from model.checkpoint import load_model
 from model.device import environment
 from model.evaluate.classification import classification
-from model.evaluate.held_out import draw, read_texts, tokens_of
+from model.evaluate.encoder_results import encoder_results
+from model.evaluate.held_out import Text, draw, read_texts, tokens_of
 from model.evaluate.language_modelling import Frame, language_modelling
 from model.evaluate.language_results import Nats, language_results
 from model.evaluate.results import judged
 from model.evaluate.rounding import rounded
 from model.evaluate.samples import samples
 from model.families import Causal
+from model.fill import Filler
 from model.finetune.labelled import read_labelled
 from schemas.artifact import Artifact, Damaged
 from schemas.child import run_child
@@ -54,18 +56,22 @@ def evaluate(draft: Draft, settings: Evaluate) -> None:
     tokenizer = draft.input("tokenizer").facts("tokenizer")
     special = tokenizer["special_tokens"]
     around = Frame(special["bos"], special["eos"], tokenizer["vocab_size"])
-    decoder, _ = load_causal(draft.input("pretrain").path)
-    if decoder.vocab_size != around.vocab_size:
-        raise Damaged(f"{draft.input('pretrain').path}: has a vocabulary of {decoder.vocab_size} ids, its tokenizer {around.vocab_size}")
-    results: dict[str, Any] = {"subset": settings.subset, "classification": None}
-    results["language_modelling"], tasks = _language_modelling(draft, settings, decoder, around)
+    model, _ = load_model(draft.input("pretrain").path)
+    if model.vocab_size != around.vocab_size:
+        raise Damaged(f"{draft.input('pretrain').path}: has a vocabulary of {model.vocab_size} ids, its tokenizer {around.vocab_size}")
+    results: dict[str, Any] = {"subset": settings.subset, "language_modelling": None, "classification": None, "samples": []}
+    if isinstance(model, Causal):
+        results["language_modelling"], tasks = _language_modelling(draft, settings, model, around)
+        encoder = Tokenizer.from_file(str(draft.input("tokenizer").paths("tokenizer")[0]))
+        results["samples"] = samples(
+            model, encoder, settings.prompts, settings.sample_tokens, settings.temperature, settings.seed, around.bos, around.eos
+        )
+    else:
+        filler, texts = Filler(draft.input("pretrain").path), _held_out(draft, settings)
+        tasks = encoder_results("language_modelling", filler, texts, _tokenizer(draft), settings.seed, draft.scratch())
     if draft.has_input("finetune") and draft.input("finetune").manifest.identity.settings["source"] is not None:
         results["classification"], task = _classification(draft, settings)
         tasks.append(task)
-    encoder = Tokenizer.from_file(str(draft.input("tokenizer").paths("tokenizer")[0]))
-    results["samples"] = samples(
-        decoder, encoder, settings.prompts, settings.sample_tokens, settings.temperature, settings.seed, around.bos, around.eos
-    )
     results["tasks"] = [json.loads(json.dumps(task.as_json())) for task in tasks]
     results = rounded(results)
     written = draft.scratch() / "results.json"
@@ -76,18 +82,28 @@ def evaluate(draft: Draft, settings: Evaluate) -> None:
     draft.add_part(STAGE, KEY, files, facts=facts)
 
 
-def _language_modelling(draft: Draft, settings: Evaluate, decoder: Causal, around: Frame) -> tuple[dict[str, Any], list[Result]]:
-    shards = draft.input("tokens").paths("tokens")
-    train = read_texts(shards, "train")
-    validation = draw(read_texts(shards, "validation"), settings.max_tokens, tokens_of)
-    held_out = draw(read_texts(shards, settings.subset), settings.max_tokens, tokens_of)
-    if not train:
-        raise RequestError(f"{draft.input('tokens').path}: has no training text for the n-gram baselines")
+def _tokenizer(draft: Draft) -> str:
+    """Digest of the tokenizer."""
+    return draft.input("tokenizer").manifest.files("tokenizer")[0].digest
+
+
+def _held_out(draft: Draft, settings: Evaluate) -> list[Text]:
+    held_out = draw(read_texts(draft.input("tokens").paths("tokens"), settings.subset), settings.max_tokens, tokens_of)
     if not held_out:
         raise RequestError(
             f"{draft.input('tokens').path}: no text of the {settings.subset} subset fits evaluate.max_tokens {settings.max_tokens}: "
             f"raise it, or corpus.held_out.{settings.subset}"
         )
+    return held_out
+
+
+def _language_modelling(draft: Draft, settings: Evaluate, decoder: Causal, around: Frame) -> tuple[dict[str, Any], list[Result]]:
+    shards = draft.input("tokens").paths("tokens")
+    train = read_texts(shards, "train")
+    validation = draw(read_texts(shards, "validation"), settings.max_tokens, tokens_of)
+    held_out = _held_out(draft, settings)
+    if not train:
+        raise RequestError(f"{draft.input('tokens').path}: has no training text for the n-gram baselines")
     scored = sum(text.predicted for text in held_out)
     progress = ProgressFile(draft.scratch(), scored * (1 + len(settings.ngram_orders)), "tokens")
     progress.tell(0, "counting n-grams" if settings.ngram_orders else MODEL, force=True)
@@ -101,8 +117,7 @@ def _language_modelling(draft: Draft, settings: Evaluate, decoder: Causal, aroun
     found, nats = language_modelling(decoder, train, validation, held_out, settings.ngram_orders, around, settings.seed, advance)
     tokens = [text.predicted for text in held_out]
     systems = {name: Nats(nats[name], tokens) for name in sorted(nats, key=lambda name: name != MODEL)}
-    digest = draft.input("tokenizer").manifest.files("tokenizer")[0].digest
-    tasks = language_results(found["task"], held_out, systems, digest, settings.seed, draft.scratch())
+    tasks = language_results(found["task"], held_out, systems, _tokenizer(draft), settings.seed, draft.scratch())
     progress.tell(done, "classification and samples", force=True)
     return found, tasks
 
@@ -121,7 +136,7 @@ def _classification(draft: Draft, settings: Evaluate) -> tuple[dict[str, Any], R
 def headlines(results: dict[str, Any]) -> dict[str, Any]:
     """The few figures that matter: bits per byte by language and system, accuracy by system."""
     facts: dict[str, Any] = {"bits_per_byte": {}, "relative_to_order_2": {}}
-    for lang, group in results["language_modelling"]["languages"].items():
+    for lang, group in (results["language_modelling"] or {"languages": {}})["languages"].items():
         facts["bits_per_byte"][lang] = {name: figures["bits_per_byte"] for name, figures in group["systems"].items()}
         if "relative_to_order_2" in group:
             facts["relative_to_order_2"][lang] = group["relative_to_order_2"]

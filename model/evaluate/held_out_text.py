@@ -18,19 +18,17 @@ from tokenizers import Tokenizer
 
 from model.checkpoint import Mismatch, read_config
 from model.evaluate.compressors import compressed_nats
+from model.evaluate.encoder_results import encoder_results
 from model.evaluate.held_out import Text, draw
 from model.evaluate.language_modelling import Frame, kneser_ney, strongest_ngram
 from model.evaluate.language_results import Nats, language_results
 from model.evaluate.likelihood import opening
-from model.evaluate.pseudo import follows, pseudo_nats
-from model.evaluate.results import Asked, System, result_of
 from model.evaluate.scoring import decoder_nats
 from model.examples.opened import bare_name, open_files
 from model.families import Causal
 from model.fill import Filler
 from model.generate import Writer
 from model.hf.export import TOKENIZER
-from model.metrics import metric_named
 from model.metrics.writing import HAN
 from schemas import recipe
 from schemas.arrow import read_batches
@@ -45,8 +43,6 @@ DOCUMENTS, BASELINE = "documents", "baseline"
 """Inputs of a step that reads passages."""
 FILES = "text"
 """Root of those that are in files."""
-FOLLOWS = ("new", "follows")
-COMPARED_ALONE = "a pseudo-likelihood knows both sides of a token: it compares with other encoders, not with what goes on with a text"
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,8 @@ def text_results(draft: Draft, settings: HeldOutText, subset: str, seed: int) ->
     if isinstance(architecture, recipe.EncoderDecoder):
         raise RequestError(f"{folder}: an encoder-decoder gives no likelihood to text alone: ask it tasks")
     if isinstance(architecture, recipe.Encoder):
-        return _of_encoder(folder, settings, passages, seed, scratch)
+        filler = Filler(folder)
+        return encoder_results(settings.name, filler, tokenized(passages, filler.tokenizer), _digest(folder), seed, scratch)
     writer = Writer(folder)
     texts = tokenized(passages, writer.tokenizer)
     progress = ProgressFile(scratch, sum(text.predicted for text in texts), "tokens")
@@ -136,39 +133,6 @@ def _compressors(passages: Sequence[Passage]) -> dict[str, Nats]:
         for name, nats in compressed_nats([passage.text for passage in passages if passage.lang == lang]).items():
             found.setdefault(name, []).append(nats)
     return {name: Nats(np.concatenate(parts)) for name, parts in found.items()}
-
-
-def _of_encoder(folder: Path, settings: HeldOutText, passages: Sequence[Passage], seed: int, scratch: Path) -> list[Result]:
-    filler = Filler(folder)
-    texts = tokenized(passages, filler.tokenizer)
-    sizes = [len(text.tokens) for text in texts]
-    progress, done = ProgressFile(scratch, sum(sizes), "tokens"), 0
-
-    def advance(tokens: int) -> None:
-        nonlocal done
-        done += tokens
-        progress.tell(done, "hidden one by one")
-
-    progress.tell(0, "hidden one by one", force=True)
-    systems = {MODEL: Nats(pseudo_nats(filler, texts, advance), sizes)}
-    found = language_results(settings.name, passages, systems, _digest(folder), seed, scratch, pseudo=True, notes=(COMPARED_ALONE,))
-    return found + (_next_sentence(filler, settings, texts, seed, scratch) if filler.model.next_sentence is not None else [])
-
-
-def _next_sentence(filler: Filler, settings: HeldOutText, texts: Sequence[Text], seed: int, scratch: Path) -> list[Result]:
-    asked = follows(filler, texts)
-    if not asked:
-        return []
-    metric = metric_named("accuracy", "classification")
-    wanted, said = ([FOLLOWS[row[place]] for row in asked] for place in (1, 2))
-    answers = {MODEL: said, "majority": [FOLLOWS[1]] * len(said)}
-    systems = {name: System(given, {metric.name: metric.of(given, wanted)}) for name, given in answers.items()}
-    ids = [f"{texts[number].doc_id.hex()}/{FOLLOWS[true]}" for number, true, _ in asked]
-    langs = [texts[number].lang for number, _, _ in asked]
-    about = Asked(
-        f"{settings.name}.next_sentence", "pairs", 1, seed, hashlib.sha256("\n".join(ids).encode()).hexdigest(), ids, wanted, langs
-    )
-    return [result_of(about, [metric], systems, scratch)]
 
 
 def _digest(folder: Path) -> str:

@@ -55,9 +55,8 @@ class Recipe(Section):
             raise AtKey(("finetune",), "starts from the model that pretrain makes: add a pretrain section")
         if self.evaluate and not self.pretrain:
             raise AtKey(("evaluate",), "measures the model that pretrain makes: add a pretrain section")
-        if self.evaluate and self.pretrain and not isinstance(self.pretrain.model, Decoder | Recurrent):
-            family = self.pretrain.model.family
-            what = f"is of decoders so far, and pretrain.model.family is {family}: leave the section out (gristmill evaluate asks any)"
+        if self.evaluate and self.pretrain and isinstance(self.pretrain.model, EncoderDecoder):
+            what = "is of text alone, to which a t5 gives no likelihood: leave the section out, and ask it tasks (gristmill evaluate)"
             raise AtKey(("evaluate",), what)
         if self.finetune and self.pretrain and isinstance(self.pretrain.model, Recurrent):
             raise AtKey(("finetune",), "has no head for an lstm: leave the section out, or pretrain another family")

@@ -13,8 +13,10 @@ import pytest
 import torch
 import zstandard
 
+from flows.summary import evaluation_lines
 from model.checkpoint import save_model
 from model.encoder import EncoderModel
+from model.evaluate.__main__ import main as evaluate
 from model.evaluate.compressors import compressed_nats
 from model.evaluate.held_out import Text
 from model.evaluate.pseudo import follows, frame_of, pseudo_nats
@@ -25,10 +27,13 @@ from model.generate import Writer
 from model.metrics.items import read_items
 from schemas import recipe
 from schemas.artifact import Artifact
+from schemas.draft import Draft
+from schemas.fingerprint import Identity
 from schemas.recipe import Evaluation, HeldOutText
 from schemas.results import MODEL
 from tests.model.annotated import ROLES, annotated_documents
 from tests.model.annotated import commit_tokenizer as commit_mask_tokenizer
+from tests.model.annotated import commit_tokens as commit_annotated
 from tests.model.labelled import commit_documents, small_reviews
 from tests.model.test_evaluate_likelihood import saved
 from tests.model.test_evaluate_tasks import artifact_of, draft_of, results
@@ -58,7 +63,7 @@ def filler(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     save_model(model, folder, {f"{role}_token_id": special[role] for role in ROLES})
     shutil.copyfile(tokenizer.paths("tokenizer")[0], folder / "tokenizer.json")
     filler = Filler(folder)
-    filler.folder = folder
+    filler.folder, filler.artifact = folder, tokenizer
     return filler
 
 
@@ -109,6 +114,20 @@ def test_an_encoder_is_measured_by_language_with_pseudo_in_its_signature(filler:
         assert "compares with other encoders" in found[name].notes[0]
     for name in nsp:
         assert set(found[name].systems) == {MODEL, "majority"} and found[name].systems["majority"]["accuracy"].value == 0.5
+
+
+def test_the_step_of_a_recipe_measures_an_encoder_too(filler: Filler, tmp_path: Path) -> None:
+    tokens = commit_annotated(tmp_path / "tokens", filler.artifact)
+    inputs = {"pretrain": artifact_of(tmp_path / "model", filler.folder), "tokens": tokens.path, "tokenizer": filler.artifact.path}
+    settings = recipe.Evaluate(max_tokens=300, prompts=("The ",))
+    draft = Draft.start(tmp_path / "a", "evaluation", "small", Identity("evaluate", 2, settings.as_json(), {}, {}))
+    draft.assign(inputs=inputs, roots={}, run={"ranks": 1, "threads_per_rank": 1})
+    assert evaluate([str(draft.path)]) == 0
+    results = json.loads((draft.path / "results.json").read_bytes())
+    assert (results["language_modelling"], results["classification"], results["samples"]) == (None, None, [])
+    assert {"language_modelling.en", "language_modelling.zh"} <= {task["task"] for task in results["tasks"]}
+    assert any("bits per byte of pseudo-likelihood" in line for line in evaluation_lines(results))
+    assert draft.commit(["evaluate"]).facts("evaluate")["bits_per_byte"] == {}
 
 
 def test_a_decoder_is_measured_beside_ngrams_compressors_and_another_model(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
