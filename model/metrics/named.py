@@ -16,7 +16,7 @@ from model.metrics.spans import Scheme, entity_f1, entity_f1_value
 from model.metrics.translation import bleu, bleu_value, chrf, chrf_value, ter, ter_value
 
 _VALUES: dict[str, Value] = {
-    **dict.fromkeys(("accuracy", "exact_match", "f1", "rouge_1", "rouge_2", "rouge_l", "acc", "acc_norm"), mean),
+    **dict.fromkeys(("accuracy", "exact_match", "f1", "rouge_1", "rouge_2", "rouge_l"), mean),
     "macro_f1": macro_f1_value,
     "mcc": mcc_value,
     "entity_f1": entity_f1_value,
@@ -27,6 +27,8 @@ _VALUES: dict[str, Value] = {
     "perplexity": perplexity_value,
     "bits_per_byte": bits_per_byte_value,
 }
+_HARNESS = frozenset({"acc", "acc_norm"})
+"""What lm-evaluation-harness calls shares of items that are right."""
 _PASS_AT = re.compile(r"pass_at_([1-9]\d*)")
 
 
@@ -80,7 +82,7 @@ def metric_named(
 
 def value_named(name: str) -> Value:
     """How sums of a metric's statistics become its value, whatever it was asked for. Raises `ValueError` for an unknown name."""
-    if _PASS_AT.fullmatch(name):
+    if name in _HARNESS or _PASS_AT.fullmatch(name):
         return mean
     if name not in _VALUES:
         raise ValueError(_unknown(name))

@@ -11,6 +11,7 @@ import pytest
 from model.evaluate.harness import harness_results
 from model.generate import Asked, Drawing, Writer
 from model.hf.export import export_model
+from model.metrics import value_named
 from model.metrics.items import read_items
 from schemas.arrow import read_shard
 from schemas.artifact import Artifact
@@ -64,6 +65,7 @@ def test_the_adapter_says_what_the_hf_backend_says(tokenizer_artifact: Artifact,
     assert 0 < result.systems[MODEL]["exact_match"].value < 1
     judged = read_items(tmp_path / "scratch" / "items" / "tiny_written.arrow", MODEL)
     assert judged.statistics["exact_match"][:, 0].mean() == result.systems[MODEL]["exact_match"].value
+    assert value_named("acc")(judged.statistics["exact_match"].sum(0)) == result.systems[MODEL]["exact_match"].value  # a mean, too
     assert "task:1.0" in result.systems[MODEL]["exact_match"].signature and result.version == 1
     assert found[0]["tiny_choice"].version == 2 and set(found[0]["tiny_choice"].systems[MODEL]) == {"acc", "acc_norm"}
     with pytest.raises(RequestError, match="--lm-eval other: there is no such task: .* has tiny_choice, tiny_written"):
