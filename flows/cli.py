@@ -15,6 +15,7 @@ import typer
 from flows.commands import (
     accuracy,
     artifacts,
+    chatting,
     comparing,
     evaluating,
     finetuning,
@@ -26,6 +27,7 @@ from flows.commands import (
     pii,
     probing,
     running,
+    serving,
     tagger,
     upkeep,
 )
@@ -55,8 +57,21 @@ def _options(
 
 
 for group in (
-    running, artifacts, making, models, finetuning, labelled_data, evaluating, comparing, learning_rate, upkeep, forgetting, probing,
-):  # fmt: skip
+    running,
+    artifacts,
+    making,
+    models,
+    serving,
+    chatting,
+    finetuning,
+    labelled_data,
+    evaluating,
+    comparing,
+    learning_rate,
+    upkeep,
+    forgetting,
+    probing,
+):
     app.add_typer(group.app)
 app.add_typer(tagger.app, name="tagger")
 app.add_typer(pii.app, name="pii")

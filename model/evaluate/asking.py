@@ -115,6 +115,8 @@ class InWords:
     def answer(self, task: Task, examples: Sequence[Any], shots: Sequence[Any], labels: Sequence[str], advance: Advance) -> list[Said]:
         if shots and self._taught:
             raise RequestError(f"task {task.name}: {WITHOUT_SHOTS}")
+        if self._taught:  # it was taught with its own
+            task = task.model_copy(update={"prompt": None})
         prompts = [prompt_of(task, example, shots) for example in examples]
         try:
             return self._choose(task, prompts, labels, advance) if labels else self._write(task, prompts, advance)

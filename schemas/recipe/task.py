@@ -83,6 +83,9 @@ class Task(Section):
     max_tokens: Positive = 64
     """Tokens that such a model writes at the most."""
 
+    separator: str = "\n"
+    """Of generation and code, what a decoder reads between a prompt and what it is to write."""
+
     @property
     def judged_by(self) -> tuple[str, ...]:
         """Metrics, the one that decides first."""

@@ -73,3 +73,28 @@ def test_says_what_is_wrong_before_anything_is_spent(here: Here, tmp_path: Path)
     gone = write_recipe(tmp_path / "r.yaml", tmp_path / "gone.jsonl")
     with pytest.raises(RequestError, match=r"finetune.task.data.train: .*gone.jsonl: there is no such file"):
         here("finetune", str(gone))
+
+
+def test_what_was_taught_to_write_writes(here: Here, tmp_path: Path) -> None:
+    """Commands of two models that learned a title and a turn, from files to an exported folder; what they write is of little worth."""
+    rows = [{"prompt": f"the river {number}", "target": "river"} for number in range(60)]
+    chats = [{"messages": [{"role": "user", "content": f"the {n}"}, {"role": "assistant", "content": "很好"}]} for n in range(60)]
+    for kind, examples in (("generation", rows), ("chat", chats)):
+        (tmp_path / f"{kind}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in examples), encoding="utf-8")
+        task = {"name": kind, "kind": kind, "data": {"train": str(tmp_path / f"{kind}.jsonl")}}
+        recipe = write_recipe(tmp_path / f"{kind}.yaml", tmp_path, task=task)
+        recipe.write_text(recipe.read_text().replace("name: told", f"name: {kind}"))
+        here("finetune", str(recipe))
+        assert "sound" in here("audit", f"model/{kind}")
+        here("export", kind, str(tmp_path / f"{kind}-out"))
+    said = here("generate", "generation", "the river 7", "--max-tokens", "4", "--temperature", "0")
+    pipeline = transformers.pipeline("text-generation", model=str(tmp_path / "generation-out"))
+    found = pipeline("the river 7\n", max_new_tokens=4, do_sample=False, return_full_text=False)
+    assert said == found[0]["generated_text"] + "\n"
+    told = json.loads(here("chat", "chat", "--once", "the 7", "--max-tokens", "4", "--json"))
+    assert [message["role"] for message in told["messages"]] == ["user", "assistant"]
+    asked = [{"role": "user", "content": "the 7"}]
+    found = transformers.pipeline("text-generation", model=str(tmp_path / "chat-out"))(asked, max_new_tokens=4, do_sample=False)
+    assert found[0]["generated_text"][-1]["content"] == told["messages"][-1]["content"]
+    with pytest.raises(RequestError, match="was not taught dialogues"):
+        here("chat", "generation", "--once", "the 7")

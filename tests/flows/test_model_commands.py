@@ -54,7 +54,7 @@ def test_a_model_goes_out_and_comes_back(gristmill: Command, here: Here, tmp_pat
     for wrong, told_of in (
         (("import", str(out), "--name", "../back"), "--name '../back'"),
         (("export", "tiny", str(out)), "is there already"),
-        (("generate", "model/tiny-finetuned", "the"), "only pretrained and imported models generate text"),
+        (("generate", "model/tiny-finetuned", "the"), "was fine-tuned to tell labels or spans, and writes no text"),
         (
             ("export", "documents/tiny", str(tmp_path / "out")),
             "was made by step documents: only pretrained and imported models and",
