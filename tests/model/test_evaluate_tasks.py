@@ -21,7 +21,7 @@ from schemas.draft import Draft
 from schemas.fingerprint import Identity
 from schemas.recipe import Evaluation, Harness, HeldOutText, Task, TaskData
 from schemas.results import MODEL, Result
-from tests.model import test_finetune_tasks
+from tests.model import test_finetune_tasks, test_finetune_writing
 from tests.model.labelled import commit_all, settings_of, small_reviews, step_draft
 from tests.model.test_evaluate import FINETUNE
 from tests.model.test_evaluate_likelihood import saved
@@ -148,6 +148,24 @@ def test_tags_that_a_model_does_not_know_are_mistakes_unless_it_knows_none(
     draft = draft_of(tmp_path / "b", model.path, Evaluation(tasks=(task,)), {"tags/test": str(tmp_path / "none.jsonl")})
     assert main([str(draft.path)]) == 1
     assert "the model doesn't know the label 'B-NEW': the task has the labels B-NEW; the model has O, B-COL" in capsys.readouterr().err
+
+
+def test_a_model_that_was_taught_to_write_answers_as_it_did_when_it_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = test_finetune_writing.commit_base(tmp_path / "base", test_finetune_writing.DECODER)
+    kind = {"kind": "generation", "metrics": ["rouge_l", "chrf"]}
+    rows = test_finetune_writing.translations(150)
+    model = test_finetune_writing.taught(start, tmp_path, kind, rows, epochs=2)
+    task = Task(name="small", data={"train": "x"}, prompt="{prompt}, in capitals:", **kind)
+    roots = {"small/train": str(tmp_path / "rows.jsonl")}
+    draft = draft_of(tmp_path / "a", model.path, Evaluation(tasks=(task,)), roots)
+    found = results(draft)["small"]
+    told = model.facts("finetune")["test"]
+    assert {name: measure.value for name, measure in found.systems[MODEL].items()} == pytest.approx(
+        {name: told[name] for name in ("rouge_l", "chrf")}, rel=1e-4
+    )
+    draft = draft_of(tmp_path / "b", model.path, Evaluation(tasks=(task,), shots=1), roots)
+    assert main([str(draft.path)]) == 1
+    assert "a fine-tuned model is asked without examples: leave --shots out" in capsys.readouterr().err
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
