@@ -44,6 +44,7 @@ def serve_api(
 
     import torch
 
+    from flows.steps import FINETUNE
     from model.serving.house import House, Limits
     from model.serving.listen import bind, serve, url_of
 
@@ -52,10 +53,8 @@ def serve_api(
 
     def resolve() -> Artifact:
         found = opened.find(reference)
-        if found.manifest.identity.step not in WRITERS:
-            raise RequestError(
-                f"{found.reference} was made by step {found.manifest.identity.step}: only pretrained and imported models are served"
-            )
+        if (made := found.manifest.identity.step) not in (*WRITERS, FINETUNE):
+            raise RequestError(f"{found.reference} was made by step {made}: only pretrained, imported and fine-tuned models are served")
         return found
 
     def say(line: str) -> None:

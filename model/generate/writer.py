@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tokenizers import Tokenizer
 
@@ -21,8 +21,8 @@ from model.families import Causal
 from model.generate.answering import Answering, Continues
 from model.generate.beams import beam_search
 from model.generate.drawing import Drawing
+from model.generate.prompts import Prompts
 from model.generate.rows import continue_rows
-from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
 from model.hf.heads import class_named
 
 Tell = Callable[[int, str], None]
@@ -76,23 +76,17 @@ class Writer:
         if not isinstance(model, Causal | EncoderDecoderModel):
             raise Mismatch(f"{folder}: is {config['model_type']}, which writes no text: this needs a decoder, or an encoder-decoder")
         self.model = model
-        self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        self.taught: dict[str, Any] = config.get("gristmill", {})
-        """What fine-tuning wrote down of its task; empty if there was none."""
-        self._separator: str | None = self.taught.get("separator")
-        self.tokenizer.encode_special_tokens = bool(self.taught)  # as it read its examples
-        self._framed = (folder / TOKENIZER_CONFIG).is_file()
-        self.bos: int | None = config.get("bos_token_id")
+        self._prompts = Prompts(folder, config)
+        self.tokenizer, self.taught, self.bos = self._prompts.tokenizer, self._prompts.taught, self._prompts.bos
         self._start: int = config.get("decoder_start_token_id", config.get("pad_token_id", -1))
-        eos = config.get("eos_token_id")
-        self.eos = frozenset(eos if isinstance(eos, list) else [] if eos is None else [eos])
+        self.eos = frozenset(self._prompts.eos)
         if self._reads_apart and (not self.eos or self._start < 0):
             raise Mismatch(f"{folder}: config.json has no eos_token_id, or no decoder_start_token_id: an encoder-decoder needs both")
 
     @property
     def answers(self) -> bool:
         """Whether texts answer their prompts; else they go on from them."""
-        return self._reads_apart or self._separator is not None
+        return self._reads_apart or self._prompts.separator is not None
 
     @property
     def _reads_apart(self) -> bool:
@@ -100,11 +94,9 @@ class Writer:
 
     def ids(self, prompt: str) -> list[int]:
         """A prompt as the model reads it. Raises ValueError for an empty one if the model knows no bos."""
-        ids: list[int] = self.tokenizer.encode(prompt + (self._separator or ""), add_special_tokens=self._framed).ids
         if self._reads_apart:
-            return ids if self._framed and ids else [*ids, min(self.eos)]
-        if (not self._framed or not ids) and self.bos is not None:
-            ids = [self.bos, *ids]
+            return self._prompts.ids_to_read(prompt)
+        ids = self._prompts.ids(prompt)
         if not ids:
             raise ValueError("the prompt is empty, and the model has no bos token to begin with: give it a prompt")
         return ids

@@ -13,8 +13,8 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response
 
+from model.examples import Message
 from model.serving import told
-from model.serving.chat import Turn
 from model.serving.hearing import Gone, too_slow, unless_gone
 from model.serving.house import House, Version
 from model.serving.metrics import as_text
@@ -115,7 +115,7 @@ class Routes:
         wanted = await self._wanted(request, ChatCompletion)
         if wanted.top_logprobs is not None and not wanted.logprobs:
             raise Refused(400, "top_logprobs: wants logprobs to be true", "top_logprobs")
-        turns = [Turn("system" if one.role == "developer" else one.role, one.text) for one in wanted.messages]
+        turns = [Message("system" if one.role == "developer" else one.role, one.text) for one in wanted.messages]
 
         def read(version: Version) -> Prompts:
             try:

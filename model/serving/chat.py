@@ -1,6 +1,6 @@
 """The model: a *chat* is *turns*, each with a role and a text, which a model reads as one row of tokens, ready to answer. A model's own
-*template* says how, a Jinja file beside its weights, as `transformers` has it; else each turn is `<|role|>`, a new line, the stripped
-text, and the eos.
+*template* says how, a Jinja file beside its weights, as `transformers` has it; else they are read as the house's dialogues
+(`model.dialogue`).
 
 Texts of turns are not to be trusted: what a special token is spelled like is encoded as plain text there, so that nobody can end a
 turn, or begin another's, by writing so.
@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,18 +22,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from model.checkpoint import Mismatch
+from model.dialogue import Dialogues
+from model.examples import Message
 from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
 
 TEMPLATE = "chat_template.jinja"
 _MARK = re.compile("(turn[0-9a-f]{32})")
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What one side says."""
-
-    role: str
-    content: str
 
 
 class Chat:
@@ -51,7 +45,7 @@ class Chat:
         self._named = {name: token for name, token in named.items() if token is not None}
         self._template = _template(folder, beside)
 
-    def ids(self, turns: Sequence[Turn]) -> list[int]:
+    def ids(self, turns: Sequence[Message]) -> list[int]:
         """Turns as the model reads them, up to where the assistant begins. Raises ValueError if the template refuses them, or if there is
         none and the model has no eos."""
         if self._template is None:
@@ -60,25 +54,22 @@ class Chat:
             return self._held_apart(self._template, turns)
         return self._encode(self._knowing, self._render(self._template, turns))
 
-    def _house(self, turns: Sequence[Turn]) -> list[int]:
+    def _house(self, turns: Sequence[Message]) -> list[int]:
         if self._eos is None:
             raise ValueError("the model has no eos token to end a turn with, and no chat template: use /v1/completions")
-        ids = [] if self._bos is None else [self._bos]
-        for turn in turns:
-            ids += [*self._encode(self._plain, f"<|{turn.role}|>\n{turn.content.strip()}"), self._eos]
-        return ids + self._encode(self._plain, "<|assistant|>\n")
+        return Dialogues(self._plain, self._bos, self._eos).prompt(turns, sys.maxsize)
 
-    def _held_apart(self, template: jinja2.Template, turns: Sequence[Turn]) -> list[int]:
+    def _held_apart(self, template: jinja2.Template, turns: Sequence[Message]) -> list[int]:
         """Where a text spells a special token: the template is rendered around *marks* that nobody can guess, in place of texts, which
         are then encoded by themselves. Otherwise all is encoded as one, as `transformers` does it."""
         marks = {f"turn{secrets.token_hex(16)}": turn.content for turn in turns}
-        rendered = self._render(template, [Turn(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)])
+        rendered = self._render(template, [Message(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)])
         ids: list[int] = []
         for part in _MARK.split(rendered):
             ids += self._encode(self._plain, marks[part].strip()) if part in marks else self._encode(self._knowing, part)
         return ids
 
-    def _render(self, template: jinja2.Template, turns: Sequence[Turn]) -> str:
+    def _render(self, template: jinja2.Template, turns: Sequence[Message]) -> str:
         messages = [{"role": turn.role, "content": turn.content} for turn in turns]
         try:
             return template.render(messages=messages, tools=None, documents=None, add_generation_prompt=True, **self._named)

@@ -13,13 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 
 from model.checkpoint import Mismatch, load_model
 from model.encoder import EncoderModel
 from model.encoder_decoder import EncoderDecoderModel
+from model.generate.prompts import Prompts
 from model.generate.rows import next_logits
-from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
 from model.serving.chat import Chat
 from model.serving.embedding import Embedder
 from model.serving.engine import Counts, Engine
@@ -58,14 +57,9 @@ class Version:
             raise Damaged(f"{artifact.reference}: {lost[0]}")
         self.artifact, folder = artifact, artifact.path
         model, config = load_model(folder)
-        eos = config.get("eos_token_id")
-        ends = eos if isinstance(eos, list) else [] if eos is None else [eos]
-        self._bos: int | None = config.get("bos_token_id")
+        self._prompts = Prompts(folder, config)
+        self.tokenizer, bos, ends = self._prompts.tokenizer, self._prompts.bos, self._prompts.eos
         self.vocab_size, self.created = model.vocab_size, int((folder / "manifest.json").stat().st_mtime)
-        self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        self.tokenizer.no_padding()
-        self.tokenizer.no_truncation()
-        self._framed = (folder / TOKENIZER_CONFIG).is_file()
         self.engine: Engine | None = None
         self.embedder: Embedder | None = None
         self.worker: ThreadPoolExecutor | None = None
@@ -73,15 +67,15 @@ class Version:
         if isinstance(model, EncoderDecoderModel):
             raise Mismatch(f"{artifact.reference}: is an encoder-decoder, which is not served: `gristmill generate` has it answer")
         if isinstance(model, EncoderModel):
-            self.embedder = Embedder(model, self.tokenizer, self._framed, self._bos, ends[0] if ends else None)
+            self.embedder = Embedder(model, self.tokenizer, self._prompts.framed, bos, ends[0] if ends else None)
             self.context = model.config.context
             tried = self.embedder.vectors([[0]])
             self.worker = ThreadPoolExecutor(1, thread_name_prefix="embedder")
         else:
             self.context = min(model.limit or limits.context, limits.context)
-            self.chat = Chat(folder, self.tokenizer, self._bos, ends[0] if ends else None)
+            self.chat = Chat(folder, self.tokenizer, bos, ends[0] if ends else None)
             with torch.no_grad():
-                tried = next_logits(model, torch.tensor([[self._bos or 0]]), model.caches(1, 1))
+                tried = next_logits(model, torch.tensor([[bos or 0]]), model.caches(1, 1))
         if not bool(tried.isfinite().all()):
             raise Mismatch(f"{artifact.reference}: what it computes is not finite: its weights are broken")
         if not isinstance(model, EncoderModel):
@@ -89,8 +83,7 @@ class Version:
 
     def ids(self, prompt: str) -> list[int]:
         """A prompt as `gristmill generate` has the model read it; empty if it is, and the model has no bos."""
-        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=self._framed).ids
-        return [self._bos, *ids] if (not self._framed or not ids) and self._bos is not None else ids
+        return self._prompts.ids(prompt)
 
     @property
     def fingerprint(self) -> str:
