@@ -139,6 +139,11 @@ class Writer:
             return Answering(self.model, read), [[self._start] for _ in read]
         return self.model, read
 
+    @property
+    def start(self) -> int:
+        """What an encoder-decoder begins to write with."""
+        return self._start
+
 
 class Growing:
     """A text in the making."""
