@@ -16,7 +16,9 @@ from flows.commands import (
     accuracy,
     artifacts,
     cards,
+    chatting,
     comparing,
+    evaluating,
     finetuning,
     forgetting,
     labelled_data,
@@ -24,7 +26,9 @@ from flows.commands import (
     making,
     models,
     pii,
+    probing,
     running,
+    serving,
     tagger,
     upkeep,
 )
@@ -53,10 +57,27 @@ def _options(
     """Raw text in; clean, segmented, tagged, tokenized Arrow shards and an evaluated language model out."""
 
 
-for group in (running, artifacts, making, models, cards, finetuning, labelled_data, comparing, learning_rate, upkeep, forgetting):
+for group in (
+    running,
+    artifacts,
+    making,
+    models,
+    cards,
+    serving,
+    chatting,
+    finetuning,
+    labelled_data,
+    evaluating,
+    comparing,
+    learning_rate,
+    upkeep,
+    forgetting,
+    probing,
+):
     app.add_typer(group.app)
 app.add_typer(tagger.app, name="tagger")
 app.add_typer(pii.app, name="pii")
+app.add_typer(probing.probe, name="probe")
 app.add_typer(accuracy.language, name="language")
 app.add_typer(accuracy.encoding, name="encoding")
 app.add_typer(accuracy.mojibake, name="mojibake")

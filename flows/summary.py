@@ -54,7 +54,7 @@ def _figures(artifacts: Mapping[str, Artifact]) -> list[str]:
 def evaluation_lines(results: Mapping[str, Any]) -> list[str]:
     """Bits per byte beside the n-gram baselines by language, then the classifier beside its own."""
     lines = []
-    for lang, group in results["language_modelling"]["languages"].items():
+    for lang, group in (results["language_modelling"] or {"languages": {}})["languages"].items():
         systems = {name: figures["bits_per_byte"] for name, figures in group["systems"].items()}
         baselines = [
             f"{name.replace('kneser_ney_', 'Kneser-Ney order ')} {bits:.3f} ({systems['model'] / bits - 1:+.1%})"
@@ -62,6 +62,10 @@ def evaluation_lines(results: Mapping[str, Any]) -> list[str]:
             if name != "model"
         ]
         lines.append(f"{lang:<10} {systems['model']:.3f} bits per byte; {', '.join(baselines)}")
+    if not results["language_modelling"]:  # an encoder
+        for task in results["tasks"]:
+            if task["kind"] == "language_modelling":
+                lines.append(f"{task['task']}: {task['systems']['model']['bits_per_byte']['value']:.3f} bits per byte of pseudo-likelihood")
     if results["classification"]:
         systems = results["classification"]["systems"]
         accuracies = [f"{name.replace('_', ' ')} {f['accuracy']:.3f} ± {f['accuracy_standard_error']:.3f}" for name, f in systems.items()]

@@ -10,6 +10,8 @@ the vocabulary's real size, and padded rows get no gradient.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -80,6 +82,10 @@ class Backbone(nn.Module):
         elif padding is not None:
             positions = (torch.arange(start, end, device=ids.device) - padding[:, None]).clamp(min=0)
             mask = padding_mask(padding, start, ids.shape[1])
+        return self.read(ids, positions, mask, caches)
+
+    def read(self, ids: Tensor, positions: Tensor | slice, mask: Tensor | None, caches: Sequence[LayerCache] | None) -> Tensor:
+        """The same, of ids at these positions, int64 [batch, time], who see what the mask says, bool [batch, 1, time, time so far]."""
         x, turn = self._place(self.embed_tokens(ids), positions)
         for number, layer in enumerate(self.layers):
             x = layer(x, turn, caches[number] if caches else None, mask)

@@ -46,7 +46,7 @@ class Filler:
         self.tokenizer.no_truncation()
         self._framed = (folder / TOKENIZER_CONFIG).is_file()
         self._bos, self._eos = ([config[key]] if config.get(key) is not None else [] for key in ("bos_token_id", "eos_token_id"))
-        self.mask, self._mask_id = _mask_of(folder, config, self.tokenizer)
+        self.mask, self.mask_id = mask_of(folder, config, self.tokenizer)
 
     def ids(self, text: str) -> list[int]:
         """A text as the model reads it. Raises ValueError if it is too long."""
@@ -61,7 +61,7 @@ class Filler:
     def fill(self, text: str, count: int = 5) -> list[list[Candidate]]:
         """For each mask in order, the likeliest tokens first. Raises ValueError for a text without a mask."""
         ids = torch.tensor([self.ids(text)])
-        places = torch.nonzero(ids[0] == self._mask_id)[:, 0]
+        places = torch.nonzero(ids[0] == self.mask_id)[:, 0]
         if not len(places):
             raise ValueError(f"there is nothing to fill in: write {self.mask} where a token is wanted")
         chances = self.model.scores(self.model.hidden(ids)[0, places]).softmax(-1)
@@ -70,7 +70,7 @@ class Filler:
         return [[Candidate(self.tokenizer.decode([i]), i, p) for i, p in zip(found, shares, strict=True)] for found, shares in rows]
 
 
-def _mask_of(folder: Path, config: dict[str, Any], tokenizer: Tokenizer) -> tuple[str, int]:
+def mask_of(folder: Path, config: dict[str, Any], tokenizer: Tokenizer) -> tuple[str, int]:
     """The spelling and id of the mask: as the model's config says, the tokenizer's, or a usual one."""
     number = config.get("mask_token_id")
     if number is not None and (token := tokenizer.id_to_token(number)) is not None:

@@ -54,7 +54,7 @@ class Result:
 
     task: str
     kind: str
-    """Of `schemas.recipe.Task`, or `language_modelling`."""
+    """Of `schemas.recipe.Task`, `language_modelling`, or `lm-eval` for a task of lm-evaluation-harness."""
     version: int
     """Of the task: results of different versions don't compare."""
     headline: str

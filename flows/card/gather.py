@@ -7,11 +7,10 @@ Each figure is read where it was committed; speeds and times are of `run.json`, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.card.spent import Spent, spent
 from flows.evaluated import ROLES, results_of
 from flows.lineage import lineage
 from flows.report.evaluation import read_evaluation
@@ -19,6 +18,7 @@ from flows.report.facts import Evaluation, ReportFacts, Sampled, TokenizerFacts
 from flows.report.gather import node, token_counts, training_of
 from flows.sampling import sampled
 from model.checkpoint import Mismatch, read_config
+from model.cost import Cost, cost
 from model.hf.heads import architecture_of, class_named
 from schemas.arrow import SUBSETS
 from schemas.artifact import Artifact, Damaged
@@ -69,7 +69,8 @@ class CardFacts:
     older: int = 0
     """Results that newer ones took the place of."""
     probes: tuple[Found, ...] = ()
-    spent: tuple[Spent, ...] = ()
+    spent: Mapping[str, Cost] = field(default_factory=dict)
+    """What each training took, by step."""
 
     @property
     def name(self) -> str:
@@ -125,7 +126,7 @@ def gather_card(store: Store, model: Artifact, probes: Sequence[Path] = ()) -> C
         found=tuple(one for _, one in sorted(newest.items()) if one.result.kind != PROBE),
         older=len(every) - len(newest),
         probes=tuple(one for _, one in sorted(newest.items()) if one.result.kind == PROBE),
-        spent=tuple(spent(step, artifact) for step, artifact in trained.items()),
+        spent={step: cost(artifact) for step, artifact in trained.items()},
     )
 
 

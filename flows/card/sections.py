@@ -11,7 +11,6 @@ from flows.card.findings import evaluation, probes
 from flows.card.gather import CardFacts
 from flows.card.limits import limits
 from flows.card.loading import loading
-from flows.card.spent import WATTS_A_CORE
 from flows.report import model_sections
 from flows.report.blocks import Block, Figure, Foreign, Grid, Note, Row, Section, Table, Words
 from flows.report.facts import Curve, Training
@@ -195,36 +194,34 @@ def finetuning(facts: CardFacts) -> Section | None:
 def cost(facts: CardFacts) -> Section:
     if not facts.spent:
         return Section("cost", "Cost", "It was not trained here: what its training cost is not known.", [])
-    blocks = []
-    for one in facts.spent:
+    blocks: list[Block] = []
+    for step, one in facts.spent.items():
+        run = {"pretrain": facts.run.pretrain, "finetune": facts.run.finetune}[step]
+        used: Mapping[str, Any] = run.summary.get("environment", {}) if run else {}
         rows = [
-            ("Tokens", count(one.tokens) if one.tokens else NOT_TOLD, "facts" if one.step == "pretrain" else "metrics.jsonl, kept seed"),
+            ("Tokens", count(one.tokens) if one.tokens else NOT_TOLD, "facts"),
             ("Operations", f"{one.operations:.3g}" if one.operations else "not counted", "counted from shape and tokens"),
             ("Seconds", decimals(one.seconds, 1) if one.seconds is not None else NOT_TOLD, "run.json"),
-            ("Tries", count(one.tries) if one.tries else NOT_TOLD, "run.json"),
+            ("Tries", count(one.tries), "run.json"),
             ("Peak memory of a rank", size(one.peak_bytes) if one.peak_bytes else NOT_TOLD, "run.json"),
-            ("Tokens a second", count(one.tokens_per_second) if one.tokens_per_second else NOT_TOLD, "run.json, median"),
             ("Of the peak of matrix products", percent(one.utilization) if one.utilization else NOT_TOLD, "run.json, median"),
-            ("Hardware", one.hardware or NOT_TOLD, "facts"),
-            ("Cores", count(one.cores) if one.cores else NOT_TOLD, "facts"),
-            ("Energy", _energy(one.watt_hours), f"seconds × cores × {WATTS_A_CORE:g} W"),
+            ("Hardware", str(used.get("card") or used.get("cpu") or NOT_TOLD), "facts"),
+            ("Energy", _energy(one.kilowatt_hours), "seconds × CPUs × an assumption"),
         ]
-        blocks.append(_told(f"What {one.step} took", rows))
+        blocks += [_told(f"What {step} took", rows), Note(f"Energy of {step}: {one.assumption}.")]
     note = (
-        f"Energy is an estimate: {WATTS_A_CORE:g} W a core is assumed, memory and power supply included, cooling not. Operations are "
-        "additions and multiplications of forward and backward passes. Seconds are of the process that ended the run: one that was "
-        "resumed took longer. What was tried before, and evaluations, are not counted."
+        "Operations are additions and multiplications of forward and backward passes. Seconds are of the process that ended the run: one that "
+        "was resumed took longer. What was tried before, and evaluations, are not counted."
     )
-    known = [one for one in facts.spent if one.watt_hours is not None]
-    energy = sum(one.watt_hours or 0.0 for one in known)
-    lead = f"About {_energy(energy)} of energy for {plural(len(known), 'training')}." if known else "Nothing tells how long it was trained."
-    return Section("cost", "Cost", lead, [*blocks, Note(note)])
+    known = [one.kilowatt_hours for one in facts.spent.values() if one.kilowatt_hours is not None]
+    lead = f"About {_energy(sum(known))} of energy for {plural(len(known), 'training')}, by an assumption." if known else ""
+    return Section("cost", "Cost", lead or "Nothing tells how long it was trained.", [*blocks, Note(note)])
 
 
-def _energy(watt_hours: float | None) -> str:
-    if watt_hours is None:
+def _energy(kilowatt_hours: float | None) -> str:
+    if kilowatt_hours is None:
         return "not estimated"
-    return f"{three_digits(watt_hours / 1000)} kWh" if watt_hours >= 1000 else f"{three_digits(watt_hours)} Wh"
+    return f"{three_digits(kilowatt_hours)} kWh" if kilowatt_hours >= 1 else f"{three_digits(kilowatt_hours * 1000)} Wh"
 
 
 def lineage(facts: CardFacts) -> Section:

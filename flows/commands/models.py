@@ -101,7 +101,7 @@ def generate(
         raise RequestError("there is no prompt: give a text to go on from, or '' to begin one")
     if stream and (as_json or len(read) * samples > 1 or beams > 1):
         raise RequestError("--stream prints one text while it grows: leave out --json, --samples, --beams and further prompts")
-    found = _find(model, store, "generate text")
+    found = _find(model, store, "and fine-tuned ones generate text", (*WRITERS, "finetune"))
     try:
         drawing = Drawing(temperature, top_k or None, top_p, min_p or None, repetition_penalty)
         asked = Asked(max_tokens, samples, drawing, seed, tuple(stop or ()), beams)

@@ -1,4 +1,4 @@
-"""The model: `results.json` of an evaluation holds `language_modelling` (systems by language and by source),
+"""The model: `results.json` of an evaluation holds `language_modelling` (systems by language and by source, or null),
 `classification` (systems on labelled documents, or null) and `samples`; it is read into the facts' words.
 
 The file's layout is that of `model.evaluate`; it names our own system `model`, the others are baselines.
@@ -28,7 +28,7 @@ def read_evaluation(artifact: Artifact, labelled_source: str) -> Evaluation | No
     try:
         return Evaluation(
             results["subset"],
-            tuple(_groups(results["language_modelling"])),
+            tuple(_groups(results["language_modelling"])) if results["language_modelling"] is not None else (),
             _classification(results["classification"], labelled_source) if results["classification"] else None,
             tuple(Sample(sample["prompt"], sample["text"]) for sample in results["samples"]),
         )

@@ -18,8 +18,10 @@ from model.finetune.classifying import classify
 TASK = {"task": "classification", "version": 1, "metric": "accuracy", "better": "higher"}
 
 
-def classification(model_folder: Path, subsets: Mapping[str, Sequence[Classified]], subset: str) -> dict[str, Any]:
-    """Figures of each system on the labelled documents of `subset`; `subsets` holds train and validation too."""
+def classification(
+    model_folder: Path, subsets: Mapping[str, Sequence[Classified]], subset: str
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Figures and answers of each system on the labelled documents of `subset`; `subsets` holds train and validation too."""
     texts = {name: ([item.text for item in items], [item.label for item in items]) for name, items in subsets.items()}
     asked, truth = texts[subset]
     systems = {
@@ -27,7 +29,7 @@ def classification(model_folder: Path, subsets: Mapping[str, Sequence[Classified
         "bag_of_words": BagOfWords(texts["train"], texts["validation"]).classify(asked),
         "majority": [majority(texts["train"][1])] * len(truth),
     }
-    return {**TASK, "n": len(truth), "systems": {name: judge(answers, truth) for name, answers in systems.items()}}
+    return {**TASK, "n": len(truth), "systems": {name: judge(answers, truth) for name, answers in systems.items()}}, systems
 
 
 def standard_error(accuracy: float, n: int) -> float:

@@ -5,10 +5,10 @@ of their ids (which are hashes), each language up to an equal share of the token
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -53,28 +53,47 @@ def read_texts(shards: Iterable[Path], subset: str) -> list[Text]:
     return texts
 
 
-def draw(texts: Sequence[Text], max_tokens: int) -> list[Text]:
-    """Texts with together at most `max_tokens` predicted tokens, languages in sorted order and each with an equal share.
+class Drawable(Protocol):
+    """What is drawn: a text, or a passage whose tokens are not known yet."""
+
+    @property
+    def doc_id(self) -> bytes: ...
+    @property
+    def lang(self) -> str: ...
+    @property
+    def n_bytes(self) -> int: ...
+
+
+T = TypeVar("T", bound=Drawable)
+
+
+def draw(texts: Sequence[T], most: int, size: Callable[[T], int]) -> list[T]:
+    """Texts whose sizes (predicted tokens, or bytes) come to at most `most`, languages in sorted order and each with an equal share.
 
     A language takes its texts in the order of their ids, passing over those that no longer fit. What a language leaves of
     its share goes to the languages with more text. Texts of no bytes are left out: they have no bits per byte.
     """
-    by_language: dict[str, list[Text]] = {}
+    by_language: dict[str, list[T]] = {}
     for text in sorted(texts, key=lambda text: text.doc_id):
         if text.n_bytes:
             by_language.setdefault(text.lang, []).append(text)
-    sizes = {lang: sum(text.predicted for text in found) for lang, found in by_language.items()}
-    chosen: dict[str, list[Text]] = {}
-    left = max_tokens
+    sizes = {lang: sum(map(size, found)) for lang, found in by_language.items()}
+    chosen: dict[str, list[T]] = {}
+    left = most
     for done, lang in enumerate(sorted(sizes, key=lambda lang: (sizes[lang], lang))):
         room = left // (len(sizes) - done)
         chosen[lang] = []
         for text in by_language[lang]:
-            if text.predicted <= room:
+            if size(text) <= room:
                 chosen[lang].append(text)
-                room -= text.predicted
-                left -= text.predicted
+                room -= size(text)
+                left -= size(text)
     return [text for lang in sorted(chosen) for text in chosen[lang]]
+
+
+def tokens_of(text: Text) -> int:
+    """The size of a text that is drawn by tokens."""
+    return text.predicted
 
 
 def bytes_of(texts: Sequence[Text]) -> npt.NDArray[np.int64]:

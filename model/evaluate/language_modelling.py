@@ -52,13 +52,14 @@ def language_modelling(
     around: Frame,
     seed: int,
     advance: Callable[[int, str], None],
-) -> dict[str, Any]:
-    """Results by language and by source; `advance` hears of tokens scored and by whom. Languages without text are absent."""
+) -> tuple[dict[str, Any], dict[str, Floats]]:
+    """Results by language and by source, and the nats of each system, [held_out]; `advance` hears of tokens scored and by whom. Languages
+    without text are absent."""
     nats: dict[str, Floats] = {}
     fitted_on: dict[str, dict[str, Any]] = {}
     for order in orders:
         name = kneser_ney(order)
-        nats[name], fitted_on[name] = _strongest_ngram(order, train, validation, held_out, around)
+        nats[name], fitted_on[name] = strongest_ngram(order, train, validation, held_out, around)
         advance(sum(text.predicted for text in held_out), name)
     nats[MODEL] = decoder_nats(model, held_out, around.bos, around.eos, lambda tokens: advance(tokens, MODEL))
     groups: dict[str, dict[str, Any]] = {}
@@ -69,10 +70,10 @@ def language_modelling(
             rows = np.flatnonzero(names == name).tolist()
             texts = [held_out[row] for row in rows]
             groups[grouping][name] = compare({system: values[rows] for system, values in nats.items()}, texts, orders, seed)
-    return {**TASK, "context": model.config.context, "fitted_on": fitted_on, **groups}
+    return {**TASK, "context": model.config.context, "fitted_on": fitted_on, **groups}, nats
 
 
-def _strongest_ngram(
+def strongest_ngram(
     order: int, train: Sequence[Text], validation: Sequence[Text], held_out: Sequence[Text], around: Frame
 ) -> tuple[Floats, dict[str, Any]]:
     """[held_out] nats of the baseline, and by language which fit was chosen, with the bits per byte of each fit."""

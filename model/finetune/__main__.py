@@ -29,8 +29,10 @@ from model.finetune.kinds import Kind
 from model.finetune.labelled import read_labelled
 from model.finetune.labels import check_subsets
 from model.finetune.reading import Special, reading_of, save_reading
-from model.finetune.saved import is_headed, save_headed
+from model.finetune.saved import is_headed, save_headed, save_written
 from model.finetune.teach import Subsets, Teacher, kind_of, over_seeds
+from model.finetune.writing import Writing
+from model.finetune.written import WritingModel, writing
 from model.hardware import compiler_problem
 from model.hf.export import CARRIED
 from model.memory import keep_freed_memory
@@ -68,7 +70,7 @@ def finetune(draft: Draft, settings: Finetune) -> None:
     reading = reading_of(folder, config, settings.max_tokens)
     task, subsets, account = read_subsets(draft, settings)
     check_subsets(subsets)
-    kind = kind_of(task, settings, reading, subsets)
+    kind = kind_of(task, settings, reading, subsets, config)
     problem = compiler_problem() if settings.compile else None
     compiled = settings.compile and problem is None
     scratch = draft.scratch()
@@ -77,6 +79,8 @@ def finetune(draft: Draft, settings: Finetune) -> None:
 
     def make(kind: Kind) -> nn.Module:
         base, _ = load_model(folder)
+        if kind.purpose == "writing":
+            return writing(base, settings.dropout)
         return headed(base, kind.purpose, kind.labels, settings.dropout)
 
     teacher = Teacher(kind, task, settings, subsets, make, compiled)
@@ -95,15 +99,18 @@ def finetune(draft: Draft, settings: Finetune) -> None:
         "best_epoch": best.best_epoch,
         "metric": first,
         "validation": best.validation,
-        "test": {**best.test, f"{first}_standard_error": teacher.standard_error(model)},
+        "test": {**best.test, f"{first}_standard_error": teacher.standard_error(best.seed)},
         "seeds": [one.as_json() for one in taught],
         "over_seeds": over_seeds(taught),
         "examples": account,
         "environment": environment(settings.precision, compiled, 1),
     }
-    own = {"task": task.name, "kind": task.kind, "max_tokens": settings.max_tokens, "may_be_none": getattr(kind, "may_be_none", False)}
-    assert isinstance(model, HeadedModel)
-    _finish(draft, model, kind, Special.of(config), own, records.metrics(best.seed), facts)
+    own: dict[str, Any] = {"task": task.name, "kind": task.kind, "max_tokens": settings.max_tokens}
+    if isinstance(kind, Writing):
+        own |= kind.own
+    else:
+        own["may_be_none"] = getattr(kind, "may_be_none", False)
+    _finish(draft, model, kind, config, own, records.metrics(best.seed), facts)
     records.done()
 
 
@@ -141,16 +148,22 @@ def _counts(examples: Sequence[Any]) -> dict[str, int]:
 
 
 def _finish(
-    draft: Draft, model: HeadedModel, kind: Kind, special: Special, own: Mapping[str, Any], metrics: Path, facts: dict[str, Any]
+    draft: Draft, model: nn.Module, kind: Kind, config: Mapping[str, Any], own: Mapping[str, Any], metrics: Path, facts: dict[str, Any]
 ) -> None:
     """Write the model's files and its part record."""
     folder, source = draft.scratch() / "model", draft.input("pretrain").path
     folder.mkdir(exist_ok=True)
-    typed = isinstance(model.architecture, recipe.Encoder) and model.architecture.family == "bert"
-    ids = {"bos_token_id": special.bos, "eos_token_id": special.eos, "pad_token_id": special.pad}
-    weights, config = save_headed(model, folder, {key: value for key, value in ids.items() if value is not None}, own)
-    roles = {weights: "weights", config: "config", Path(shutil.copyfile(metrics, folder / "metrics.jsonl")): "metrics"}
-    roles |= save_reading(kind.reading, source, folder, [name for name in CARRIED if (source / name).is_file()], typed)
+    if isinstance(model, WritingModel):
+        roles = save_written(model, source, folder, config, own)
+    else:
+        assert isinstance(model, HeadedModel)
+        special = Special.of(config)
+        ids = {"bos_token_id": special.bos, "eos_token_id": special.eos, "pad_token_id": special.pad}
+        weights, description = save_headed(model, folder, {key: value for key, value in ids.items() if value is not None}, own)
+        typed = isinstance(model.architecture, recipe.Encoder) and model.architecture.family == "bert"
+        carried = [name for name in CARRIED if (source / name).is_file()]
+        roles = {weights: "weights", description: "config", **save_reading(kind.reading, source, folder, carried, typed)}
+    roles[Path(shutil.copyfile(metrics, folder / "metrics.jsonl"))] = "metrics"
     draft.add_part(STAGE, KEY, [draft.adopt_as(path, path.name, role) for path, role in roles.items()], facts=facts)
 
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.examples import Asked, Classified, Coded, Tagged, Written
+from model.finetune.chatting import Chatting
+from model.finetune.coding import Coding
+from model.finetune.kinds import Forward, Kind
 from model.metrics import Metric, measure, metric_named
 from model.metrics.metric import Floats
 from schemas.recipe import Task
@@ -40,6 +43,14 @@ def statistics(metrics: Sequence[Metric], said: Sequence[Any], examples: Sequenc
     """By metric, [examples, k]."""
     right = [wanted(example) for example in examples]
     return {metric.name: metric.of(said, right) for metric in metrics}
+
+
+def judged(metrics: Sequence[Metric], kind: Kind, model: Forward, examples: Sequence[Any]) -> dict[str, Floats]:
+    """The statistics of what a model says to examples; by metric, [examples, k]."""
+    if isinstance(kind, Chatting):
+        nats, sizes = kind.judged(model, examples)
+        return {metric.name: metric.of(nats, sizes) for metric in metrics}
+    return statistics(metrics, kind.judged(model, examples) if isinstance(kind, Coding) else kind.answer(model, examples), examples)
 
 
 def values(metrics: Sequence[Metric], found: Mapping[str, Floats]) -> dict[str, float]:

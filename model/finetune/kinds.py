@@ -3,13 +3,13 @@
 sequences   classification, pairs and relation: one label a text, or two texts
 tagging     a tag a word
 answers     a span of a context that answers a question
-writing     text that follows a prompt
+writing     text that follows a prompt; so are chatting and coding
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ ANSWER_BATCH = 64
 
 Forward = Callable[..., Tensor]
 """A model, or what it was compiled to."""
+WritingPurpose = Literal["writing"]
+"""What needs no head but the one that a model was pretrained with."""
 Said = str | list[str]
 """A label or a text; of tagging a tag a word."""
 
@@ -31,11 +33,13 @@ Said = str | list[str]
 class Kind(Protocol):
     """One kind of task, with what it knows of its labels; see the module."""
 
-    purpose: Purpose
-    """The head that it needs."""
     reading: Reading
     labels: tuple[str, ...]
     """What an answer may be; empty if it is text."""
+
+    @property
+    def purpose(self) -> Purpose | WritingPurpose:
+        """The head that it needs."""
 
     def samples(self, examples: Sequence[Any]) -> list[Sample]:
         """Examples as they are learned; one may become several samples, or none."""

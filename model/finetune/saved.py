@@ -1,6 +1,9 @@
 """The model: a *saved headed model* is a folder that `transformers` loads as it is: `model.safetensors`, `config.json` with the labels,
 and the tokenizer, which frames texts as they were framed in fine-tuning.
 
+What was taught to write is saved as the plain model that it is (`AutoModelForCausalLM`, `AutoModelForSeq2SeqLM`), with a tokenizer that
+frames as in pretraining, and a chat template if dialogues were taught.
+
 What only we need, the kind of the task and how long texts may be, stands in `config.json` under `gristmill`.
 """
 
@@ -12,19 +15,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
-from model.checkpoint import Mismatch, copy_into
+from model.checkpoint import Mismatch, copy_into, save_model
 from model.decoder import DecoderModel
+from model.dialogue import chat_template
 from model.encoder import EncoderModel
 from model.families import build_model
 from model.finetune.heads import HeadedModel
+from model.finetune.reading import Special
+from model.finetune.written import WritingModel
 from model.hf.adapter import EMBEDDING, NotRepresented
+from model.hf.export import TOKENIZER, TOKENIZER_CONFIG, framing_bos, write_tokenizer
 from model.hf.files import WEIGHTS, Weights, save_tensors
 from model.hf.heads import architecture_of, class_named, head_adapter
 
 OURS = "gristmill"
 """Key of `config.json`."""
+CHAT_TEMPLATE = "chat_template.jinja"
+_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
 
 def save_headed(model: HeadedModel, folder: Path, config: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[Path, Path]:
@@ -40,6 +50,29 @@ def save_headed(model: HeadedModel, folder: Path, config: Mapping[str, Any], own
     save_tensors(tensors, weights)
     description.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     return weights, description
+
+
+def save_written(model: WritingModel, source: Path, folder: Path, config: Mapping[str, Any], own: Mapping[str, Any]) -> dict[Path, str]:
+    """Write what was taught to write, from the model in `source` with this `config.json`; return the files with their roles."""
+    ids = {key: config[key] for key in _IDS if config.get(key) is not None}
+    weights, description = save_model(model.base, folder, {**ids, OURS: dict(own)})
+    names = write_tokenizer(source, folder, config)
+    if own["kind"] == "chat":
+        names = [name for name in names if name != CHAT_TEMPLATE]
+        (folder / CHAT_TEMPLATE).unlink(missing_ok=True)
+        _add_template(folder, Special.of(config))
+    told = {folder / name: "tokenizer" if name == TOKENIZER else "transformers" for name in names}
+    return {weights: "weights", description: "config", **told}
+
+
+def _add_template(folder: Path, special: Special) -> None:
+    tokenizer, path = Tokenizer.from_file(str(folder / TOKENIZER)), folder / TOKENIZER_CONFIG
+    begins = framing_bos(tokenizer, special.bos)
+    bos, eos = (None if number is None else tokenizer.id_to_token(number) for number in (begins, special.eos))
+    assert eos is not None  # no dialogue is learned without one
+    told = json.loads(path.read_text(encoding="utf-8"))
+    told["chat_template"] = chat_template(bos, eos)
+    path.write_text(json.dumps(told, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def is_headed(config: Mapping[str, Any]) -> bool:

@@ -14,8 +14,10 @@ from torch import nn
 
 from model.examples import class_weights
 from model.finetune.answers import Answers
+from model.finetune.chatting import Chatting
+from model.finetune.coding import Coding
 from model.finetune.fit import Fit, Judged
-from model.finetune.judging import metrics_of, statistics, values
+from model.finetune.judging import judged, metrics_of, values
 from model.finetune.kinds import Kind, mean_loss
 from model.finetune.labels import classes, tags
 from model.finetune.lora import add_adapters, merge_adapters
@@ -23,7 +25,9 @@ from model.finetune.reading import Reading
 from model.finetune.samples import shuffled
 from model.finetune.sequences import Sequences
 from model.finetune.tagging import Tagging
+from model.finetune.writing import Frame, Writing
 from model.metrics import Metric, measure
+from model.metrics.metric import Floats
 from schemas import recipe
 from schemas.errors import RequestError
 
@@ -33,8 +37,12 @@ Add = Callable[[int, dict[str, Any]], None]
 """Hears of a seed's metrics, a row a step."""
 
 
-def kind_of(task: recipe.Task, settings: recipe.Finetune, reading: Reading, subsets: Subsets) -> Kind:
-    """What a task's examples are to a model. Raises `RequestError` for labels that can't be learned."""
+WRITES = {"generation": Writing, "chat": Chatting, "code": Coding}
+"""Kinds that are written."""
+
+
+def kind_of(task: recipe.Task, settings: recipe.Finetune, reading: Reading, subsets: Subsets, config: dict[str, Any]) -> Kind:
+    """What a task's examples are to a model with this `config.json`. Raises `RequestError` for what it can't learn."""
     match task.kind:
         case "classification" | "pairs" | "relation":
             labels = classes(subsets)
@@ -44,7 +52,8 @@ def kind_of(task: recipe.Task, settings: recipe.Finetune, reading: Reading, subs
             return Tagging(reading, tags(subsets))
         case "answers":
             return Answers(reading, any(not example.answers for example in subsets["train"]))
-    raise RequestError(f"task.kind {task.kind}: can't be fine-tuned yet")
+        case "generation" | "chat" | "code":
+            return WRITES[task.kind](reading, Frame.of(reading, config, task.separator), subsets["train"])
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,7 @@ class Teacher:
         self._samples = kind.samples(subsets["train"])
         self._validation = kind.samples(subsets["validation"])
         self.parameters = self.trained = 0
+        self._tested: dict[int, dict[str, Floats]] = {}
 
     def fit_of(self, seed: int) -> Fit:
         """A fit that is ready to run."""
@@ -93,7 +103,8 @@ class Teacher:
             fit = self.fit_of(seed)
             epoch, history = fit.run(self._judge, lambda row, seed=seed: add(seed, row))  # type: ignore[misc]
             merge_adapters(fit.model)
-            test = self._facts(fit.model, "test")
+            self._tested[seed] = judged(self.metrics, self.kind, fit.model, self.subsets["test"])
+            test = values(self.metrics, self._tested[seed])
             taught.append(Taught(seed, epoch, history[epoch - 1].facts, test))
             if best is None or history[epoch - 1].score > best[0]:
                 best = history[epoch - 1].score, fit.model
@@ -101,19 +112,24 @@ class Teacher:
         return best[1], taught
 
     def _judge(self, model: nn.Module) -> Judged:
-        facts = self._facts(model, "validation")
-        facts["loss"] = mean_loss(self.kind, model, self._validation)
+        if isinstance(self.kind, Writing):  # writing takes long
+            found = self.kind.likelihoods(model, self._validation)
+            facts = {"loss": sum(one.nats for one in found) / sum(one.tokens for one in found)}
+        else:
+            facts = values(self.metrics, judged(self.metrics, self.kind, model, self.subsets["validation"]))
+            facts["loss"] = mean_loss(self.kind, model, self._validation)
         return Judged(self.score(facts), facts)
 
     def score(self, facts: Mapping[str, float]) -> float:
         """What decides of figures: the higher, the better."""
         first = self.metrics[0]
+        if isinstance(self.kind, Writing):
+            return -facts["loss"]
         return facts[first.name] if first.better == "higher" else -facts[first.name]
 
-    def standard_error(self, model: nn.Module) -> float:
-        """Of the test subset's first metric, by a bootstrap over examples."""
-        examples, first = self.subsets["test"], self.metrics[0]
-        found = measure(first, statistics([first], self.kind.answer(model, examples), examples)[first.name], self.settings.seed)
+    def standard_error(self, seed: int) -> float:
+        """Of what a seed's model got in the test subset's first metric, by a bootstrap over examples."""
+        found = measure(self.metrics[0], self._tested[seed][self.metrics[0].name], self.settings.seed)
         assert found.standard_error is not None
         return found.standard_error
 
@@ -123,10 +139,6 @@ class Teacher:
         reading, settings = self.kind.reading, self.settings
         return settings.epochs * len(shuffled(self._samples, settings.batch, reading.max_tokens, settings.seed, 0))
 
-    def _facts(self, model: nn.Module, subset: str) -> dict[str, float]:
-        examples = self.subsets[subset]
-        return values(self.metrics, statistics(self.metrics, self.kind.answer(model, examples), examples))
-
     def _freeze(self, model: nn.Module) -> None:
         settings = self.settings
         if settings.method == "full":
@@ -135,8 +147,10 @@ class Teacher:
             _freeze_all(model)
         else:
             add_adapters(model, settings.rank, settings.alpha, settings.method == "dora")
+        # What a pretrained head writes is changed by itself, or else through the layers below it; one that is tied is no parameter.
+        heads = ("score.", "head.", "pooler.", *(("base.lm_head.",) if settings.method == "head" else ()))
         for name, parameter in model.named_parameters():
-            if name.startswith(("score.", "head.", "pooler.")):
+            if name.startswith(heads):
                 parameter.requires_grad_(True)
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise RequestError(f"finetune.method {settings.method}: leaves nothing to train: take full, lora or dora")

@@ -3,6 +3,7 @@ string, or when as many tokens were made as were asked for. It can be told while
 
 A model that was pretrained here reads a prompt behind its bos. One that was imported has a tokenizer that knows how to frame a prompt.
 An encoder-decoder reads it before its eos; what it writes *answers* the prompt, and doesn't go on from it. Sentinels stay in an answer.
+A decoder answers, too, if it was fine-tuned to: it reads a prompt with the *separator* behind it that it was taught with.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from typing import Literal
 
 from tokenizers import Tokenizer
 
-from model.checkpoint import Mismatch, load_model
+from model.checkpoint import Mismatch, load_model, read_config
 from model.encoder_decoder import EncoderDecoderModel
 from model.families import Causal
 from model.generate.answering import Answering, Continues
 from model.generate.beams import beam_search
 from model.generate.drawing import Drawing
+from model.generate.prompts import Prompts
 from model.generate.rows import continue_rows
-from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
+from model.hf.heads import class_named
 
 Tell = Callable[[int, str], None]
 """Hears the number of a text and a piece of it."""
@@ -68,40 +70,46 @@ class Writer:
 
     def __init__(self, folder: Path) -> None:
         """Raises `Mismatch` naming the file that is not as it should be."""
+        if class_named(read_config(folder).config) is not None:
+            raise Mismatch(f"{folder}: was fine-tuned to tell labels or spans, and writes no text")
         model, config = load_model(folder)
         if not isinstance(model, Causal | EncoderDecoderModel):
             raise Mismatch(f"{folder}: is {config['model_type']}, which writes no text: this needs a decoder, or an encoder-decoder")
         self.model = model
-        self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
-        self._framed = (folder / TOKENIZER_CONFIG).is_file()
-        self._bos = config.get("bos_token_id")
+        self._prompts = Prompts(folder, config)
+        self.tokenizer, self.taught, self.bos = self._prompts.tokenizer, self._prompts.taught, self._prompts.bos
         self._start: int = config.get("decoder_start_token_id", config.get("pad_token_id", -1))
-        eos = config.get("eos_token_id")
-        self.eos = frozenset(eos if isinstance(eos, list) else [] if eos is None else [eos])
-        if self.answers and (not self.eos or self._start < 0):
+        self.eos = frozenset(self._prompts.eos)
+        if self._reads_apart and (not self.eos or self._start < 0):
             raise Mismatch(f"{folder}: config.json has no eos_token_id, or no decoder_start_token_id: an encoder-decoder needs both")
 
     @property
     def answers(self) -> bool:
         """Whether texts answer their prompts; else they go on from them."""
+        return self._reads_apart or self._prompts.separator is not None
+
+    @property
+    def _reads_apart(self) -> bool:
         return isinstance(self.model, EncoderDecoderModel)
 
     def ids(self, prompt: str) -> list[int]:
         """A prompt as the model reads it. Raises ValueError for an empty one if the model knows no bos."""
-        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=self._framed).ids
-        if self.answers:
-            return ids if self._framed and ids else [*ids, min(self.eos)]
-        if (not self._framed or not ids) and self._bos is not None:
-            ids = [self._bos, *ids]
+        if self._reads_apart:
+            return self._prompts.ids_to_read(prompt)
+        ids = self._prompts.ids(prompt)
         if not ids:
             raise ValueError("the prompt is empty, and the model has no bos token to begin with: give it a prompt")
         return ids
 
     def write(self, prompts: Sequence[str], asked: Asked, tell: Tell | None = None) -> list[Written]:
         """For each prompt in order, as many texts as were asked for. Raises ValueError as `ids` and `beam_search` do."""
-        read = [self.ids(prompt) for prompt in prompts for _ in range(asked.samples)]
-        unsaid = self.eos | {self._start} if self.answers else None
-        texts = [_Growing(self.tokenizer, [] if self.answers else ids, self.eos, asked.stop, unsaid) for ids in read]
+        return self.write_after(prompts, [self.ids(prompt) for prompt in prompts], asked, tell)
+
+    def write_after(self, prompts: Sequence[str], begun: Sequence[list[int]], asked: Asked, tell: Tell | None = None) -> list[Written]:
+        """As `write`, of prompts that were read already."""
+        read = [ids for ids in begun for _ in range(asked.samples)]
+        unsaid = self.eos | {self._start} if self._reads_apart else None
+        texts = [Growing(self.tokenizer, [] if self._reads_apart else ids, self.eos, asked.stop, unsaid) for ids in read]
         if asked.beams > 1:
             for first in range(0, len(texts), asked.samples):
                 model, (begin,) = self._begin(read[first : first + 1])
@@ -117,8 +125,8 @@ class Writer:
                 return goes_on
 
             seeds = [asked.seed + number for number in range(len(texts))]
-            model, begun = self._begin(read)
-            continue_rows(model, begun, asked.max_tokens, asked.drawing, seeds, hear)
+            model, starts = self._begin(read)
+            continue_rows(model, starts, asked.max_tokens, asked.drawing, seeds, hear)
         if tell is not None:
             for row, text in enumerate(texts):
                 if piece := text.piece(last=True):
@@ -131,8 +139,13 @@ class Writer:
             return Answering(self.model, read), [[self._start] for _ in read]
         return self.model, read
 
+    @property
+    def start(self) -> int:
+        """What an encoder-decoder begins to write with."""
+        return self._start
 
-class _Growing:
+
+class Growing:
     """A text in the making."""
 
     def __init__(

@@ -61,16 +61,21 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
         )
     names = copy_weights(folder, out, shard_bytes)
     shutil.copyfile(folder / CONFIG, out / CONFIG)
-    names += [CONFIG, TOKENIZER]
+    names.append(CONFIG)
     if class_named(config) is None:  # what has a head to tell labels or spans generates nothing
         special = {f"{role}_token_id": config.get(f"{role}_token_id") for role in ("bos", "eos", "pad", "decoder_start")}
         _write_json(out / GENERATION, {key: value for key, value in special.items() if value is not None})
         names.append(GENERATION)
+    return [*names, *write_tokenizer(folder, out, config)]
+
+
+def write_tokenizer(folder: Path, out: Path, config: Mapping[str, Any]) -> list[str]:
+    """Write the tokenizer of the saved model of `folder` to `out`, as `transformers` reads it; return the names of its files."""
     if (folder / TOKENIZER_CONFIG).is_file():
-        carried = [name for name in CARRIED if (folder / name).is_file()]
-        for name in (TOKENIZER, *carried):
+        names = [TOKENIZER, *(name for name in CARRIED if (folder / name).is_file())]
+        for name in names:
             shutil.copyfile(folder / name, out / name)
-        return names + carried
+        return names
     tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     roles = {role: tokenizer.id_to_token(config[key]) for role in _ROLES if isinstance(config.get(key := f"{role}_token_id"), int)}
     t5 = config["model_type"] == "t5"
@@ -91,7 +96,7 @@ def _write(folder: Path, out: Path, shard_bytes: int) -> list[str]:
     }
     _write_json(out / TOKENIZER_CONFIG, described)
     _write_json(out / "special_tokens_map.json", tokens)
-    return [*names, TOKENIZER_CONFIG, "special_tokens_map.json"]
+    return [TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json"]
 
 
 def frame_as_pretraining(tokenizer: Tokenizer, bos: int | None, eos: int | None) -> None:
@@ -105,6 +110,11 @@ def frame_as_pretraining(tokenizer: Tokenizer, bos: int | None, eos: int | None)
     own = tokenizer.post_processor
     plain = own is not None and own.num_special_tokens_to_add(False) == 0
     tokenizer.post_processor = processors.Sequence([own, frame]) if plain else frame
+
+
+def framing_bos(tokenizer: Tokenizer, bos: int | None) -> int | None:
+    """The bos, if the tokenizer puts it before a text: some models have one that nothing begins with."""
+    return bos if tokenizer.encode("a").ids[:1] == [bos] else None
 
 
 def _token(tokenizer: Tokenizer, role: str, number: int) -> str:

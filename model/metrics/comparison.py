@@ -89,7 +89,7 @@ def compare(task: str, metric: str, better: Better, a: Floats, b: Floats, seed: 
     else:
         slack = 1e-12 * max(map(abs, values))  # equal differences must count as such, whatever order they were summed in
         as_large = int((np.abs(drawn - difference) >= abs(difference) - slack).sum())
-        test, p = "bootstrap", (1 + as_large) / (1 + DRAWS)
+        test, p = "bootstrap", (1 + as_large) / (1 + DRAWS) if len(a) > 1 else 1.0  # one item's draws are all itself
     return Comparison(task, metric, better, len(a), *values, difference, interval(drawn), test, p, p)
 
 

@@ -27,6 +27,8 @@ _VALUES: dict[str, Value] = {
     "perplexity": perplexity_value,
     "bits_per_byte": bits_per_byte_value,
 }
+_HARNESS = frozenset({"acc", "acc_norm"})
+"""What lm-evaluation-harness calls shares of items that are right."""
 _PASS_AT = re.compile(r"pass_at_([1-9]\d*)")
 
 
@@ -80,7 +82,7 @@ def metric_named(
 
 def value_named(name: str) -> Value:
     """How sums of a metric's statistics become its value, whatever it was asked for. Raises `ValueError` for an unknown name."""
-    if _PASS_AT.fullmatch(name):
+    if name in _HARNESS or _PASS_AT.fullmatch(name):
         return mean
     if name not in _VALUES:
         raise ValueError(_unknown(name))

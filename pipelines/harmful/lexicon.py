@@ -71,7 +71,7 @@ def harmful_scores(settings: Harmful | None, texts: Sequence[str], langs: Sequen
 
 @cache
 def _open(own: bool, named: tuple[tuple[str, tuple[str, ...]], ...]) -> Lexicons:
-    contents = _own_lists() if own else {}
+    contents = own_lists() if own else {}
     for lang, paths in named:
         contents.setdefault(lang, []).extend(read_list(path) for path in paths)
     return Lexicons(contents)
@@ -79,10 +79,10 @@ def _open(own: bool, named: tuple[tuple[str, tuple[str, ...]], ...]) -> Lexicons
 
 def own_lists_digest() -> str:
     """Of the contents of the lists that ship."""
-    return digest_json(_own_lists())[:8]
+    return digest_json(own_lists())[:8]
 
 
-def _own_lists() -> dict[str, list[str]]:
+def own_lists() -> dict[str, list[str]]:
     shipped = (entry for entry in files("pipelines.harmful").joinpath("lists").iterdir() if entry.name.endswith(".txt"))
     return {entry.name.removesuffix(".txt"): [entry.read_text(encoding="utf-8")] for entry in shipped}
 

@@ -14,6 +14,7 @@ from schemas.recipe.architecture import Architecture, Decoder, Encoder, EncoderD
 from schemas.recipe.clean import Boilerplate, Clean
 from schemas.recipe.corpus import Annotator, Corpus, Decontaminate, EvaluationSet, Harmful, HeldOut, Redact, Sampling
 from schemas.recipe.dedup import Dedup, Near, Repeats
+from schemas.recipe.evaluation import Evaluation, Harness, HeldOutText
 from schemas.recipe.finetune import Finetune, FinetuneRecipe
 from schemas.recipe.objective import Objective
 from schemas.recipe.rules import Rules
@@ -28,9 +29,10 @@ from schemas.recipe.training import Average, Evaluate, Optimizer, Phase, Pretrai
 
 __all__ = [
     "Annotator", "Architecture", "Average", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup",
-    "Encoder", "EncoderDecoder", "Evaluate", "EvaluationSet", "Finetune", "FinetuneRecipe", "Harmful", "HeldOut", "Near", "NgramModel",
-    "Objective", "Optimizer", "Phase", "Pretrain", "Recipe", "Recurrent", "Redact", "Repeats", "Rules", "Run", "Sampling", "Schedule",
-    "Section", "Source", "Task", "TaskData", "Tokenizer", "Tokens", "json_schema",
+    "Encoder", "EncoderDecoder", "Evaluate", "Evaluation", "EvaluationSet", "Finetune", "FinetuneRecipe", "Harmful", "Harness",
+    "HeldOut", "HeldOutText", "Near", "NgramModel", "Objective", "Optimizer", "Phase", "Pretrain", "Recipe", "Recurrent",
+    "Redact", "Repeats", "Rules", "Run", "Sampling", "Schedule", "Section", "Source", "Task", "TaskData", "Tokenizer", "Tokens",
+    "json_schema",
 ]  # fmt: skip
 
 
@@ -53,8 +55,8 @@ class Recipe(Section):
             raise AtKey(("finetune",), "starts from the model that pretrain makes: add a pretrain section")
         if self.evaluate and not self.pretrain:
             raise AtKey(("evaluate",), "measures the model that pretrain makes: add a pretrain section")
-        if self.evaluate and self.pretrain and not isinstance(self.pretrain.model, Decoder | Recurrent):
-            what = f"is of decoders so far, and pretrain.model.family is {self.pretrain.model.family}: leave the section out"
+        if self.evaluate and self.pretrain and isinstance(self.pretrain.model, EncoderDecoder):
+            what = "is of text alone, to which a t5 gives no likelihood: leave the section out, and ask it tasks (gristmill evaluate)"
             raise AtKey(("evaluate",), what)
         if self.finetune and self.pretrain and isinstance(self.pretrain.model, Recurrent):
             raise AtKey(("finetune",), "has no head for an lstm: leave the section out, or pretrain another family")

@@ -9,9 +9,7 @@ from pydantic import Field, model_validator
 
 from schemas.recipe.run import Run
 from schemas.recipe.section import AtKey, Fraction, Name, Positive, Section
-from schemas.recipe.task import Task
-
-SUBSETS = ("train", "validation", "test")
+from schemas.recipe.task import PROMPTED, Task
 
 
 class Finetune(Section):
@@ -54,18 +52,15 @@ class Finetune(Section):
     seed: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """For identities: of files only whether there are some, as their contents count elsewhere, and their places don't."""
+        """For identities: as `Task.without_places`, and without how a task is asked in words."""
         told = super().as_json()
         if self.task is not None:
-            data = told["task"]["data"]
-            told["task"]["data"] = {**data, **{subset: subset for subset in SUBSETS if data[subset] is not None}}
+            told["task"] = {key: value for key, value in self.task.without_places().items() if key not in PROMPTED}
         return told
 
     def at(self, files: Mapping[str, str]) -> Task | None:
         """The task of a section that came from an identity, with the paths of its files by subset."""
-        if self.task is None:
-            return None
-        return self.task.model_copy(update={"data": self.task.data.model_copy(update={subset: files.get(subset) for subset in SUBSETS})})
+        return None if self.task is None else self.task.at(files)
 
     @model_validator(mode="after")
     def _learns_from_one_of_two(self) -> Finetune:

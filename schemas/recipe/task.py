@@ -3,12 +3,14 @@ evaluation asks it."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from schemas.recipe.section import AtKey, Name, Positive, Section
 
+SUBSETS = ("train", "validation", "test")
 Kind = Literal["classification", "pairs", "relation", "tagging", "answers", "generation", "chat", "code"]
 DataFormat = Literal["jsonl", "csv", "tsv", "parquet", "conll", "conllu", "squad"]
 
@@ -34,6 +36,8 @@ METRICS: dict[str, tuple[str, ...]] = {
     "code": ("pass_at_1",),
 }
 """What answers to each kind can be judged by; the first decides unless others are asked for."""
+PROMPTED = ("prompt", "choices", "max_tokens")
+"""Keys of a task that only a model which is asked in words looks at."""
 
 
 class TaskData(Section):
@@ -72,11 +76,30 @@ class Task(Section):
     """The first decides; empty: those of the kind."""
     target_lang: str | None = None
     """Language of what is written, where it is another than `data.lang`: BLEU cuts Chinese by characters."""
+    prompt: str | None = None
+    """How a model without a head is asked, with {text}, {question} and the like in place of an example's fields; null: as the kind is."""
+    choices: dict[str, str] = {}
+    """What such a model's likelihood is asked for, by label: {pos: good, neg: bad}. Labels that are not here stand for themselves."""
+    max_tokens: Positive = 64
+    """Tokens that such a model writes at the most."""
+
+    separator: str = "\n"
+    """Of generation and code, what a decoder reads between a prompt and what it is to write."""
 
     @property
     def judged_by(self) -> tuple[str, ...]:
         """Metrics, the one that decides first."""
         return self.metrics or METRICS[self.kind][:3]
+
+    def without_places(self) -> dict[str, Any]:
+        """For identities: of files only whether there are some, as their contents count elsewhere, and their places don't."""
+        told = self.as_json()
+        told["data"] |= {subset: subset for subset in SUBSETS if told["data"][subset] is not None}
+        return told
+
+    def at(self, files: Mapping[str, str]) -> Task:
+        """The task of a section that came from an identity, with the paths of its files by subset."""
+        return self.model_copy(update={"data": self.data.model_copy(update={subset: files.get(subset) for subset in SUBSETS})})
 
     @model_validator(mode="after")
     def _keys_are_of_the_kind(self) -> Task:
@@ -85,4 +108,7 @@ class Task(Section):
         known = (*FIELDS[self.kind], "id")
         if unknown := [name for name in self.data.fields if name not in known]:
             raise AtKey(("data", "fields", unknown[0]), f"is nothing that {self.kind} has: {', '.join(FIELDS[self.kind])}")
+        asked = [f"{{{field}}}" for field in FIELDS[self.kind][:-1]]
+        if self.prompt is not None and (missing := [field for field in asked if field not in self.prompt]):
+            raise AtKey(("prompt",), f"has no {missing[0]}: a prompt of {self.kind} holds {', '.join(asked)}")
         return self

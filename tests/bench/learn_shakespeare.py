@@ -2,12 +2,15 @@
 
     curl -LO https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt
     python -m tests.bench.learn_shakespeare input.txt [--rates] [--seeds 0 1 2] [--steps 2000] [--family llama] [--threads 1]
+    python -m tests.bench.learn_shakespeare input.txt --widths 64 128 256 --steps 400       # does the best rate move with the width?
 
 The setting is that of nanoGPT's README for a CPU: characters, the last tenth of the text held out, 4 layers, 4 heads, 128 wide, context
 64, 12 sequences a step, 2,000 steps, no dropout, for which it tells a validation loss of 1.88. That is of 240 sequences drawn at random;
 ours is of the whole held-out text, in nats a character, with a new context every 64 characters. Ours differs in architecture
 (--family llama, ffn 344; or gpt2, which is nanoGPT's, but with biases) and in optimizer. Prints the loss by step, and the first measured
-step at which it is at most 1.88. --rates tries learning rates of both optimizers first, with seed 0, and takes the best of each.
+step at which it is at most 1.88. --rates tries learning rates of both optimizers first, with seed 0, and takes the best of each. --widths
+tries rates at each width (a head is 32 wide at all of them) and does nothing else: if the best one stays, rates carry over from a narrow
+model to a wide one as they are, and width transfer (muP; Yang et al., arXiv:2203.03466) has nothing to mend.
 """
 
 from __future__ import annotations
@@ -34,6 +37,10 @@ RATES: dict[str, list[dict[str, float]]] = {
     "adamw": [{"lr": lr} for lr in (2e-3, 4e-3, 8e-3)],
     "muon": [{"muon_lr": rate, "lr": 8e-3} for rate in (2e-3, 4e-3, 8e-3)],
 }
+OVER_WIDTHS: dict[str, list[dict[str, float]]] = {
+    "adamw": [{"lr": lr} for lr in (1e-3, 2e-3, 4e-3, 8e-3, 16e-3)],
+    "muon": [{"muon_lr": rate, "lr": 8e-3} for rate in (1e-3, 2e-3, 4e-3, 8e-3, 16e-3)],
+}
 CHOSEN = {"adamw": {"lr": 4e-3}, "muon": {"muon_lr": 4e-3, "lr": 8e-3}}
 
 
@@ -53,16 +60,18 @@ class Runs:
         self._tokens, self._tokenizer = artifacts(text, folder)
         self._folder, self._options, self._held_out = folder, options, len(text) - len(text) * 9 // 10
 
-    def losses(self, optimizer: str, rates: dict[str, float], seed: int) -> dict[int, float]:
+    def losses(self, optimizer: str, rates: dict[str, float], seed: int, width: int = 128) -> dict[int, float]:
         """Validation loss by step."""
-        shape = {"family": self._options.family, "layers": 4, "heads": 4, "kv_heads": 4, "width": 128, "context": 64}
+        heads = width // 32
+        shape = {"family": self._options.family, "layers": 4, "heads": heads, "kv_heads": heads, "width": width, "context": 64}
+        ffn = width * 4 if self._options.family == "gpt2" else width * 43 // 16
         settings: dict[str, Any] = {
-            "model": shape | {"ffn": 512 if self._options.family == "gpt2" else 344}, "steps": self._options.steps, "batch": 12,
+            "model": shape | {"ffn": ffn}, "steps": self._options.steps, "batch": 12,
             "optimizer": {"name": optimizer, "betas": [0.9, 0.99], **rates}, "schedule": {"name": "cosine", "warmup": 0.05, "final": 0.1},
             "precision": "float32", "compile": False, "validate_every": VALIDATE_EVERY, "validate_tokens": self._held_out + 2,
             "checkpoint_every": 1 << 20, "seed": seed,
         }  # fmt: skip
-        name = "-".join([optimizer, *map(str, rates.values()), str(seed)])
+        name = "-".join([optimizer, *map(str, rates.values()), str(seed), str(width)])
         threads = self._options.threads
         draft = pretrain_draft(self._folder / name, self._tokens, self._tokenizer, 1, threads, settings)
         environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
@@ -79,6 +88,18 @@ def told(losses: dict[int, float]) -> str:
     return f"{reached:<18} at the end {losses[last]:.4f}   {shown}"
 
 
+def compare_widths(runs: Runs, widths: list[int], optimizers: list[str]) -> None:
+    """Print the loss at the end by width and rate; the best of each width is marked."""
+    for optimizer in optimizers:
+        for width in widths:
+            ends = []
+            for rates in OVER_WIDTHS[optimizer]:
+                losses = runs.losses(optimizer, rates, 0, width)
+                ends.append((losses[max(losses)], next(iter(rates.values()))))
+            shown = "  ".join(f"{rate:g}: {loss:.4f}{'*' if loss == min(ends)[0] else ''}" for loss, rate in ends)
+            print(f"{optimizer:<6} {width:>4} wide  {shown}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("text", type=Path)
@@ -87,10 +108,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--family", choices=("llama", "gpt2"), default="llama")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--widths", type=int, nargs="+", default=[])
     parser.add_argument("--optimizers", nargs="+", choices=tuple(RATES), default=list(RATES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(options.text.read_text(encoding="utf-8"), Path(folder), options)
+        if options.widths:
+            compare_widths(runs, options.widths, options.optimizers)
+            return
         chosen = dict(CHOSEN)
         if options.rates:
             for optimizer in options.optimizers:

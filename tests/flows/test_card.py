@@ -17,11 +17,9 @@ from typer.testing import CliRunner
 
 from flows.card import CardFacts, gather_card, render_card, render_markdown
 from flows.card.markdown import escaped, fenced, front_matter
-from flows.card.spent import WATTS_A_CORE
 from flows.cli import app
 from flows.leaderboard import boards, write_page
-from model.families import build_model
-from model.speed import operations_per_token
+from model.cost import cost
 from schemas.errors import RequestError
 from schemas.forgotten import Mark, set_mark
 from schemas.recipe import Corpus, Source
@@ -65,7 +63,7 @@ def test_a_card_has_every_figure_and_says_what_is_missing(store: Store) -> None:
         "Not measured: verbatim memorisation of training text",
         "| Tokens | 38,400 | facts |",
         "| Peak memory of a rank | 2.00 MB | run.json |",
-        f"seconds × cores × {WATTS_A_CORE:g} W",
+        "Energy of pretrain: estimated: 2 CPUs at",
         "The licence is not told of: letters.",
         "AutoModelForSequenceClassification.from_pretrained",
         "Its labels: negative, positive.",
@@ -83,13 +81,14 @@ def whole_lineage(store: Store) -> list[str]:
     return [text for one in found for text in (one.reference, one.manifest.content_digest)]
 
 
-def test_operations_are_counted_and_energy_is_seconds_times_cores(store: Store) -> None:
-    facts = gather_card(store, cards.pretrained(store, cards.documents(store)))
-    (spent,) = facts.spent
-    assert spent.operations == 38_400 * operations_per_token(build_model(cards.SHAPE, 128), cards.SHAPE)
-    assert spent.watt_hours == pytest.approx(36 * 2 * WATTS_A_CORE / 3600)
+def test_the_cost_is_that_of_the_probe_and_tells_its_assumption(store: Store) -> None:
+    model = cards.pretrained(store, cards.documents(store))
+    facts, known = gather_card(store, model), cost(model)
+    assert facts.spent == {"pretrain": known} and known.operations and known.kilowatt_hours
+    text = render_markdown(facts).replace("\\", "")
+    assert f"| Operations | {known.operations:.3g} |" in text and known.assumption in text
     bare = gather_card(store, cards.pretrained(Store(store.root / "other"), cards.documents(store), seconds=None))
-    assert bare.spent[0].watt_hours is None and "not estimated" in render_markdown(bare)
+    assert bare.spent["pretrain"].kilowatt_hours is None and "not estimated" in render_markdown(bare)
 
 
 def test_equal_artifacts_give_an_equal_card(store: Store, tmp_path: Path) -> None:

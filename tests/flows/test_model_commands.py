@@ -54,7 +54,11 @@ def test_a_model_goes_out_and_comes_back(gristmill: Command, here: Here, tmp_pat
     for wrong, told_of in (
         (("import", str(out), "--name", "../back"), "--name '../back'"),
         (("export", "tiny", str(out)), "is there already"),
-        (("export", "model/tiny-finetuned", str(tmp_path / "out")), "only pretrained and imported models can be exported"),
+        (("generate", "model/tiny-finetuned", "the"), "was fine-tuned to tell labels or spans, and writes no text"),
+        (
+            ("export", "documents/tiny", str(tmp_path / "out")),
+            "was made by step documents: only pretrained and imported models and",
+        ),
     ):
         with pytest.raises(RequestError, match=told_of):
             here(*wrong)

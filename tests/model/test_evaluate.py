@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from model.evaluate.__main__ import main, rounded
+from model.evaluate.__main__ import main
+from model.evaluate.rounding import rounded
 from schemas import recipe
+from schemas.arrow import read_shard
 from schemas.draft import Draft
+from schemas.fingerprint import Identity
+from schemas.results import Result
 from tests.model.labelled import Artifacts, commit_all, settings_of, small_reviews, step_draft
 
 SETTINGS = recipe.Evaluate(max_tokens=1500, ngram_orders=(2, 3), prompts=("房间", "The "), sample_tokens=12)
@@ -61,6 +65,24 @@ def test_measures_models_beside_their_baselines(finetuned: Artifacts, tmp_path: 
     assert finetuned.finetune is not None
     test = finetuned.finetune.facts("finetune")["test"]
     assert classification["systems"]["model"]["accuracy"] == pytest.approx(test["accuracy"], abs=1e-6)
+    tasks = {one["task"]: Result.from_json(one) for one in results["tasks"]}
+    assert set(tasks) == {
+        "language_modelling.en",
+        "language_modelling.zh",
+        "language_modelling.from.en",
+        "language_modelling.from.zh",
+        "reviews",
+    }
+    for lang, group in modelling["languages"].items():
+        task = tasks[f"language_modelling.{lang}"]
+        assert task.n == group["documents"] and set(task.systems) == set(group["systems"])
+        for system, figures in group["systems"].items():
+            for name in ("bits_per_byte", "perplexity"):
+                assert task.systems[system][name].value == pytest.approx(figures[name], rel=1e-4)
+        assert read_shard(draft.path / task.items).num_rows == task.n * len(task.systems)
+    reviews = tasks["reviews"].systems
+    for system, figures in classification["systems"].items():
+        assert reviews[system]["accuracy"].value == figures["accuracy"] and reviews[system]["macro_f1"].value == figures["macro_f1"]
     facts = draft.commit(["evaluate"]).facts("evaluate")
     assert facts["accuracy"]["model"] == classification["systems"]["model"]["accuracy"]
     assert facts["bits_per_byte"]["zh"]["kneser_ney_3"] == modelling["languages"]["zh"]["systems"]["kneser_ney_3"]["bits_per_byte"]
@@ -73,6 +95,15 @@ def test_equal_runs_give_equal_bytes(artifacts: Artifacts, tmp_path: Path) -> No
         assert evaluated(draft)["classification"] is None
         found.append(((draft.path / "results.json").read_bytes(), draft.commit(["evaluate"]).manifest.content_digest))
     assert found[0] == found[1]
+
+
+def test_a_model_that_learned_a_task_of_files_is_not_asked_documents(artifacts: Artifacts, tmp_path: Path) -> None:
+    made = Draft.start(tmp_path / "f", "model", "small", Identity("finetune", 1, {"source": None}, {}, {}))
+    (made.scratch() / "x").write_text("x")
+    made.add_part("finetune", "model", [made.adopt_as(made.scratch() / "x", "x", "x")])
+    settings = SETTINGS.model_copy(update={"ngram_orders": (), "prompts": ()})
+    both = artifacts.with_finetuned(made.commit(["finetune"]))
+    assert evaluated(step_draft(tmp_path / "a", "evaluation", "evaluate", settings_of(settings), both))["classification"] is None
 
 
 def test_measures_the_subset_asked_for_and_reports_progress(artifacts: Artifacts, tmp_path: Path) -> None:

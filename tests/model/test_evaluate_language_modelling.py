@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from model.decoder import DecoderModel
-from model.evaluate.held_out import Text, draw, read_texts
+from model.evaluate.held_out import Text, draw, read_texts, tokens_of
 from model.evaluate.language_modelling import Frame, compare, language_modelling
 from model.evaluate.scoring import decoder_nats, ngram_nats, windows
 from model.ngram import KneserNey, frame
@@ -50,18 +50,18 @@ def test_reads_the_texts_of_a_subset(tokens_artifact: Artifact) -> None:
 
 def test_draw_gives_languages_equal_shares_and_hands_on_what_is_left() -> None:
     texts = [text(9, "en", n) for n in range(100)] + [text(9, "zh", n) for n in range(100)] + [text(9, "code", n) for n in range(3)]
-    chosen = draw(texts[::-1], 450)
+    chosen = draw(texts[::-1], 450, tokens_of)
     by_lang = {lang: [t.doc_id for t in chosen if t.lang == lang] for lang in ("code", "en", "zh")}
     assert {lang: len(ids) for lang, ids in by_lang.items()} == {"code": 3, "en": 21, "zh": 21}
     assert all(ids == sorted(ids) for ids in by_lang.values())
-    assert [t.doc_id for t in draw(texts, 450)] == [t.doc_id for t in chosen]
+    assert [t.doc_id for t in draw(texts, 450, tokens_of)] == [t.doc_id for t in chosen]
 
 
 def test_draw_passes_over_texts_that_do_not_fit_and_texts_of_no_bytes() -> None:
     texts = [text(500, number=0), text(0, number=1, n_bytes=0), text(20, number=2), text(40, number=3)]
-    assert [len(t.tokens) for t in draw(texts, 70)] == [20, 40]
-    assert draw(texts, 10) == []
-    assert draw([], 10) == []
+    assert [len(t.tokens) for t in draw(texts, 70, tokens_of)] == [20, 40]
+    assert draw(texts, 10, tokens_of) == []
+    assert draw([], 10, tokens_of) == []
 
 
 @given(st.integers(1, 400), st.integers(1, 40))
@@ -140,7 +140,8 @@ def test_the_baseline_is_the_stronger_of_joint_and_own_text(model: DecoderModel)
     held_out = [Text(b"d", "s", lang, 100, reverse if lang == "c" else pattern) for lang in "abc"]
     heard: list[tuple[int, str]] = []
     around = Frame(BOS, EOS, VOCAB)
-    results = language_modelling(model, train, held_out, held_out, [1, 2], around, 0, lambda n, note: heard.append((n, note)))
+    results, nats = language_modelling(model, train, held_out, held_out, [1, 2], around, 0, lambda n, note: heard.append((n, note)))
+    assert {name: values.shape for name, values in nats.items()} == dict.fromkeys(("kneser_ney_1", "kneser_ney_2", "model"), (3,))
     fits = results["fitted_on"]["kneser_ney_2"]
     assert {lang: fit["chosen"] for lang, fit in fits.items()} == {"a": "language", "b": "all", "c": "language"}
     for lang, fit in fits.items():

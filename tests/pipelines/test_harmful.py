@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from pipelines import corpus
 from pipelines.harmful import harmful_scores, own_lists_digest
-from pipelines.harmful.lexicon import Lexicon, Lexicons, _own_lists
+from pipelines.harmful.lexicon import Lexicon, Lexicons, own_lists
 from pipelines.job import Job
 from pipelines.settings import with_files
 from pipelines.word_lists import terms_of
@@ -63,7 +63,7 @@ def test_each_language_has_its_lists_and_default_serves_all() -> None:
 
 
 def test_the_lists_that_ship_are_clean() -> None:
-    lists = _own_lists()
+    lists = own_lists()
     assert set(lists) == {"en", "zh"}
     for (content,) in lists.values():
         terms = terms_of(content)

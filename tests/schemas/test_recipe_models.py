@@ -55,7 +55,7 @@ HEAD = "name: r\ncorpus:\n  sources: [{name: a, path: a, format: jsonl}]\npretra
         ("  model: {family: lstm}\n  objective: {name: denoising}", "6: pretrain.objective.name: denoising does not train lstm"),
         ("  model: {family: lstm}\nfinetune: {source: a}", "6: finetune: has no head for an lstm"),
         ("  model: {family: lstm}\nrun: {shard: fsdp}", "6: run.shard: fsdp cuts weights, which an lstm reads whole: take shard: ddp"),
-        ("  model: {family: t5}\nevaluate: {}", "6: evaluate: is of decoders so far, and pretrain.model.family is t5"),
+        ("  model: {family: t5}\nevaluate: {}", "6: evaluate: is of text alone, to which a t5 gives no likelihood"),
     ],
 )
 def test_a_wrong_model_is_refused_at_its_key(tmp_path: Path, section: str, problem: str) -> None:

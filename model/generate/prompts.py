@@ -1,0 +1,45 @@
+"""The model: a *prompt* is read as the model was taught to read one: behind the bos, or framed by a tokenizer that was imported; with the
+*separator* behind it that fine-tuning put there; by an encoder-decoder, up to its eos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
+
+
+class Prompts:
+    """How a saved model reads prompts; see the module."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+        """`config` is the model's `config.json`."""
+        self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.taught: dict[str, Any] = config.get("gristmill", {})
+        """What fine-tuning wrote down of its task; empty if there was none."""
+        self.separator: str | None = self.taught.get("separator")
+        self.tokenizer.encode_special_tokens = bool(self.taught)  # as it read its examples
+        self.framed = (folder / TOKENIZER_CONFIG).is_file()
+        self.bos: int | None = config.get("bos_token_id")
+        eos = config.get("eos_token_id")
+        self.eos: tuple[int, ...] = tuple(eos) if isinstance(eos, list) else () if eos is None else (eos,)
+
+    def ids(self, prompt: str) -> list[int]:
+        """What a model goes on from; empty if the prompt is, and the model has no bos."""
+        ids = self._encoded(prompt)
+        return [self.bos, *ids] if (not self.framed or not ids) and self.bos is not None else ids
+
+    def ids_to_read(self, prompt: str) -> list[int]:
+        """What an encoder-decoder reads; it has an eos."""
+        ids = self._encoded(prompt)
+        return ids if self.framed and ids else [*ids, min(self.eos)]
+
+    def _encoded(self, prompt: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(prompt + (self.separator or ""), add_special_tokens=self.framed).ids
+        return ids

@@ -1,0 +1,107 @@
+"""The model: a *chat* is *turns*, each with a role and a text, which a model reads as one row of tokens, ready to answer. A model's own
+*template* says how, a Jinja file beside its weights, as `transformers` has it; else they are read as the house's dialogues
+(`model.dialogue`).
+
+Texts of turns are not to be trusted: what a special token is spelled like is encoded as plain text there, so that nobody can end a
+turn, or begin another's, by writing so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jinja2
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from model.checkpoint import Mismatch
+from model.dialogue import Dialogues
+from model.examples import Message
+from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
+
+TEMPLATE = "chat_template.jinja"
+_MARK = re.compile("(turn[0-9a-f]{32})")
+
+
+class Chat:
+    """How a saved model reads turns."""
+
+    def __init__(self, folder: Path, tokenizer: Tokenizer, bos: int | None, eos: int | None) -> None:
+        """Raises `Mismatch` naming the template that can't be read."""
+        self._knowing, self._plain = tokenizer, Tokenizer.from_file(str(folder / TOKENIZER))
+        self._plain.no_padding()
+        self._plain.no_truncation()
+        self._plain.encode_special_tokens = True
+        self._bos, self._eos = bos, eos
+        beside = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8")) if (folder / TOKENIZER_CONFIG).is_file() else {}
+        named = {name: _spelled(beside.get(name)) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
+        self._named = {name: token for name, token in named.items() if token is not None}
+        self._template = _template(folder, beside)
+
+    def ids(self, turns: Sequence[Message]) -> list[int]:
+        """Turns as the model reads them, up to where the assistant begins. Raises ValueError if the template refuses them, or if there is
+        none and the model has no eos."""
+        if self._template is None:
+            return self._house(turns)
+        if any(self._encode(self._knowing, turn.content) != self._encode(self._plain, turn.content) for turn in turns):
+            return self._held_apart(self._template, turns)
+        return self._encode(self._knowing, self._render(self._template, turns))
+
+    def _house(self, turns: Sequence[Message]) -> list[int]:
+        if self._eos is None:
+            raise ValueError("the model has no eos token to end a turn with, and no chat template: use /v1/completions")
+        return Dialogues(self._plain, self._bos, self._eos).prompt(turns, sys.maxsize)
+
+    def _held_apart(self, template: jinja2.Template, turns: Sequence[Message]) -> list[int]:
+        """Where a text spells a special token: the template is rendered around *marks* that nobody can guess, in place of texts, which
+        are then encoded by themselves. Otherwise all is encoded as one, as `transformers` does it."""
+        marks = {f"turn{secrets.token_hex(16)}": turn.content for turn in turns}
+        rendered = self._render(template, [Message(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)])
+        ids: list[int] = []
+        for part in _MARK.split(rendered):
+            ids += self._encode(self._plain, marks[part].strip()) if part in marks else self._encode(self._knowing, part)
+        return ids
+
+    def _render(self, template: jinja2.Template, turns: Sequence[Message]) -> str:
+        messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+        try:
+            return template.render(messages=messages, tools=None, documents=None, add_generation_prompt=True, **self._named)
+        except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"the model's chat template refuses these messages: {error}") from error
+
+    @staticmethod
+    def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+def _template(folder: Path, beside: dict[str, Any]) -> jinja2.Template | None:
+    """The model's own template: its file, or what `tokenizer_config.json` says, of several the default one."""
+    told = (folder / TEMPLATE).read_text(encoding="utf-8") if (folder / TEMPLATE).is_file() else beside.get("chat_template")
+    if isinstance(told, list):
+        told = next((one["template"] for one in told if one.get("name") == "default"), None)
+    if told is None:
+        return None
+    # As `transformers` has it, from which templates come; the sandbox, as they may be anybody's.
+    world = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    world.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
+    world.globals["raise_exception"] = _refuse
+    try:
+        return world.from_string(told)
+    except (jinja2.TemplateError, TypeError) as error:
+        raise Mismatch(f"{folder / TEMPLATE}: is no template that can be read: {error}") from error
+
+
+def _refuse(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
+
+
+def _spelled(token: Any) -> str | None:
+    return token["content"] if isinstance(token, dict) else token

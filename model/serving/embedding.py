@@ -1,0 +1,57 @@
+"""The model: an *embedder* makes a *vector* of a text: the mean of an encoder's states over its tokens, bos and eos included, of length 1.
+Texts are read a few at a time, those of like length together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from model.encoder import FILLING, EncoderModel
+
+_TOGETHER = 16
+
+
+class Embedder:
+    """See the module."""
+
+    def __init__(self, model: EncoderModel, tokenizer: Tokenizer, framed: bool, bos: int | None, eos: int | None) -> None:
+        """``framed``: whether the tokenizer knows how to frame a text; else bos and eos do."""
+        self._model, self._bos, self._eos = model, [bos] if bos is not None else [], [eos] if eos is not None else []
+        self._tokenizer, self._framed = tokenizer, framed
+
+    @property
+    def context(self) -> int:
+        """Tokens that it can read."""
+        return self._model.config.context
+
+    @property
+    def vocab_size(self) -> int:
+        return self._model.vocab_size
+
+    def ids(self, text: str) -> list[int]:
+        """A text as the model reads it: as pretraining framed documents, or as an imported tokenizer does."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=self._framed).ids
+        return ids if self._framed else [*self._bos, *ids, *self._eos]
+
+    @torch.no_grad()
+    def vectors(self, texts: Sequence[Sequence[int]]) -> Tensor:
+        """float32 [texts, width], each of length 1."""
+        found = torch.empty(len(texts), self._model.config.width)
+        order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
+        for first in range(0, len(order), _TOGETHER):
+            chosen = order[first : first + _TOGETHER]
+            found[torch.tensor(chosen)] = self._read([texts[number] for number in chosen])
+        return found
+
+    def _read(self, texts: Sequence[Sequence[int]]) -> Tensor:
+        longest, device = max(map(len, texts)), self._model.model.embed_tokens.weight.device
+        ids = torch.tensor([[*text, *[0] * (longest - len(text))] for text in texts], device=device)
+        inside = torch.arange(longest, device=device) < torch.tensor([[len(text)] for text in texts], device=device)
+        documents = torch.where(inside, 0, FILLING)
+        states = self._model.hidden(ids, documents=None if bool(inside.all()) else documents).float()
+        sums = (states * inside[..., None]).sum(1)  # its direction is the mean's
+        return torch.nn.functional.normalize(sums, dim=-1).cpu()

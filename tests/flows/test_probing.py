@@ -1,0 +1,196 @@
+"""The model: `gristmill probe` and `gristmill explain` on tiny models in a store, made without a run; in this process, as each command
+would spend seconds on importing torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.probing import found_in, training_tokens, wilson
+from model.cost import cost
+from model.decoder import DecoderModel
+from model.finetune.heads import HeadedModel
+from model.finetune.saved import save_headed
+from model.probes.canaries import canaries, documents
+from model.probes.reading import Reader
+from model.speed import operations_per_token
+from pipelines.redact import FINDERS, find
+from schemas import recipe
+from schemas.artifact import Artifact
+from schemas.errors import RequestError
+from schemas.fingerprint import Identity
+from schemas.results import MODEL, Result
+from schemas.store import Store
+from tests.model.conftest import commit_tokens
+from tests.model.probed import save_decoder, save_encoder
+
+TEXTS = ["The cat sat on the mat, and 那只猫 sat on 垫子. " * 5, "他 她 he she nurse doctor 医生 护士 " * 5]
+Here = Callable[..., Any]
+
+
+def commit_model(store: Store, name: str, saved: Path, step: str, inputs: dict[str, str], facts: dict[str, Any]) -> Artifact:
+    draft = store.start("model", name, Identity(step, 1, {}, inputs, {}))
+    roles = {"model.safetensors": "weights", "config.json": "config", "tokenizer.json": "tokenizer"}
+    draft.add_part(step, "model", [draft.adopt_as(saved / name, name, role) for name, role in roles.items()], facts=facts)
+    return draft.commit([step])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A decoder with its tokens, an encoder, a classifier."""
+    folder = tmp_path_factory.mktemp("probed")
+    found = Store(folder / "store")
+    saved = save_decoder(folder, TEXTS)
+    tokenizer = Artifact.open(folder / "tokenizer")
+    identity = found.root / "tokens" / "small" / "20260101T000000000000Z-00000000"
+    identity.parent.mkdir(parents=True)
+    tokens = commit_tokens(identity, [("en", "train", text) for text in TEXTS], tokenizer, shards=1)
+    facts = {"tokens": 1000, "environment": {"ranks": 2, "threads": 1}}
+    model = commit_model(found, "small", saved, "pretrain", {"tokens": tokens.manifest.content_digest}, facts)
+    (model.path / "run.json").write_text('{"seconds": 3600.0, "tries": 1, "facts": {"peak_bytes": 5000000, "utilization": 0.5}}')
+    (folder / "encoder").mkdir()
+    commit_model(found, "encoder", save_encoder(folder / "encoder", TEXTS), "pretrain", {}, {})
+    (folder / "headed").mkdir()
+    base = save_decoder(folder / "headed", TEXTS)
+    reader = Reader(base)
+    assert isinstance(reader.model, DecoderModel)
+    headed = HeadedModel(reader.model, "sequence", ["negative", "positive"])
+    torch.nn.init.normal_(headed.score.weight)
+    config = json.loads((base / "config.json").read_text())
+    save_headed(headed, base, {key: value for key, value in config.items() if key.endswith("_token_id")}, {})
+    commit_model(found, "small-finetuned", base, "finetune", {}, {})
+    return found
+
+
+@pytest.fixture
+def here(store: Store) -> Here:
+    """A command in this process, with --json: what it prints. Its errors are raised."""
+
+    def run(*arguments: str, people: bool = False) -> Any:
+        of_store = () if "canaries" in arguments else ("--store", str(store.root))
+        out = CliRunner().invoke(app, [*arguments, *of_store, *(() if people else ("--json",))], catch_exceptions=False).stdout
+        return out if people else json.loads(out[out.index("{") :])
+
+    return run
+
+
+def measures(told: dict[str, Any]) -> dict[str, float]:
+    """Of the model, as whoever reads the result has them."""
+    return {name: one.value for name, one in Result.from_json(told["result"]).systems[MODEL].items()}
+
+
+def test_memorisation_of_a_model_in_the_store(here: Here) -> None:
+    asked = ("probe", "memorisation", "small", "--samples", "4", "--prefix", "6", "--max-tokens", "24", "--at-least", "2")
+    told = here(*asked)
+    assert told == here(*asked) and told["model"].startswith("model/small@")
+    details = told["details"]
+    assert details["tokens"].startswith("tokens/small@") and details["generated"] <= 4 * 24
+    assert 0 <= measures(told)["verbatim_rate"] <= 1 and set(details["rate_by_prompt"]) == {"prefix", "free"}
+    assert "inside spans, prefix" in here(*asked, people=True)
+
+
+def test_bias_of_a_decoder_an_encoder_and_a_classifier(here: Here) -> None:
+    told = here("probe", "bias", "small", "--lang", "zh")
+    assert "occupation_spread" in measures(told) and len(told["details"]["occupations"]["occupations"]) == 26
+    assert len(told["details"]["associations"]) == 4
+    assert "occupation_spread" not in measures(here("probe", "bias", "encoder"))
+    told = here("probe", "bias", "small-finetuned", "--lang", "en")
+    assert told["details"]["positive"] == "positive" and {d["name"] for d in told["details"]["dimensions"]} == {
+        "gender",
+        "nationality",
+        "region",
+        "age",
+    }
+    assert "what naming a group adds" in here("probe", "bias", "small-finetuned", people=True)
+    with pytest.raises(RequestError, match="--positive fine: say which label is the good one: negative, positive"):
+        here("probe", "bias", "small-finetuned", "--positive", "fine")
+
+
+def test_canaries_are_planted_and_exposed(here: Here, tmp_path: Path) -> None:
+    made = here("probe", "canaries", str(tmp_path / "planted"), "--count", "2", "--copies", "3")
+    assert made["documents"] == 12 and made["canaries"] == 8
+    told = here("probe", "exposure", "small", str(tmp_path / "planted"), "--drawn", "20")
+    rows = told["details"]["canaries"]
+    assert sorted(row["canary"]["copies"] for row in rows) == [0, 0, 0, 0, 3, 3, 3, 3] and told["result"]["n"] == 4
+    assert all(1 <= row["rank"] <= 21 for row in rows)
+    with pytest.raises(RequestError, match="encoder, which does not go on"):
+        here("probe", "exposure", "encoder", str(tmp_path / "planted"))
+
+
+def test_redaction_leaves_canaries_alone() -> None:
+    """Else they would never reach a model whose corpus is redacted."""
+    texts = [one["text"] for lang in ("en", "zh") for one in documents(canaries(0, 50, lang, 1))]  # type: ignore[arg-type]
+    found = find(pa.array(texts), list(FINDERS))
+    assert len(found.rows) == 0, [texts[row] for row in found.rows[:3]]
+
+
+def test_harm_counts_texts(here: Here) -> None:
+    told = here("probe", "harm", "small", "--samples", "1", "--max-tokens", "4")
+    assert told["result"]["n"] == 32 and "en: gambling" in told["details"]["harmful"]
+    texts = ["nothing", "call alice@example.org", "online casino bonus online casino", "mail bob@example.com, alice@example.org"]
+    flagged, personal = found_in([*texts, *texts], ["en"] * 4 + ["zh"] * 4)
+    assert personal["email"] == {1, 3, 5, 7} and not personal["phone"]
+    assert {name: hits for name, hits in flagged.items() if hits} == {"en: gambling": {2}}
+
+
+def test_wilson_intervals() -> None:
+    """Of Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
+    for hits, n, wanted in ((81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0.0, 0.1611)), (1, 29, (0.0061, 0.1718))):
+        assert wilson(hits, n) == pytest.approx(wanted, abs=6e-5)
+
+
+def test_cost_is_what_the_run_says(here: Here, store: Store) -> None:
+    found = store.find("model/small")
+    told = cost(found, watts=10)
+    reader = Reader(found.path)
+    assert isinstance(reader.model, DecoderModel) and isinstance(reader.model.config, recipe.Decoder)
+    assert told.operations == 1000 * operations_per_token(reader.model, reader.model.config)
+    assert told.kilowatt_hours == pytest.approx(0.02) and told.peak_bytes == 5_000_000 and told.assumption.startswith("estimated: 2 CPUs")
+    assert here("probe", "cost", "small", "--watts", "10")["kilowatt_hours"] == pytest.approx(0.02)
+    unknown = cost(store.find("model/encoder"))
+    assert unknown.operations is None and unknown.kilowatt_hours is None and "not known" in unknown.assumption
+    assert "tokens: not known" in here("probe", "cost", "encoder", people=True)
+
+
+def test_explanations_of_all_kinds(here: Here, tmp_path: Path) -> None:
+    out = tmp_path / "page.html"
+    told = here("explain", "small", "The cat sat", "--out", str(out))
+    assert told["path"] == str(out) and len(told["expected"]) == 5 and [one["token"] for one in told["adds"]][1] == "The"
+    page = out.read_text()
+    assert page.count('<svg class="chart"') == 1 + 2 * (2 + 1) and "What each layer would say" in page
+    assert not re.search(r"<script|https?://|@import|url\(", page)
+    told = here("explain", "encoder", "The [MASK] sat", "--out", str(out), "--target", "cat")
+    assert told["target"] == "cat"
+    told = here("explain", "small-finetuned", "The cat sat", "--out", str(out))
+    assert told["target"] in ("negative", "positive") and "What each layer would say" not in out.read_text()
+    for wrong, match in (
+        (("explain", "encoder", "no mask", "--out", str(out)), "has 0 masks"),
+        (("explain", "small", "x", "--out", str(tmp_path / "no" / "page.html")), "there is no folder"),
+        (("probe", "memorisation", "small-finetuned"), "name them by --tokens"),
+    ):
+        with pytest.raises(RequestError, match=match):
+            here(*wrong)
+
+
+def test_tokens_are_those_of_the_training(store: Store, tmp_path: Path) -> None:
+    model = store.find("model/small")
+    assert training_tokens(store, model, None).reference == training_tokens(store, model, "small").reference
+    (tmp_path / "other").mkdir()
+    save_decoder(tmp_path / "other", ["quite another text, quite another vocabulary"])
+    version = "20260101T000000000000Z-00000000"
+    (store.root / "tokenizer" / "other").mkdir(parents=True)
+    shutil.copytree(tmp_path / "other" / "tokenizer", store.root / "tokenizer" / "other" / version)
+    (store.root / "tokens" / "other").mkdir()
+    commit_tokens(store.root / "tokens" / "other" / version, [("en", "train", "text")], store.find("tokenizer/other"), shards=1)
+    with pytest.raises(RequestError, match="whose ids are not those of model/small"):
+        training_tokens(store, model, "other")
