@@ -26,13 +26,13 @@ from flows.report.tongues import ENGLISH, sayer, translated
 from flows.report.wording import THIN, count, decimals, label, percent, plain, plural, short, signed_percent, size, words
 from schemas.files import replace
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def policy(script: str) -> str:
     """The content security policy of a page that loads nothing, and runs this script alone."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"{_POLICY}; script-src 'sha256-{digest}'"
+    return f"{POLICY}; script-src 'sha256-{digest}'"
 
 
 def _finalize(value: Any) -> Any:
