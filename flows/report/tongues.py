@@ -48,7 +48,7 @@ _UNTOUCHED = {
 @cache
 def table(tongue: str) -> Mapping[str, str]:
     """Our sentences, in English, and what they are in a tongue."""
-    read: Mapping[str, str] = yaml.safe_load(files("flows.report").joinpath("messages", f"{tongue}.yaml").read_text(encoding="utf-8"))
+    read: Mapping[str, str] = yaml.safe_load(files("flows.report").joinpath(f"{tongue}.yaml").read_text(encoding="utf-8"))
     return read
 
 
