@@ -18,7 +18,7 @@ from schemas.results import MODEL, Result
 from schemas.store import Store
 
 ROLES = ("model", "finetune", "pretrain")
-"""Inputs of an evaluation that are the model it is about, the most particular first."""
+"""Inputs of an evaluation that are the model it is about."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,14 @@ def results_of(evaluation: Artifact) -> list[Result]:
         raise Damaged(f"{paths[0]}: not the results of an evaluation: {type(error).__name__}: {error}") from error
 
 
+def _about(evaluation: Artifact, result: Result) -> str:
+    """Content digest of the model that a result is about, or nothing. A recipe's evaluation has two: labels are of the fine-tuned one, all
+    else is of the pretrained one."""
+    inputs = evaluation.manifest.identity.inputs
+    roles = ROLES if result.kind == "classification" else ("model", "pretrain", "finetune")
+    return next((inputs[role] for role in roles if role in inputs), "")
+
+
 def evaluated(store: Store) -> list[Evaluated]:
     """The newest result of each model and task, by model and task."""
     models: dict[str, list[Artifact]] = {}
@@ -65,8 +73,7 @@ def evaluated(store: Store) -> list[Evaluated]:
     newest: dict[tuple[str, str], Evaluated] = {}
     for evaluation in sorted(store.artifacts("evaluation"), key=lambda artifact: artifact.version):
         for result in results_of(evaluation):
-            inputs = evaluation.manifest.identity.inputs
-            digest = next((inputs[role] for role in ROLES if role in inputs), "")
+            digest = _about(evaluation, result)
             found = meant(models.get(digest, ()), evaluation.name)
             name = found.name if found else f"model {digest[:8]}" if digest else evaluation.name
             version = found.version if found else None
@@ -86,8 +93,8 @@ def evaluated_as(store: Store, reference: str) -> list[Evaluated]:
     newest: dict[str, Evaluated] = {}
     for evaluation in sorted(store.artifacts("evaluation"), key=lambda one: one.version):
         if digest in (evaluation.manifest.identity.inputs.get(role) for role in ROLES):
-            found = (Evaluated(result, evaluation, artifact.name, artifact.version) for result in results_of(evaluation))
-            newest |= {one.result.task: one for one in found}
+            found = [result for result in results_of(evaluation) if _about(evaluation, result) == digest]
+            newest |= {result.task: Evaluated(result, evaluation, artifact.name, artifact.version) for result in found}
     return _some(newest.values(), f"{artifact.reference}: has not been evaluated on any task")
 
 

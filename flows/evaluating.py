@@ -4,6 +4,7 @@ lm-evaluation-harness. What decides it are the contents of the model, of the fil
 
 from __future__ import annotations
 
+import glob
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -69,7 +70,7 @@ def evaluate_model(store: Store, model: Artifact, asked: Asked, name: str, run: 
         for key, path, option in _files(asked):
             digests[key], roots[key] = files_digest(path, option), absolute(path)
         if asked.harness is not None:
-            digests["lm-eval"] = files_digest(f"{asked.harness}/**/*.*", "--lm-eval-path")
+            digests["lm-eval"] = files_digest(f"{glob.escape(str(asked.harness))}/**/*", "--lm-eval-path")
             roots["lm-eval"] = os.path.abspath(asked.harness)
         more = _harness_engines() if asked.settings.harness is not None else {}
         return Ready(Identity(STEP, EVALUATE_TASKS_VERSION, asked.settings.as_json(), digests, {**engines(), **more}), roots=roots)

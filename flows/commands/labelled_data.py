@@ -81,7 +81,7 @@ def _account_lines(report: Report) -> Iterator[str]:
     for name, account in report.files.items():
         kept = sum(account.kept.values())
         rejected = "".join(f" + {count:,} {reason}" for reason, count in account.rejected.items())
-        yield f"{name}: {account.read:,} rows read = {kept:,} kept{rejected}"
+        yield f"{visible(name)}: {account.read:,} rows read = {kept:,} kept{rejected}"
         yield from (f"  mended: {count:,} {what}" for what, count in account.mended.items())
 
 
@@ -90,7 +90,7 @@ def _reject_lines(report: Report) -> Iterator[str]:
         yield from ("", f"{reason}: {count:,}")
         of_reason = (reject for reject in report.rejects if reject.reason == reason)
         for reject, _ in zip(of_reason, range(_SHOWN), strict=False):
-            yield f"  {reject.file}, {visible(reject.place)}: {visible(reject.detail)}"
+            yield f"  {visible(reject.file)}, {visible(reject.place)}: {visible(reject.detail)}"
 
 
 def _leak_lines(report: Report) -> Iterator[str]:

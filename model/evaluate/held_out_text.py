@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +84,7 @@ def text_results(draft: Draft, settings: HeldOutText, subset: str, seed: int) ->
     if draft.has_input(BASELINE):
         assert settings.baseline is not None
         other = Writer(draft.input(BASELINE).path)
-        systems[settings.baseline] = Nats(_nats(other, tokenized(passages, other.tokenizer), progress))
+        systems[f"model/{settings.baseline}"] = Nats(_nats(other, tokenized(passages, other.tokenizer), progress))
     systems |= _compressors(passages)
     return language_results(settings.name, passages, systems, _digest(folder), seed, scratch)
 
@@ -92,6 +93,7 @@ def tokenized(passages: Sequence[Passage], tokenizer: Tokenizer) -> list[Text]:
     """Passages as a model's tokenizer cuts them, without special tokens."""
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True  # "<eos>" in a text is text, as in shards
     encodings = tokenizer.encode_batch([passage.text for passage in passages], add_special_tokens=False)
     return [Text(p.doc_id, p.source, p.lang, p.n_bytes, np.array(e.ids, np.int64)) for p, e in zip(passages, encodings, strict=True)]
 
@@ -162,7 +164,7 @@ def _of_files(path: str) -> Iterator[Passage]:
         if not bare_name(name).endswith((".jsonl", ".ndjson")):
             yield _passage(text, None)
             continue
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):  # no other mark ends a line
             if line.strip():
                 yield _passage(*_row(line, f"{name}, line {number}"))
 
@@ -175,6 +177,10 @@ def _row(line: str, where: str) -> tuple[str, str | None]:
     text, lang = (row.get(key) if isinstance(row, dict) else None for key in ("text", "lang"))
     if not isinstance(text, str) or not (lang is None or isinstance(lang, str)):
         raise RequestError(f"--text: {where}: has no text under the key 'text', or a 'lang' that is no text")
+    if lang is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,35}", lang):
+        raise RequestError(f"--text: {where}: 'lang' is {lang[:40]!r}, where the code of a language belongs, as zh or en-GB")
+    if any(0xD800 <= ord(c) < 0xE000 for c in text):
+        raise RequestError(f"--text: {where}: 'text' has half of a character (a lone surrogate): mend it")
     return text, lang
 
 

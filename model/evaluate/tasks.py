@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,15 @@ from model.evaluate.results import judged
 from model.evaluate.rounding import rounded
 from model.evaluate.simple import simple_answers
 from model.examples import read_task
+from model.examples.opened import check_files
 from model.finetune.saved import OURS, is_headed
 from schemas.child import run_child
 from schemas.draft import Draft
 from schemas.errors import RequestError
+from schemas.fingerprint import Identity
 from schemas.progress import ProgressFile
 from schemas.recipe import Evaluation, Task
+from schemas.recipe.task import SUBSETS
 from schemas.results import MODEL, Result
 
 STAGE, KEY = "evaluate-tasks", "results"
@@ -46,9 +50,13 @@ def evaluate_tasks(draft: Draft, settings: Evaluation) -> None:
     folder, scratch = draft.input(MODEL_ROLE).path, draft.scratch()
     results: list[Result] = []
     _refuse_what_was_taught(draft, settings)
+    check_files({key: path for key, path in draft.task["roots"].items() if key != HARNESS}, draft.identity.inputs)
     if settings.tasks:
         asked = asking(folder)
-        results += [ask_task(asked, _with_files(task, draft.task["roots"]), settings, scratch) for task in settings.tasks]
+        for task in settings.tasks:
+            result = ask_task(asked, _with_files(task, draft.task["roots"]), settings, scratch)
+            note = _drawn_otherwise(draft.input(MODEL_ROLE).manifest.identity, draft.identity, task, settings.subset)
+            results.append(replace(result, notes=(*result.notes, note)) if note else result)
     if settings.text is not None:
         results += text_results(draft, settings.text, settings.subset, settings.seed)
     if settings.harness is not None:
@@ -67,6 +75,20 @@ def _refuse_what_was_taught(draft: Draft, settings: Evaluation) -> None:
             raise RequestError(f"{option}: {model.reference} was fine-tuned: ask it a task of its kind")
 
 
+def _drawn_otherwise(model: Identity, asked: Identity, task: Task, subset: str) -> str | None:
+    """What is to be said of a fine-tuned model that is asked about the file which it learned from, by another draw."""
+    learned = model.settings.get("task") if model.step == "finetune" else None
+    if not learned or subset == "train":
+        return None
+    files = {name: (model.inputs.get(name), asked.inputs.get(f"{task.name}/{name}")) for name in SUBSETS}
+    deciding = ("fields", "header", "format", "duplicates", "held_out", "seed")
+    ours, theirs = ({key: data[key] for key in deciding} for data in (task.as_json()["data"], learned["data"]))
+    same_file = files["train"][0] in (files["train"][1], files[subset][1])
+    if not same_file or (ours == theirs and all(one == other for one, other in files.values())):
+        return None
+    return "the model learned from this file by another draw (see data.seed, held_out): what is asked here may be what it learned"
+
+
 def ask_task(asked: Asking, task: Task, settings: Evaluation, scratch: Path) -> Result:
     """One task's result; its items are written below `scratch`."""
     subsets = read_task(task)
@@ -78,7 +100,7 @@ def ask_task(asked: Asking, task: Task, settings: Evaluation, scratch: Path) -> 
         raise RequestError(f"task {task.name}: --shots {settings.shots}: the training subset has {len(learned['train'])} examples to show")
     shots = drawn(learned["train"], settings.shots, settings.seed, f"{task.name}/shots")
     asked.notes.clear()
-    labels = asked.labels(task, known_labels([*learned.values(), examples]))
+    labels = asked.labels(task, known_labels([*subsets.by_name.values()]))
     progress = ProgressFile(scratch, len(examples), "examples")
     done = 0
 
@@ -90,7 +112,9 @@ def ask_task(asked: Asking, task: Task, settings: Evaluation, scratch: Path) -> 
     progress.tell(0, task.name, force=True)
     said = {MODEL: asked.answer(task, examples, shots, labels, advance), **simple_answers(task.kind, learned, examples)}
     notes = (*subsets.report.notes, *asked.notes)
-    return judged(task, sorted({*labels, *known_labels([examples])}), examples, said, settings.seed, scratch, settings.shots, notes)
+    return judged(
+        task, sorted({*labels, *known_labels([*subsets.by_name.values()])}), examples, said, settings.seed, scratch, settings.shots, notes
+    )
 
 
 def _with_files(task: Task, roots: Mapping[str, str]) -> Task:

@@ -30,6 +30,8 @@ def draw(items: Sequence[Item], missing: Sequence[str], share: float, seed: int)
     for found in of_label.values():
         if len(found) >= _ENOUGH:
             _give(subset_of, sorted(found), missing)
+        else:
+            subset_of |= dict.fromkeys(found, "train")  # or what nobody was taught would be asked
     return {
         subset: [item for item, number in zip(items, numbers, strict=True) if subset_of[number] == subset] for subset in ("train", *missing)
     }

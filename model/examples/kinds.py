@@ -149,6 +149,15 @@ def key_of(example: Example) -> str:
     return "\x1f".join(folded(text) for text in input_of(example))
 
 
+def opening_of(example: Example) -> str | None:
+    """Of a dialogue, what it begins with, up to the assistant's first turn; None of other kinds. Dialogues that are grown from one, turn by
+    turn, have one opening, and who learned one learned what the others are judged by."""
+    if not isinstance(example, Chatted):
+        return None
+    first = next(number for number, message in enumerate(example.messages, 1) if message.role == "assistant")
+    return "\x1f".join(folded(message.content) for message in example.messages[:first])
+
+
 def data_digest(examples: Iterable[Example]) -> str:
     """SHA-256, in hex, of inputs and references in their order. Ids don't count: they may come from names of files."""
     hasher = hashlib.sha256()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from model.examples.account import TEXT, Item, Leak, Reject
-from model.examples.kinds import Asked, Example, Tagged, input_of, key_of
+from model.examples.kinds import Asked, Example, Tagged, input_of, key_of, opening_of
 from model.examples.shingles import near_ones
 
 _Judge = tuple[str, Item]
@@ -41,8 +41,15 @@ def _equal(items: Sequence[Item], judges: Sequence[_Judge]) -> _Found:
     judge_of: dict[str, _Judge] = {}
     for judge in judges:
         judge_of.setdefault(key_of(judge[1].example), judge)
-    keys = [key_of(item.example) for item in items]
-    return {place: ("leak", judge_of[key], 1.0) for place, key in enumerate(keys) if key in judge_of}
+        if (opening := opening_of(judge[1].example)) is not None:
+            judge_of.setdefault(opening, judge)
+    found: _Found = {}
+    for place, item in enumerate(items):
+        for key in (key_of(item.example), opening_of(item.example)):
+            if key is not None and key in judge_of:
+                found[place] = ("leak", judge_of[key], 1.0)
+                break
+    return found
 
 
 def _near(items: Mapping[int, Item], judges: Sequence[_Judge]) -> _Found:

@@ -13,7 +13,7 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import zstandard
@@ -28,7 +28,7 @@ def open_files(path: str, key: str) -> Iterator[tuple[str, bytes]]:
     """Names and contents of the files that a path means, in the order of their names. Raises `RequestError` if there is none, or one
     can't be read; `key` is that of the task which holds the path."""
     outside, _, inside = path.partition("!")
-    found = [outside] if Path(outside).exists() else sorted(glob.glob(outside, recursive=True))
+    found = [outside] if Path(outside).exists() else sorted(name for name in glob.glob(outside, recursive=True) if not Path(name).is_dir())
     if not found:
         raise RequestError(f"{key}: {outside}: there is no such file (paths are relative to the folder that the command runs in)")
     for name in found:
@@ -44,9 +44,16 @@ def open_files(path: str, key: str) -> Iterator[tuple[str, bytes]]:
 
 
 def files_digest(path: str, key: str) -> str:
-    """Digest of the files that a path means: of their names and contents, not of where they lie. Raises `RequestError` as `open_files`."""
-    found = {Path(name).name: hashlib.sha256(content).hexdigest() for name, content in open_files(path, key)}
-    return digest_json(found)
+    """Digest of the files that a path means: of their names and contents in their order, not of where they lie. Raises `RequestError` as
+    `open_files`."""
+    return digest_json([[Path(name).name, hashlib.sha256(content).hexdigest()] for name, content in open_files(path, key)])
+
+
+def check_files(roots: Mapping[str, str], digests: Mapping[str, str]) -> None:
+    """Raises `RequestError` if files are no longer those whose digests decide the step; both by key."""
+    for key, path in roots.items():
+        if key in digests and files_digest(path, key) != digests[key]:
+            raise RequestError(f"{key}: {path}: changed since the step was planned: run again")
 
 
 def bare_name(name: str) -> str:

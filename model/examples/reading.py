@@ -13,7 +13,7 @@ from model.examples import conll, delimited, jsonl, parquet, squad
 from model.examples.account import Item, Reject, Report, account
 from model.examples.draw import draw
 from model.examples.duplicates import distinct
-from model.examples.kinds import Example, Tagged, labels_of
+from model.examples.kinds import Example, Tagged, labels_of, opening_of
 from model.examples.leaks import without_leaks
 from model.examples.making import default_fields, make
 from model.examples.opened import bare_name, open_files
@@ -126,7 +126,7 @@ class _Files:
                     self.rejects.append(Reject(name, row.place, error.reason, error.detail))
                     continue
                 self.mended[name].update([made.mended] if made.mended else [])
-                items.append(Item(made.example, name, row.place, row.group))
+                items.append(Item(made.example, name, row.place, row.group or opening_of(made.example)))
         except RequestError as error:
             raise RequestError(f"task {self._task.name}: data.{subset}: {name}: {error}") from error
         return self._in_iob2(items, self.mended[name]) if kind == "tagging" else items
@@ -168,13 +168,18 @@ def _first(rejects: Sequence[Reject]) -> str:
 
 
 def _with_distinct_ids(subsets: Mapping[str, Sequence[Item]]) -> dict[str, tuple[Example, ...]]:
-    """Examples whose id was taken already get their place behind it: results are kept by id."""
-    taken: set[str] = set()
+    """Examples whose id another one of their subset has get a number behind it: results are kept by id. Where files lie is no part of it,
+    nor what other subsets hold, so equal data has equal ids."""
     examples: dict[str, tuple[Example, ...]] = {}
     for subset in SUBSETS:
+        taken: set[str] = set()
+        numbers: Counter[str] = Counter()
         found: list[Example] = []
         for item in subsets[subset]:
-            name = item.example.id if item.example.id not in taken else f"{item.example.id} ({item.where})"
+            name = own = item.example.id
+            while name in taken:
+                numbers[own] += 1
+                name = f"{own} ({numbers[own] + 1})"
             taken.add(name)
             found.append(item.example if name == item.example.id else replace(item.example, id=name))
         examples[subset] = tuple(found)

@@ -24,6 +24,7 @@ from torch import nn
 from model.checkpoint import load_model
 from model.device import environment
 from model.examples import labels_of, read_task
+from model.examples.opened import check_files
 from model.finetune.heads import HeadedModel, headed
 from model.finetune.kinds import Kind
 from model.finetune.labelled import read_labelled
@@ -55,6 +56,7 @@ def read_subsets(draft: Draft, settings: Finetune) -> tuple[Task, Subsets, dict[
         assert settings.source is not None
         found = read_labelled(draft.input("documents"), settings.source, settings.label_field)
         return Task(name=settings.source, kind="classification", data=TaskData()), found, {}
+    check_files(draft.task["roots"], draft.identity.inputs)
     read = read_task(task)
     return task, read.by_name, {"rejected": read.report.rejected, "notes": list(read.report.notes)}
 

@@ -11,6 +11,7 @@ from model.finetune.coding import Coding
 from model.finetune.kinds import Forward, Kind
 from model.metrics import Metric, measure, metric_named
 from model.metrics.metric import Floats
+from schemas.errors import RequestError
 from schemas.recipe import Task
 from schemas.results import Measure
 
@@ -36,7 +37,12 @@ def metrics_of(task: Task, labels: Sequence[str], examples: Sequence[Any]) -> li
     lang = task.target_lang or task.data.lang
     counts = {len(example.targets) for example in examples if isinstance(example, Written)}
     references = counts.pop() if len(counts) == 1 else -1 if counts else 1
-    return [metric_named(name, task.kind, labels=labels, lang=lang, references=references) for name in task.judged_by]
+    names = task.judged_by
+    if task.kind == "tagging" and not any(label == "O" or label.startswith(("B-", "I-")) for label in labels):
+        if "entity_f1" in task.metrics:
+            raise RequestError(f"task {task.name}: metrics: entity_f1 is of B-, I- and O, and the tags are {', '.join(sorted(labels)[:5])}")
+        names = tuple(name for name in names if name != "entity_f1")
+    return [metric_named(name, task.kind, labels=labels, lang=lang, references=references) for name in names]
 
 
 def statistics(metrics: Sequence[Metric], said: Sequence[Any], examples: Sequence[Any]) -> dict[str, Floats]:

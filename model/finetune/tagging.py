@@ -44,7 +44,8 @@ class Tagging:
             for word, token in enumerate(first_tokens(encoding, len(example.words))):
                 if token is not None:
                     target[token] = self._number[example.tags[word]]
-            found.append(Sample.of(encoding, target))
+            if any(number != NOTHING for number in target):  # a batch of which nothing is wanted has no mean loss
+                found.append(Sample.of(encoding, target))
         return found
 
     def loss(self, model: Forward, batch: Batch) -> Tensor:

@@ -24,6 +24,10 @@ class Prompts:
         self.taught: dict[str, Any] = config.get("gristmill", {})
         """What fine-tuning wrote down of its task; empty if there was none."""
         self.separator: str | None = self.taught.get("separator")
+        answers = self.taught.get("max_new_tokens", 0) if self.separator is not None else 0
+        most = self.taught.get("max_tokens") if self.separator is not None or config.get("model_type") == "t5" else None
+        self._most: int | None = None if most is None else most - answers
+        """Ids of a prompt; None: as many as there are. A longer one loses its end, as in what was learned (`model.finetune.writing`)."""
         self.tokenizer.encode_special_tokens = bool(self.taught)  # as it read its examples
         self.framed = (folder / TOKENIZER_CONFIG).is_file()
         self.bos: int | None = config.get("bos_token_id")
@@ -41,5 +45,13 @@ class Prompts:
         return ids if self.framed and ids else [*ids, min(self.eos)]
 
     def _encoded(self, prompt: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(prompt + (self.separator or ""), add_special_tokens=self.framed).ids
+        ids = self._ids(prompt + (self.separator or ""), self.framed)
+        if self._most is None or len(ids) <= self._most:
+            return ids
+        around, behind = self._ids("", self.framed), self._ids(self.separator or "", False)
+        kept = self._ids(prompt, False)[: self._most - len(around) - len(behind)]
+        return [*kept, *around] if self.separator is None else [*around, *kept, *behind]
+
+    def _ids(self, text: str, framed: bool) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=framed).ids
         return ids

@@ -89,7 +89,10 @@ def compare(task: str, metric: str, better: Better, a: Floats, b: Floats, seed: 
     else:
         slack = 1e-12 * max(map(abs, values))  # equal differences must count as such, whatever order they were summed in
         as_large = int((np.abs(drawn - difference) >= abs(difference) - slack).sum())
-        test, p = "bootstrap", (1 + as_large) / (1 + DRAWS) if len(a) > 1 else 1.0  # one item's draws are all itself
+        # Where there is no difference, the 2^m ways to swap the systems on the m items that differ are equally likely, so p is two of them
+        # at the least. A bootstrap of few items doesn't know that.
+        differ = int((a != b).any(1).sum())
+        test, p = "bootstrap", max((1 + as_large) / (1 + DRAWS), min(1.0, 2.0 ** (1 - differ)))
     return Comparison(task, metric, better, len(a), *values, difference, interval(drawn), test, p, p)
 
 

@@ -161,3 +161,10 @@ def test_items_that_do_not_add_up_are_refused(tmp_path: Path) -> None:
         write_items(path, [Item("a", "model", None, None, {"f1": [1, 1]}), Item("b", "model", None, None, other)])
         with pytest.raises(ValueError, match=r"ner.arrow: not every item has statistics of \w+, or they are not of one length"):
             read_items(path, "model")
+
+
+def test_few_items_tell_no_difference() -> None:
+    for n, p in ((2, 0.5), (5, 0.0625)):
+        better, worse = (np.column_stack([np.linspace(low, low + 0.1, n), np.ones(n)]) for low in (0.8, 0.2))
+        found = compare("t", "f1", "higher", better, worse, 0)
+        assert found.p == p and found.winner is None

@@ -142,7 +142,7 @@ def test_a_decoder_is_measured_beside_ngrams_compressors_and_another_model(token
     found = results(draft)
     assert set(found) == {"small.en", "small.zh", "small.from.prose", "small.from.reviews"}
     for result in found.values():
-        assert set(result.systems) == {MODEL, "kneser_ney_2", "lstm", "gzip", "zstd"} and result.kind == "language_modelling"
+        assert set(result.systems) == {MODEL, "kneser_ney_2", "model/lstm", "gzip", "zstd"} and result.kind == "language_modelling"
         assert set(result.systems[MODEL]) == {"bits_per_byte", "perplexity"} and set(result.systems["gzip"]) == {"bits_per_byte"}
         assert result.systems["kneser_ney_2"]["bits_per_byte"].value < result.systems[MODEL]["bits_per_byte"].value  # it never saw a text
     writer, result = Writer(models["decoder"]), found["small.en"]
