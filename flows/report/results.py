@@ -145,7 +145,7 @@ def seeds_table(told: Mapping[str, Any]) -> list[Table]:
     over: Mapping[str, Mapping[str, float]] = told.get("over_seeds", {})
     if not seeds:
         return []
-    metrics = list(over)
+    metrics = list(over or seeds[0]["test"])
     rows = [
         Row(f"seed {one['seed']}" + (", kept" if one["seed"] == told.get("seed") else ""), [
             str(one["best_epoch"]), *(decimals(one["test"][m], 3) if m in one["test"] else "–" for m in metrics)

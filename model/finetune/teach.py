@@ -162,9 +162,8 @@ def _freeze_all(model: nn.Module) -> None:
 
 
 def over_seeds(taught: Sequence[Taught]) -> dict[str, dict[str, float]]:
-    """Mean and standard deviation (n - 1) of each test figure over the seeds."""
-    found = {}
-    for name in taught[0].test:
-        figures = [one.test[name] for one in taught]
-        found[name] = {"mean": averages.fmean(figures), "deviation": averages.stdev(figures) if len(figures) > 1 else 0.0}
-    return found
+    """Mean and standard deviation (n - 1) of each test figure over the seeds; nothing of one seed, which has no deviation."""
+    if len(taught) < 2:
+        return {}
+    figures = {name: [one.test[name] for one in taught] for name in taught[0].test}
+    return {name: {"mean": averages.fmean(found), "deviation": averages.stdev(found)} for name, found in figures.items()}
