@@ -97,7 +97,10 @@ class Killer:
     def __call__(self) -> None:
         metrics = self._draft.scratch() / "metrics.jsonl"
         if self.killed < len(self._steps) and metrics.is_file() and metrics.read_bytes().count(b"\n") >= self._steps[self.killed]:
-            os.kill(ranks_of(self._draft)[-1], signal.SIGKILL)
+            alive = ranks_of(self._draft)
+            if not alive:  # between two starts
+                return
+            os.kill(alive[-1], signal.SIGKILL)
             self.killed += 1
 
 
