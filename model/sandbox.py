@@ -77,8 +77,10 @@ def run_program(source: str, seconds: float = 5.0, memory: int = 512 << 20) -> O
 
 
 def check_sandbox() -> None:
-    """Raises `RequestError` where no sandbox can be had."""
-    run_program("")
+    """Raises `RequestError` where no sandbox can be had, or none in which a program that does nothing comes to its end."""
+    outcome = run_program("")
+    if not outcome.passed:
+        raise RequestError(f"programs can't be run in a sandbox here: one that does nothing ends with {outcome.reason}: {outcome.detail}")
 
 
 def _feed(child: subprocess.Popen[bytes], program: bytes, seconds: float) -> bool:

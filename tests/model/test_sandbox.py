@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from model.sandbox import check_sandbox, run_program
 from model.sandboxed import ALLOWED, allow_list
+from schemas.errors import RequestError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the guards are Linux's")
 
@@ -149,6 +150,20 @@ def test_nothing_is_left_of_a_program(tmp_path: Path, monkeypatch: pytest.Monkey
     assert run_program("import time\ntime.sleep(60)", seconds=0.2).reason == "timeout"
     assert os.listdir("/proc/self/fd") == files and not list(tmp_path.iterdir())
     assert not processes() and run_program("").passed
+
+
+def test_nothing_is_left_of_a_program_that_can_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    files = os.listdir("/proc/self/fd")
+    with pytest.raises(FileNotFoundError):
+        run_program("")
+    assert os.listdir("/proc/self/fd") == files
+
+
+def test_a_sandbox_in_which_nothing_runs_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("model.sandbox.CHILD", tmp_path / "nothing.py")
+    with pytest.raises(RequestError, match="ends with failed: ended before its tests did"):
+        check_sandbox()
 
 
 def test_a_program_sees_nothing_of_us(monkeypatch: pytest.MonkeyPatch) -> None:
