@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     facts = {"tokens": 1000, "environment": {"ranks": 2, "threads": 1}}
     model = commit_model(found, "small", saved, "pretrain", {"tokens": tokens.manifest.content_digest}, facts)
     (model.path / "run.json").write_text('{"seconds": 3600.0, "tries": 1, "facts": {"peak_bytes": 5000000, "utilization": 0.5}}')
+    (folder / "written").mkdir()
+    # what was taught to write is saved as the plain model that it is
+    commit_model(found, "small-written", save_decoder(folder / "written", TEXTS), "finetune", {}, {})
     (folder / "encoder").mkdir()
     commit_model(found, "encoder", save_encoder(folder / "encoder", TEXTS), "pretrain", {}, {})
     (folder / "headed").mkdir()
@@ -114,6 +118,19 @@ def test_bias_of_a_decoder_an_encoder_and_a_classifier(here: Here) -> None:
     assert "what naming a group adds" in here("probe", "bias", "small-finetuned", people=True)
     with pytest.raises(RequestError, match="--positive fine: say which label is the good one: negative, positive"):
         here("probe", "bias", "small-finetuned", "--positive", "fine")
+
+
+def test_bias_of_a_decoder_that_was_taught_to_write(here: Here) -> None:
+    assert "occupation_spread" in measures(here("probe", "bias", "small-written"))
+
+
+def test_bias_by_templates_of_yours(here: Here, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(files("model.probes.templates").joinpath("en.yaml").read_text("utf-8"), "utf-8")
+    for model in ("small", "small-finetuned"):
+        told, shipped = (here("probe", "bias", model, "--lang", lang)["result"] for lang in (str(mine), "en"))
+        assert told["task"] == "bias-own" and "mine" not in json.dumps(told) and "|own|" in json.dumps(told)
+        assert told["data"] == shipped["data"]
 
 
 def test_canaries_are_planted_and_exposed(here: Here, tmp_path: Path) -> None:
