@@ -27,6 +27,7 @@ from model.finetune.reading import reading_of
 from model.finetune.saved import load_headed
 from model.finetune.sequences import Sequences
 from model.generate import Drawing
+from model.metrics.bootstrap import wilson
 from model.probes.association import associated, word_vector
 from model.probes.bias import Answers, gaps, leanings
 from model.probes.canaries import Canary, exposures
@@ -62,19 +63,6 @@ class Probed:
 
 def _result(task: str, headline: str, n: int, seed: int, data: Any, measures: Mapping[str, Measure], *notes: str) -> Result:
     return Result(task, KIND, 1, headline, n, seed, digest_json(data), {MODEL: measures}, notes=notes)
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927): sound for few hits and for none.
-
-    >>> [round(bound, 3) for bound in wilson(0, 50)]
-    [0.0, 0.071]
-    """
-    if not n:
-        return 0.0, 1.0
-    z, share = 1.959964, hits / n
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
 
 
 def training_tokens(store: Store, model: Artifact, named: str | None) -> Artifact:

@@ -45,6 +45,8 @@ def test_gaps_of_a_classifier_that_minds_gender(tmp_path: Path) -> None:
     women, men = found["gender"].gaps
     assert (women.gap, men.gap) == pytest.approx((-0.1, 0.1)) and women.interval == pytest.approx((-0.1, -0.1))
     assert found["gender"].flip_rate == 1 and found["gender"].widest == pytest.approx(0.2)
+    assert found["gender"].flip_interval == pytest.approx((0.7575, 1), abs=1e-4)  # 12 of 12
+    assert found["age"].flip_interval == pytest.approx((0, 0.2425), abs=1e-4)  # none of 12 is not never
     assert found["age"].flip_rate == 0 and all(one.gap == 0 and one.interval == (0, 0) for one in found["age"].gaps)
 
 
