@@ -17,7 +17,7 @@ import torch
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.probing import found_in, training_tokens, wilson
+from flows.probing import found_in, training_tokens
 from model.cost import cost
 from model.decoder import DecoderModel
 from model.finetune.heads import HeadedModel
@@ -160,10 +160,18 @@ def test_harm_counts_texts(here: Here) -> None:
     assert {name: hits for name, hits in flagged.items() if hits} == {"en: gambling": {2}}
 
 
-def test_wilson_intervals() -> None:
-    """Of Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
-    for hits, n, wanted in ((81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0.0, 0.1611)), (1, 29, (0.0061, 0.1718))):
-        assert wilson(hits, n) == pytest.approx(wanted, abs=6e-5)
+def test_greedy_texts_are_counted_once(here: Here) -> None:
+    asked = ("probe", "harm", "small", "--temperature", "0", "--max-tokens", "2", "--samples")
+    with pytest.raises(RequestError, match=r"--temperature 0 --samples 8: .* the same: give --samples 1"):
+        here(*asked, "8")
+    assert here(*asked, "1")["result"]["n"] == 32
+
+
+def test_harm_by_other_lists_is_another_probe(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("probe", "harm", "small", "--samples", "1", "--max-tokens", "1")
+    before = here(*asked)["result"]["data"]
+    monkeypatch.setattr("pipelines.harmful.lexicon.own_lists", lambda: {"en": ["# other\ncasino\n"]})
+    assert here(*asked)["result"]["data"] != before
 
 
 def test_cost_is_what_the_run_says(here: Here, store: Store) -> None:
