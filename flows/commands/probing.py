@@ -275,7 +275,7 @@ def cost(
     figures = [
         (told.operations, "{:.3g} floating-point operations"),
         (told.tokens, "{:,} tokens"),
-        (told.seconds, "{:,.0f} s" + (f" (the last of {told.tries} tries)" if told.tries > 1 else "")),
+        (told.seconds, "{:,.0f} s"),
         (told.peak_bytes and told.peak_bytes / 1e6, "{:,.0f} MB at the peak of the first rank"),
         (told.utilization, "{:.0%} of the machine's matrix products"),
         (told.kilowatt_hours, "{:.4g} kWh"),

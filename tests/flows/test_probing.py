@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.probing import found_in, training_tokens
+from model.checkpoint import save_model
 from model.cost import cost
 from model.decoder import DecoderModel
+from model.encoder_decoder import EncoderDecoderModel
 from model.finetune.heads import HeadedModel
 from model.finetune.saved import save_headed
 from model.probes.canaries import canaries, documents
@@ -185,6 +187,23 @@ def test_cost_is_what_the_run_says(here: Here, store: Store) -> None:
     unknown = cost(store.find("model/encoder"))
     assert unknown.operations is None and unknown.kilowatt_hours is None and "not known" in unknown.assumption
     assert "tokens: not known" in here("probe", "cost", "encoder", people=True)
+
+
+def test_cost_of_an_encoder_decoder_whose_run_was_resumed(store: Store, tmp_path: Path) -> None:
+    """Its operations depend on how much it writes for what it reads, which is in no config. The last command took 10 s; 1,000 tokens, at
+    40 a second, 25."""
+    saved = save_decoder(tmp_path, TEXTS)
+    shape = recipe.EncoderDecoder(family="t5", layers=1, width=32, heads=2, ffn=48, context=64)
+    save_model(EncoderDecoderModel(shape, 600), saved, {f"{role}_token_id": number for number, role in enumerate(("bos", "eos", "pad"))})
+    model = commit_model(store, "t5", saved, "pretrain", {}, {"tokens": 1000, "environment": {"ranks": 2, "threads": 1}})
+    assert cost(model).operations is None
+    run = {"seconds": 10.0, "tries": 2, "facts": {"tokens_per_second": 40.0, "operations_per_token": 7}}
+    (model.path / "run.json").write_text(json.dumps(run))
+    told = cost(model, watts=10)
+    assert told.operations == 7000
+    assert told.seconds == 25 and told.kilowatt_hours == pytest.approx(2 * 10 * 25 / 3.6e6) and "at the median speed" in told.assumption
+    (model.path / "run.json").write_text(json.dumps(run | {"seconds": 30.0}))
+    assert cost(model).seconds == 30 and "while it ran" in cost(model).assumption
 
 
 def test_explanations_of_all_kinds(here: Here, tmp_path: Path) -> None:
