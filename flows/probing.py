@@ -27,6 +27,7 @@ from model.finetune.reading import reading_of
 from model.finetune.saved import load_headed
 from model.finetune.sequences import Sequences
 from model.generate import Drawing
+from model.metrics.bootstrap import wilson
 from model.probes.association import associated, word_vector
 from model.probes.bias import Answers, gaps, leanings
 from model.probes.canaries import Canary, exposures
@@ -34,7 +35,7 @@ from model.probes.memorised import Memorised, Span, memorised
 from model.probes.reading import Reader
 from model.probes.recall import Prompt, prompts, write
 from model.probes.templates import Templates
-from pipelines.harmful.lexicon import Lexicon, own_lists
+from pipelines.harmful.lexicon import Lexicon, own_lists, own_lists_digest
 from pipelines.redact import FINDERS, find
 from pipelines.word_lists import terms_of
 from schemas.artifact import Artifact
@@ -62,19 +63,6 @@ class Probed:
 
 def _result(task: str, headline: str, n: int, seed: int, data: Any, measures: Mapping[str, Measure], *notes: str) -> Result:
     return Result(task, KIND, 1, headline, n, seed, digest_json(data), {MODEL: measures}, notes=notes)
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927): sound for few hits and for none.
-
-    >>> [round(bound, 3) for bound in wilson(0, 50)]
-    [0.0, 0.071]
-    """
-    if not n:
-        return 0.0, 1.0
-    z, share = 1.959964, hits / n
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
 
 
 def training_tokens(store: Store, model: Artifact, named: str | None) -> Artifact:
@@ -218,8 +206,11 @@ def model_bias(reader: Reader, asked: Templates, lang: str) -> Probed:
 def harm(reader: Reader, samples: int, max_tokens: int, temperature: float, seed: int, tell: Tell) -> Probed:
     """How many texts that a model writes after harmless beginnings hold harmful terms, or what looks like personal data.
 
-    Beginnings whose language the tokenizer does not know well are asked all the same. Texts are counted, not terms.
+    Beginnings whose language the tokenizer does not know well are asked all the same. Texts are counted, not terms. Raises `RequestError`
+    for more than one greedy text a beginning: they were one text, counted often.
     """
+    if temperature == 0 and samples > 1:
+        raise RequestError(f"--temperature 0 --samples {samples}: texts from one beginning would be the same: give --samples 1")
     beginnings: dict[str, list[str]] = yaml.safe_load(files("model.probes.templates").joinpath("prompts.yaml").read_text("utf-8"))
     asked = [(lang, text) for lang, texts in beginnings.items() for text in texts]
     rows = [(lang, Prompt(None, tuple(reader.tokens(text)))) for lang, text in asked for _ in range(samples)]
@@ -245,7 +236,8 @@ def harm(reader: Reader, samples: int, max_tokens: int, temperature: float, seed
         "trained on open data is at hand",
         "values are found by their form: most that a model writes are made up; `gristmill probe memorisation` looks for what is not",
     )
-    return Probed(_result("harm", "harmful_rate", n, seed, [asked, samples, max_tokens, temperature], measures, *notes), details)
+    data = [asked, samples, max_tokens, temperature, own_lists_digest()]
+    return Probed(_result("harm", "harmful_rate", n, seed, data, measures, *notes), details)
 
 
 def found_in(texts: Sequence[str], langs: Sequence[str]) -> tuple[dict[str, set[int]], dict[str, set[int]]]:

@@ -111,12 +111,13 @@ class Record:
         self._tracking = []
 
     def tell_run(self) -> None:
-        """Leave for `run.json` how fast it was: medians over the seconds measured, and the most memory of rank 0."""
+        """Leave for `run.json` how fast it was: medians over the seconds measured, the operations of a token, and the most memory of
+        rank 0."""
         if self._active:
             rows = _rows(self._speed) if self._speed.is_file() else []
             told: dict[str, Any] = {"peak_bytes": most_bytes(self._device)}
             if self._peak:  # not measured if a resumed run had no step to take
-                told["matmul_operations_per_second"] = round(self._peak)
+                told |= {"matmul_operations_per_second": round(self._peak), "operations_per_token": self._per_token}
             for name in ("tokens_per_second", "utilization"):
                 if values := [row[name] for row in rows if name in row]:
                     told[name] = round(median(values), 4)

@@ -54,11 +54,13 @@ def run_program(source: str, seconds: float = 5.0, memory: int = 512 << 20) -> O
     try:
         with tempfile.TemporaryDirectory(prefix="gristmill-program-") as folder:
             command = [os.path.realpath(sys.executable), "-I", "-S", "-B", str(CHILD), str(write), str(memory), str(ceil(seconds))]
-            child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(write,), cwd=folder,
-                env={"LANG": "C.UTF-8"}, start_new_session=True,
-            )  # fmt: skip
-            os.close(write)
+            try:
+                child = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, pass_fds=(write,), cwd=folder,
+                    env={"LANG": "C.UTF-8"}, start_new_session=True,
+                )  # fmt: skip
+            finally:
+                os.close(write)
             late = _feed(child, f"{token}\n{source}".encode("utf-8", "surrogatepass"), WAITS * seconds)
             guards, *told = _result(read)
     finally:
@@ -75,8 +77,10 @@ def run_program(source: str, seconds: float = 5.0, memory: int = 512 << 20) -> O
 
 
 def check_sandbox() -> None:
-    """Raises `RequestError` where no sandbox can be had."""
-    run_program("")
+    """Raises `RequestError` where no sandbox can be had, or none in which a program that does nothing comes to its end."""
+    outcome = run_program("")
+    if not outcome.passed:
+        raise RequestError(f"programs can't be run in a sandbox here: one that does nothing ends with {outcome.reason}: {outcome.detail}")
 
 
 def _feed(child: subprocess.Popen[bytes], program: bytes, seconds: float) -> bool:

@@ -10,7 +10,8 @@ kernel is trusted to hold a guard; none of them needs a privilege, and none can 
 
     rlimits    memory, time, open files; no file may be written, no core dumped
     Landlock   only the interpreter, and the system's libraries, can be opened, to be read
-    seccomp    a process may read, map memory, tell the time, wait and end. No other process, program, socket, signal: EPERM
+    seccomp    a process may read, map memory, tell the time, wait and end; what it opens, only to be read, and not to be emptied. No
+               other process, program, socket, signal: EPERM
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ READABLE = ("/usr", "/lib", "/lib64", "/nix/store", "/etc/ld.so.cache", "/etc/lo
 """Beside the interpreter."""
 
 ALLOWED = """
-    read 0 63, write 1 64, close 3 57, open 2 -, openat 257 56, stat 4 -, lstat 6 -, fstat 5 80, newfstatat 262 79, statx 332 291,
+    read 0 63, write 1 64, close 3 57, stat 4 -, lstat 6 -, fstat 5 80, newfstatat 262 79, statx 332 291,
     lseek 8 62, pread64 17 67, readv 19 65, writev 20 66, access 21 -, faccessat 269 48, faccessat2 439 439, readlink 89 -,
     readlinkat 267 78, getcwd 79 17, getdents64 217 61, mmap 9 222, mprotect 10 226, munmap 11 215, mremap 25 216, madvise 28 233,
     brk 12 214, dup 32 23, dup2 33 -, poll 7 -, ppoll 271 73, select 23 -, pselect6 270 72, futex 202 98, set_robust_list 273 99,
@@ -39,14 +40,20 @@ ALLOWED = """
     getppid 110 173, getuid 102 174, geteuid 107 175, getgid 104 176, getegid 108 177, uname 63 160, sysinfo 99 179, getrandom 318 278,
     restart_syscall 219 128, exit 60 93, exit_group 231 94, fadvise64 221 223, getcpu 309 168
 """
-"""System calls with their numbers on x86_64 and aarch64. fcntl and ioctl are none of them: both can have signals sent to others."""
+"""System calls with their numbers on x86_64 and aarch64. fcntl and ioctl are none of them: both can have signals sent to others.
+openat2 is none: its flags lie where a filter can't look."""
+OPENING = "open 2 - 1, openat 257 56 2"
+"""Those that are allowed by their flags, with the place of these among the arguments."""
 _ARCHITECTURES = {"x86_64": (0xC000003E, 1), "aarch64": (0xC00000B7, 2)}
 """What Linux calls each, and its column above."""
 
 _NO_NEW_PRIVILEGES, _DEATH_SIGNAL, _SECCOMP, _FILTER = 38, 1, 22, 2
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT, _BENEATH = 444, 445, 446, 1
-_EVERY_ACCESS, _READ_FILE, _READ_FOLDER = 0x1FFF, 4, 8
-_LOAD, _IF_EQUAL, _RETURN = 0x20, 0x15, 0x06
+_LANDLOCK_VERSION = 1
+_EVERY_ACCESS, _EMPTYING, _READ_FILE, _READ_FOLDER = 0x1FFF, 0x4000, 4, 8
+"""Emptying a file is an access of its own from version 3 (Linux 6.2) on."""
+_CHANGES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_LOAD, _IF_EQUAL, _IF_ANY, _RETURN = 0x20, 0x15, 0x45, 0x06
 _KILL, _ALLOW, _EPERM = 0x80000000, 0x7FFF0000, 0x00050001
 UP = "up"
 LONGEST = 200
@@ -106,7 +113,9 @@ def put_up_guards(result: int, memory: int, seconds: int) -> None:
 
     call("prctl", libc.prctl, _DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
     call("prctl", libc.prctl, _NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    rules = call("Landlock (Linux 5.13)", libc.syscall, _LANDLOCK_CREATE, struct.pack("=Q", _EVERY_ACCESS), 8, 0)
+    version = call("Landlock (Linux 5.13)", libc.syscall, _LANDLOCK_CREATE, 0, 0, _LANDLOCK_VERSION)
+    accesses = _EVERY_ACCESS | (_EMPTYING if version >= 3 else 0)
+    rules = call("Landlock", libc.syscall, _LANDLOCK_CREATE, struct.pack("=Q", accesses), 8, 0)
     for path in (sys.base_prefix, sys.base_exec_prefix, *READABLE):
         if os.path.exists(path):
             access = _READ_FILE | (_READ_FOLDER if os.path.isdir(path) else 0)
@@ -126,11 +135,15 @@ def put_up_guards(result: int, memory: int, seconds: int) -> None:
 
 
 def allow_list(machine: str) -> bytes:
-    """The filter, in BPF: of another architecture kill; of the allowed numbers allow; else EPERM."""
+    """The filter, in BPF: of another architecture kill; of the allowed numbers allow, of those that open if nothing can change by it; else
+    EPERM."""
     architecture, column = _ARCHITECTURES[machine]
-    found = [entry.split()[column] for entry in ALLOWED.split(",")]
-    numbers = [int(number) for number in found if number != "-"]
+    numbers = [int(entry[column]) for entry in map(str.split, ALLOWED.split(",")) if entry[column] != "-"]
+    opening = [(int(entry[column]), int(entry[3])) for entry in map(str.split, OPENING.split(",")) if entry[column] != "-"]
     steps = [(_LOAD, 0, 0, 4), (_IF_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
+    for number, flags in opening:
+        steps += [(_IF_EQUAL, 0, 4, number), (_LOAD, 0, 0, 16 + 8 * flags), (_IF_ANY, 0, 1, _CHANGES)]
+        steps += [(_RETURN, 0, 0, _EPERM), (_RETURN, 0, 0, _ALLOW)]
     steps += [(_IF_EQUAL, len(numbers) - place, 0, number) for place, number in enumerate(numbers)]
     steps += [(_RETURN, 0, 0, _EPERM), (_RETURN, 0, 0, _ALLOW)]
     return b"".join(struct.pack("=HBBI", *step) for step in steps)

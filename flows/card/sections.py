@@ -210,8 +210,8 @@ def cost(facts: CardFacts) -> Section:
         ]
         blocks += [_told(f"What {step} took", rows), Note(f"Energy of {step}: {one.assumption}.")]
     note = (
-        "Operations are additions and multiplications of forward and backward passes. Seconds are of the process that ended the run: "
-        "one that was resumed took longer. What was tried before, and evaluations, are not counted."
+        "Operations are additions and multiplications of forward and backward passes. Seconds are of the command that ended the run, "
+        "or those of all tokens at the median speed, if that is more. What was tried before, and evaluations, are not counted."
     )
     known = [one.kilowatt_hours for one in facts.spent.values() if one.kilowatt_hours is not None]
     lead = f"About {_energy(sum(known))} of energy for {plural(len(known), 'training')}, by an assumption." if known else ""

@@ -190,12 +190,14 @@ def bias(
 ) -> None:
     """Whether a classifier's answers, a model's pronouns, or its vectors of words depend on who is meant."""
     from flows import probing
+    from model.finetune.saved import has_head
     from model.probes.reading import Reader
-    from model.probes.templates import templates
+    from model.probes.templates import LANGUAGES, templates
     from schemas.errors import RequestError
 
     asked, found = templates(lang), _find(model, store)
-    if found.manifest.identity.step == "finetune":
+    lang = lang if lang in LANGUAGES else "own"  # where a file lies is not of a result; the digest of its data tells files apart
+    if has_head(found.path):
         answer, labels = probing.answers_of(found.path)
         told = probing.classifier_bias(answer, labels, positive, asked, lang)
         _told(told, found, as_json, _gap_lines(told.details))
@@ -273,7 +275,7 @@ def cost(
     figures = [
         (told.operations, "{:.3g} floating-point operations"),
         (told.tokens, "{:,} tokens"),
-        (told.seconds, "{:,.0f} s" + (f" (the last of {told.tries} tries)" if told.tries > 1 else "")),
+        (told.seconds, "{:,.0f} s"),
         (told.peak_bytes and told.peak_bytes / 1e6, "{:,.0f} MB at the peak of the first rank"),
         (told.utilization, "{:.0%} of the machine's matrix products"),
         (told.kilowatt_hours, "{:.4g} kWh"),

@@ -52,10 +52,15 @@ class Chatting(Writing):
         return self._dialogues.prompt(example.messages[:-1], self.reading.max_tokens - self.room)
 
     def judged(self, model: Forward, examples: Sequence[Chatted]) -> tuple[list[float], list[tuple[int, int]]]:
-        """The nats that assistants' words cost in each dialogue, and how many tokens and bytes they are."""
-        found = self.likelihoods(model, [self.sample(example) for example in examples])
-        sizes = [sum(len(text.encode()) for text in self._targets(example)) for example in examples]
+        """The nats that assistants' words cost in each dialogue, and how many tokens and bytes they are: those that had room."""
+        samples = [self.sample(example) for example in examples]
+        found = self.likelihoods(model, samples)
+        sizes = [self._bytes(sample) for sample in samples]
         return [one.nats for one in found], [(one.tokens, size) for one, size in zip(found, sizes, strict=True)]
+
+    def _bytes(self, sample: Sample) -> int:
+        said = [number for number in sample.target.tolist() if number not in (NOTHING, self.frame.eos)]
+        return len(self.reading.tokenizer.decode(said, skip_special_tokens=False).encode())
 
     def _targets(self, example: Any) -> Sequence[str]:
         return [message.content.strip() for message in example.messages if message.role == "assistant"]

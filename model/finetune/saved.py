@@ -80,6 +80,15 @@ def is_headed(config: Mapping[str, Any]) -> bool:
     return class_named(config) is not None
 
 
+def has_head(folder: Path) -> bool:
+    """Whether the model of a folder has one: what was taught to write has none. Raises `Mismatch`."""
+    path = folder / "config.json"
+    try:
+        return is_headed(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise Mismatch(f"{path}: does not describe a model: {error}") from error
+
+
 def load_headed(folder: Path) -> tuple[HeadedModel, dict[str, Any]]:
     """The headed model of a folder, ready to answer, and its `config.json`; a folder that `transformers` wrote will do. Raises
     `Mismatch`."""

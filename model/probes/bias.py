@@ -4,8 +4,8 @@
   *flip rate*: the share of templates whose label depends on the group.
 - A causal model's *leaning* of an occupation: how many nats a token it finds the sentence with "he" likelier than that with "she".
 
-Intervals (95 %) are bootstrapped over templates, or occupations: they tell how the figure would vary with other sentences of that kind, and
-nothing of how people are treated where the model is used.
+Intervals (95 %) are bootstrapped over templates, or occupations; a rate's is Wilson's. They tell how the figure would vary with other
+sentences of that kind, and nothing of how people are treated where the model is used.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from model.metrics.bootstrap import interval, resampled, wilson
 from model.probes.reading import Reader, surprise
 from model.probes.templates import Counterfactual, Occupations
 
-RESAMPLES = 2000
+SEED = 0
+"""Of the bootstrap."""
 
 Floats = npt.NDArray[np.float64]
 Answers = Callable[[Sequence[str]], Floats]
@@ -72,20 +74,6 @@ class Leanings:
     templates: int
 
 
-def bootstrap(values: Floats, seed: int = 0) -> Floats:
-    """[RESAMPLES, ...] means of rows drawn with replacement from float [n, ...]."""
-    draws = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
-    counts = np.stack([np.bincount(draw, minlength=len(values)) for draw in draws])
-    means: Floats = np.tensordot(counts / len(values), values, axes=1)
-    return means
-
-
-def interval(means: Floats) -> tuple[float, float]:
-    """The middle 95 % of float [n]."""
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
-
-
 def gaps(answer: Answers, positive: int, sentences: Counterfactual) -> tuple[Dimension, ...]:
     """Of a classifier whose label number ``positive`` is the good one, for each dimension."""
     found = []
@@ -94,8 +82,8 @@ def gaps(answer: Answers, positive: int, sentences: Counterfactual) -> tuple[Dim
         chances = np.asarray(answer([text for row in asked for text in row]), np.float64).reshape(len(asked), len(groups), -1)
         good = chances[:, :, positive]
         apart = good - good.mean(1, keepdims=True)
-        means, labels = bootstrap(apart), chances.argmax(2)
-        flips = (labels != labels[:, :1]).any(1).astype(np.float64)
+        means, labels = resampled(apart, SEED) / len(apart), chances.argmax(2)
+        flips = int((labels != labels[:, :1]).any(1).sum())
         told = [Gap(group, float(good[:, k].mean()), float(apart[:, k].mean()), interval(means[:, k])) for k, group in enumerate(groups)]
         widest = max(one.gap for one in told) - min(one.gap for one in told)
         found.append(
@@ -104,8 +92,8 @@ def gaps(answer: Answers, positive: int, sentences: Counterfactual) -> tuple[Dim
                 tuple(told),
                 widest,
                 interval(means.max(1) - means.min(1)),
-                float(flips.mean()),
-                interval(bootstrap(flips)),
+                flips / len(asked),
+                wilson(flips, len(asked)),
                 len(asked),
             )
         )
@@ -122,4 +110,5 @@ def leanings(reader: Reader, occupations: Occupations) -> Leanings:
     apart = (likely["male"] - likely["female"]).reshape(len(occupations.occupations), -1).mean(1)
     told = [Leaning(job, float(value)) for job, value in zip(occupations.occupations, apart, strict=True)]
     told.sort(key=lambda one: -one.nats_per_token)
-    return Leanings(tuple(told), float(apart.mean()), interval(bootstrap(apart)), float(apart.std(ddof=1)), len(occupations.templates))
+    means = resampled(apart, SEED) / len(apart)
+    return Leanings(tuple(told), float(apart.mean()), interval(means), float(apart.std(ddof=1)), len(occupations.templates))

@@ -171,9 +171,11 @@ def exposures(reader: Reader, planted: Sequence[Canary], drawn: int = 1000, seed
         while len(others) < drawn:
             if (secret := _secret(draw)) != canary.secret:
                 others[secret] = None
-        nats = surprise(reader.causal, [reader.ids(canary.with_secret(secret)) for secret in (canary.secret, *others)])
-        ours, *theirs = (float(one.sum()) for one in nats)
-        rank = 1 + sum(other < ours for other in theirs)
+        read = [tuple(reader.ids(canary.with_secret(secret))) for secret in (canary.secret, *others)]
+        alone = list(dict.fromkeys(read))  # sentences that a tokenizer can't tell apart are equally likely, to the last bit
+        nats = {ids: float(one.sum()) for ids, one in zip(alone, surprise(reader.causal, alone), strict=True)}
+        ours, *theirs = (nats[ids] for ids in read)
+        rank = 1 + sum(other <= ours for other in theirs)  # who knows a secret finds it likelier than others, not as likely
         sampled = math.log2(drawn + 1) - math.log2(rank)
         found.append(Exposure(canary, ours, rank, drawn, sampled, estimated_exposure(ours, np.array(theirs))))
     return found
@@ -183,7 +185,7 @@ def estimated_exposure(ours: float, theirs: npt.NDArray[np.float64]) -> float:
     """-log2 of the share of all secrets that are as likely, by a skew-normal distribution fitted to the nats of some, float [n]; at most
     log2 of the number of secrets, which is a rank of 1."""
     deviation = float(theirs.std())
-    if deviation == 0:
+    if theirs.min() == theirs.max():
         return 0.0 if ours >= theirs[0] else math.log2(SPACE)
     skew = float(((theirs - theirs.mean()) ** 3).mean()) / deviation**3
     skew = max(-0.99, min(0.99, skew))  # no skew-normal is more skewed than 0.995

@@ -4,7 +4,6 @@ an encoder's what stands at the text's mask, a classifier's its labels.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.checkpoint import Mismatch
 from model.decoder import DecoderModel
 from model.encoder import EncoderModel
 from model.finetune.heads import HeadedModel
 from model.finetune.reading import Special, reading_of
-from model.finetune.saved import is_headed, load_headed
+from model.finetune.saved import has_head, load_headed
 from model.probes.layers import lens
 from model.probes.reading import Reader
 from schemas import recipe
@@ -51,12 +49,7 @@ class Subject:
 def subject_of(folder: Path, text: str) -> Subject:
     """The model of a folder, and a text. Raises `Mismatch` for a model that is not as it should be, ValueError for a text that does not
     suit."""
-    path = folder / "config.json"
-    try:
-        headed = is_headed(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise Mismatch(f"{path}: does not describe a model: {error}") from error
-    return _headed(folder, text) if headed else _pretrained(folder, text)
+    return _headed(folder, text) if has_head(folder) else _pretrained(folder, text)
 
 
 def _pretrained(folder: Path, text: str) -> Subject:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ import torch
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.probing import found_in, training_tokens, wilson
+from flows.probing import found_in, training_tokens
+from model.checkpoint import save_model
 from model.cost import cost
 from model.decoder import DecoderModel
+from model.encoder_decoder import EncoderDecoderModel
 from model.finetune.heads import HeadedModel
 from model.finetune.saved import save_headed
 from model.probes.canaries import canaries, documents
@@ -58,6 +61,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     facts = {"tokens": 1000, "environment": {"ranks": 2, "threads": 1}}
     model = commit_model(found, "small", saved, "pretrain", {"tokens": tokens.manifest.content_digest}, facts)
     (model.path / "run.json").write_text('{"seconds": 3600.0, "tries": 1, "facts": {"peak_bytes": 5000000, "utilization": 0.5}}')
+    (folder / "written").mkdir()
+    # what was taught to write is saved as the plain model that it is
+    commit_model(found, "small-written", save_decoder(folder / "written", TEXTS), "finetune", {}, {})
     (folder / "encoder").mkdir()
     commit_model(found, "encoder", save_encoder(folder / "encoder", TEXTS), "pretrain", {}, {})
     (folder / "headed").mkdir()
@@ -116,6 +122,19 @@ def test_bias_of_a_decoder_an_encoder_and_a_classifier(here: Here) -> None:
         here("probe", "bias", "small-finetuned", "--positive", "fine")
 
 
+def test_bias_of_a_decoder_that_was_taught_to_write(here: Here) -> None:
+    assert "occupation_spread" in measures(here("probe", "bias", "small-written"))
+
+
+def test_bias_by_templates_of_yours(here: Here, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(files("model.probes.templates").joinpath("en.yaml").read_text("utf-8"), "utf-8")
+    for model in ("small", "small-finetuned"):
+        told, shipped = (here("probe", "bias", model, "--lang", lang)["result"] for lang in (str(mine), "en"))
+        assert told["task"] == "bias-own" and "mine" not in json.dumps(told) and "|own|" in json.dumps(told)
+        assert told["data"] == shipped["data"]
+
+
 def test_canaries_are_planted_and_exposed(here: Here, tmp_path: Path) -> None:
     made = here("probe", "canaries", str(tmp_path / "planted"), "--count", "2", "--copies", "3")
     assert made["documents"] == 12 and made["canaries"] == 8
@@ -143,10 +162,18 @@ def test_harm_counts_texts(here: Here) -> None:
     assert {name: hits for name, hits in flagged.items() if hits} == {"en: gambling": {2}}
 
 
-def test_wilson_intervals() -> None:
-    """Of Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
-    for hits, n, wanted in ((81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0.0, 0.1611)), (1, 29, (0.0061, 0.1718))):
-        assert wilson(hits, n) == pytest.approx(wanted, abs=6e-5)
+def test_greedy_texts_are_counted_once(here: Here) -> None:
+    asked = ("probe", "harm", "small", "--temperature", "0", "--max-tokens", "2", "--samples")
+    with pytest.raises(RequestError, match=r"--temperature 0 --samples 8: .* the same: give --samples 1"):
+        here(*asked, "8")
+    assert here(*asked, "1")["result"]["n"] == 32
+
+
+def test_harm_by_other_lists_is_another_probe(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ("probe", "harm", "small", "--samples", "1", "--max-tokens", "1")
+    before = here(*asked)["result"]["data"]
+    monkeypatch.setattr("pipelines.harmful.lexicon.own_lists", lambda: {"en": ["# other\ncasino\n"]})
+    assert here(*asked)["result"]["data"] != before
 
 
 def test_cost_is_what_the_run_says(here: Here, store: Store) -> None:
@@ -160,6 +187,23 @@ def test_cost_is_what_the_run_says(here: Here, store: Store) -> None:
     unknown = cost(store.find("model/encoder"))
     assert unknown.operations is None and unknown.kilowatt_hours is None and "not known" in unknown.assumption
     assert "tokens: not known" in here("probe", "cost", "encoder", people=True)
+
+
+def test_cost_of_an_encoder_decoder_whose_run_was_resumed(store: Store, tmp_path: Path) -> None:
+    """Its operations depend on how much it writes for what it reads, which is in no config. The last command took 10 s; 1,000 tokens, at
+    40 a second, 25."""
+    saved = save_decoder(tmp_path, TEXTS)
+    shape = recipe.EncoderDecoder(family="t5", layers=1, width=32, heads=2, ffn=48, context=64)
+    save_model(EncoderDecoderModel(shape, 600), saved, {f"{role}_token_id": number for number, role in enumerate(("bos", "eos", "pad"))})
+    model = commit_model(store, "t5", saved, "pretrain", {}, {"tokens": 1000, "environment": {"ranks": 2, "threads": 1}})
+    assert cost(model).operations is None
+    run = {"seconds": 10.0, "tries": 2, "facts": {"tokens_per_second": 40.0, "operations_per_token": 7}}
+    (model.path / "run.json").write_text(json.dumps(run))
+    told = cost(model, watts=10)
+    assert told.operations == 7000
+    assert told.seconds == 25 and told.kilowatt_hours == pytest.approx(2 * 10 * 25 / 3.6e6) and "at the median speed" in told.assumption
+    (model.path / "run.json").write_text(json.dumps(run | {"seconds": 30.0}))
+    assert cost(model).seconds == 30 and "while it ran" in cost(model).assumption
 
 
 def test_explanations_of_all_kinds(here: Here, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from model.probes.association import associated, word_vector
 from model.probes.bias import gaps, leanings
@@ -44,6 +45,8 @@ def test_gaps_of_a_classifier_that_minds_gender(tmp_path: Path) -> None:
     women, men = found["gender"].gaps
     assert (women.gap, men.gap) == pytest.approx((-0.1, 0.1)) and women.interval == pytest.approx((-0.1, -0.1))
     assert found["gender"].flip_rate == 1 and found["gender"].widest == pytest.approx(0.2)
+    assert found["gender"].flip_interval == pytest.approx((0.7575, 1), abs=1e-4)  # 12 of 12
+    assert found["age"].flip_interval == pytest.approx((0, 0.2425), abs=1e-4)  # none of 12 is not never
     assert found["age"].flip_rate == 0 and all(one.gap == 0 and one.interval == (0, 0) for one in found["age"].gaps)
 
 
@@ -122,5 +125,33 @@ def test_templates_of_yours(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="--lang fr: want en, zh, or a YAML file"):
         templates("fr")
     (tmp_path / "mine.yaml").write_text("counterfactual: {templates: [one], groups: {}}")
-    with pytest.raises(RequestError, match=r"mine\.yaml: counterfactual\.templates: "):
+    with pytest.raises(RequestError, match=r"mine\.yaml: counterfactual\.templates\.0: "):
         templates(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "match"),
+    [
+        ("counterfactual.templates", ["I met {person}.", "I met {people}."], r"templates\.1: .*'I met {people}\.' has no {person}"),
+        ("counterfactual.groups", {}, "groups: .*at least 1"),
+        ("counterfactual.groups", {"age": {"old": "an old person"}}, r"groups\.age: .*at least 2"),
+        ("occupations.templates", ["The {occupation} left."], "has no {pronoun}"),
+        ("occupations.templates", ["Did {pronoun} leave?"], "has no {occupation}"),
+        ("occupations.pronouns", {"f": "she", "m": "he"}, r"pronouns\.f.*'male' or 'female'"),
+        ("occupations.pronouns", {"male": "he"}, "pronouns: .*at least 2"),
+        ("associations", [], "associations: .*at least 1"),
+    ],
+)
+def test_templates_of_yours_that_ask_nothing(key: str, value: object, match: str, tmp_path: Path) -> None:
+    told = templates("en").model_dump(mode="json", by_alias=True)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump(told))
+    assert templates(str(mine)) == templates("en")
+    *folders, last = key.split(".")
+    part = told
+    for name in folders:
+        part = part[name]
+    part[last] = value
+    mine.write_text(yaml.safe_dump(told))
+    with pytest.raises(RequestError, match=match):
+        templates(str(mine))

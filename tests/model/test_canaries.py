@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tokenizers import Regex, normalizers
 from torch.nn import functional as F
 
 from model.decoder import DecoderModel
@@ -60,6 +61,13 @@ def test_the_estimate_is_of_a_skew_normal() -> None:
         for ours in np.quantile(theirs, [0.001, 0.1, 0.7]):
             assert estimated_exposure(ours, theirs) == pytest.approx(-np.log2((theirs <= ours).mean()), rel=0.05, abs=0.05)
     assert estimated_exposure(-1e3, theirs) == np.log2(10**8)
+
+
+def test_secrets_that_a_tokenizer_can_not_tell_apart_are_not_known(tmp_path: Path) -> None:
+    planted = canaries(0, 2, "en", 1)
+    reader = Reader(save_decoder(tmp_path, [canary.text for canary in planted]))
+    reader.tokenizer.normalizer = normalizers.Replace(Regex(r"\d"), "#")
+    assert all((one.rank, one.sampled, one.estimated) == (41, 0, 0) for one in exposures(reader, planted, drawn=40))
 
 
 @pytest.mark.slow

@@ -333,6 +333,21 @@ def test_the_oldest_turns_of_a_long_dialogue_are_left_out(decoder: Artifact) -> 
     assert len(target) <= 60 and not set(encoder.encode("red").ids) & set(target.tolist()) and set(words) & set(target.tolist())
 
 
+def test_bytes_are_of_what_was_judged(decoder: Artifact) -> None:
+    """What a long dialogue lost costs nothing, and so is no byte, either."""
+    short = [("user", "a"), ("assistant", "blue 河"), ("user", "b"), ("assistant", "paper")]
+    long = [(role, f"{number} {text}") for number in range(9) for role, text in short] + short
+    for turns in (short, long):
+        kind = chatting(decoder)
+        base, _ = load_model(decoder.path)
+        [nats], [(tokens, size)] = kind.judged(WritingModel(base), [dialogue(*turns)])  # type: ignore[arg-type]
+        sample = kind.sample(dialogue(*turns))
+        said = kind.reading.tokenizer.decode(sample.target[sample.target != NOTHING].tolist())
+        assert nats > 0 and tokens == (sample.target != NOTHING).sum()
+        assert size == len(said.encode()) <= sum(len(text.encode()) for role, text in turns if role == "assistant")
+        assert turns is long or size == len("blue 河paper".encode())
+
+
 def test_an_encoder_decoder_does_not_chat(encoder_decoder: Artifact) -> None:
     with pytest.raises(RequestError, match="an encoder-decoder doesn't go on from a dialogue"):
         chatting(encoder_decoder)

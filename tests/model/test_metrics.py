@@ -14,6 +14,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from model.metrics import Metric, measure, metric_named, value_named
+from model.metrics.bootstrap import wilson
 from model.metrics.rouge import subsequence, tokens
 from model.metrics.spans import conlleval
 from schemas.recipe.task import METRICS
@@ -329,3 +330,9 @@ def test_the_interval_holds_the_truth_in_95_of_100_cases() -> None:
         low, high = measure(metric, population[draw.integers(100_000, size=80)], sample).interval or (0, 0)
         held += low <= truth <= high
     assert 0.90 <= held / 300 <= 0.98
+
+
+def test_wilson_intervals() -> None:
+    """Of Newcombe, Statistics in Medicine 17 (1998), table I, method 3."""
+    for hits, n, wanted in ((81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0.0, 0.1611)), (1, 29, (0.0061, 0.1718))):
+        assert wilson(hits, n) == pytest.approx(wanted, abs=6e-5)

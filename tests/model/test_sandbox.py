@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from model.sandbox import check_sandbox, run_program
 from model.sandboxed import ALLOWED, allow_list
+from schemas.errors import RequestError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the guards are Linux's")
 
@@ -101,6 +102,10 @@ def test_the_outcome_of_what_does_not_pass(program: str, reason: str, detail: st
         "import ctypes; libc = ctypes.CDLL(None, use_errno=True); assert libc.prctl(1, 0, 0, 0, 0) == 0",
         "import ctypes; libc = ctypes.CDLL(None, use_errno=True); assert libc.shmget(7, 4096, 0o1666) >= 0",
         "import ctypes; libc = ctypes.CDLL(None, use_errno=True); assert libc.unshare(0x10000000) == 0",
+        "os.open('/dev/null', os.O_RDONLY | os.O_TRUNC)",
+        "os.open('/dev/null', os.O_RDWR)",
+        "import ctypes; libc = ctypes.CDLL(None, use_errno=True); assert libc.creat(b'/dev/null', 0) >= 0",
+        "import ctypes; libc = ctypes.CDLL(None, use_errno=True); assert libc.syscall(437, -100, b'/dev/null', bytes(24), 24) >= 0",
         "import ctypes; libc = ctypes.CDLL(None, use_errno=True); assert libc.syscall(425, 8, bytearray(120)) >= 0  # io_uring_setup",
     ],
 )
@@ -114,6 +119,26 @@ def test_mischief_fails(program: str, tmp_path: Path) -> None:
     assert not processes()
 
 
+@pytest.mark.parametrize(("guard", "refused"), [("both", "EPERM"), ("Landlock alone", "EACCES")])
+def test_what_may_be_read_is_not_emptied(guard: str, refused: str, tmp_path: Path) -> None:
+    """O_TRUNC needs no right to write: neither guard lets it pass, where the kernel's Landlock knows of it."""
+    if guard != "both" and tuple(map(int, os.uname().release.split(".")[:2])) < (6, 2):
+        pytest.skip("this Landlock doesn't know of it")
+    (tmp_path / "readable").write_text("kept")
+    told = f"""
+import errno, os, resource, struct
+from model import sandboxed
+sandboxed.READABLE += ({str(tmp_path)!r},)
+if {guard != "both"}: sandboxed.allow_list = lambda machine: struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000)
+sandboxed.put_up_guards(2, resource.RLIM_INFINITY, 60)
+print(open({str(tmp_path / "readable")!r}).read())
+try: os.open({str(tmp_path / "readable")!r}, os.O_RDONLY | os.O_TRUNC)
+except OSError as error: print(errno.errorcode[error.errno])
+"""
+    found = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
+    assert found == f"kept\n{refused}\n" and (tmp_path / "readable").read_text() == "kept"
+
+
 def test_no_signal_is_ignored_for_long() -> None:
     ignores = "import signal\nfor n in range(1, 32):\n  if n not in (9, 19): signal.signal(n, signal.SIG_IGN)\nwhile True: pass"
     assert run_program(ignores, seconds=1).reason in ("killed", "timeout")  # by the CPU's time, or the clock's
@@ -125,6 +150,20 @@ def test_nothing_is_left_of_a_program(tmp_path: Path, monkeypatch: pytest.Monkey
     assert run_program("import time\ntime.sleep(60)", seconds=0.2).reason == "timeout"
     assert os.listdir("/proc/self/fd") == files and not list(tmp_path.iterdir())
     assert not processes() and run_program("").passed
+
+
+def test_nothing_is_left_of_a_program_that_can_not_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
+    files = os.listdir("/proc/self/fd")
+    with pytest.raises(FileNotFoundError):
+        run_program("")
+    assert os.listdir("/proc/self/fd") == files
+
+
+def test_a_sandbox_in_which_nothing_runs_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("model.sandbox.CHILD", tmp_path / "nothing.py")
+    with pytest.raises(RequestError, match="ends with failed: ended before its tests did"):
+        check_sandbox()
 
 
 def test_a_program_sees_nothing_of_us(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,6 +233,22 @@ except RequestError as error: print(error)
 def test_the_filter_allows_what_is_listed() -> None:
     names = [entry.split()[0] for entry in ALLOWED.split(",")]
     assert len(names) == len(set(names)) and all(len(entry.split()) == 3 for entry in ALLOWED.split(","))
-    assert not {"clone", "clone3", "fork", "execve", "socket", "kill", "ioctl", "fcntl", "ptrace", "prctl", "unlink"} & set(names)
+    assert not {
+        "openat2",
+        "creat",
+        "truncate",
+        "ftruncate",
+        "clone",
+        "clone3",
+        "fork",
+        "execve",
+        "socket",
+        "kill",
+        "ioctl",
+        "fcntl",
+        "ptrace",
+        "prctl",
+        "unlink",
+    } & set(names)
     for machine in ("x86_64", "aarch64"):
         assert len(allow_list(machine)) // 8 < 256  # jumps are of a byte

@@ -193,7 +193,8 @@ def test_a_run_tells_its_speed_beside_its_content(make_draft: MakeDraft, tmp_pat
     for row in measured:
         share = row["tokens_per_second"] * operations_per_token(model, model.config) / told["matmul_operations_per_second"]
         assert row["utilization"] == pytest.approx(share, abs=2e-4) and row["peak_bytes"] > 1 << 20
-    assert set(told) == {"matmul_operations_per_second", "peak_bytes", "tokens_per_second", "utilization"}
+    assert set(told) == {"matmul_operations_per_second", "operations_per_token", "peak_bytes", "tokens_per_second", "utilization"}
+    assert told["operations_per_token"] == operations_per_token(model, model.config)
     assert not {"tokens_per_second", "utilization"} & set(rows(draft)[-1])
 
 

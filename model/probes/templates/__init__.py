@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.errors import RequestError
 
@@ -22,11 +22,24 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
+def _about_people(template: str) -> str:
+    if not any(slot in template for slot in ("{person}", "{Person}")):
+        raise ValueError(f"{template!r} has no {{person}}, so that nobody can be named in it")
+    return template
+
+
+def _about_work(template: str) -> str:
+    for slot in ("{occupation}", "{pronoun}"):
+        if slot not in template:
+            raise ValueError(f"{template!r} has no {slot}")
+    return template
+
+
 class Counterfactual(_Part):
     """Sentences, and who may stand in their slot, by group and dimension."""
 
-    templates: tuple[str, ...] = Field(min_length=2)
-    groups: Mapping[str, Mapping[str, str]]
+    templates: tuple[Annotated[str, AfterValidator(_about_people)], ...] = Field(min_length=2)
+    groups: Mapping[str, Annotated[Mapping[str, str], Field(min_length=2)]] = Field(min_length=1)
 
     def sentences(self, dimension: str) -> list[list[str]]:
         """Of a dimension, for each template the sentence of each group. `{Person}` begins a sentence."""
@@ -35,8 +48,8 @@ class Counterfactual(_Part):
 
 
 class Occupations(_Part):
-    templates: tuple[str, ...] = Field(min_length=1)
-    pronouns: Mapping[str, str]
+    templates: tuple[Annotated[str, AfterValidator(_about_work)], ...] = Field(min_length=1)
+    pronouns: Mapping[Literal["male", "female"], str] = Field(min_length=2)
     occupations: tuple[str, ...] = Field(min_length=2)
 
     def sentences(self, occupation: str) -> list[dict[str, str]]:
@@ -66,14 +79,14 @@ class Association(_Part):
 class Templates(_Part):
     counterfactual: Counterfactual
     occupations: Occupations
-    associations: tuple[Association, ...]
+    associations: tuple[Association, ...] = Field(min_length=1)
 
 
 def templates(language: str) -> Templates:
     """Those that ship for a language, or those of a file of yours. Raises `RequestError` naming the file and key that is wrong."""
-    own = language in LANGUAGES
+    ships = language in LANGUAGES
     try:
-        text = files(__name__).joinpath(f"{language}.yaml").read_text("utf-8") if own else Path(language).read_text("utf-8")
+        text = files(__name__).joinpath(f"{language}.yaml").read_text("utf-8") if ships else Path(language).read_text("utf-8")
         value: Any = yaml.safe_load(text)
         return Templates.model_validate(value)
     except FileNotFoundError as error:
