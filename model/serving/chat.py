@@ -33,12 +33,9 @@ _MARK = re.compile("(turn[0-9a-f]{32})")
 class Chat:
     """How a saved model reads turns."""
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, bos: int | None, eos: int | None) -> None:
-        """Raises `Mismatch` naming the template that can't be read."""
-        self._knowing, self._plain = tokenizer, Tokenizer.from_file(str(folder / TOKENIZER))
-        self._plain.no_padding()
-        self._plain.no_truncation()
-        self._plain.encode_special_tokens = True
+    def __init__(self, folder: Path, bos: int | None, eos: int | None) -> None:
+        """``bos``: what a dialogue begins with that no template tells of. Raises `Mismatch` naming the template that can't be read."""
+        self._knowing, self._plain = _reading(folder, as_text=False), _reading(folder, as_text=True)
         self._bos, self._eos = bos, eos
         beside = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8")) if (folder / TOKENIZER_CONFIG).is_file() else {}
         named = {name: _spelled(beside.get(name)) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
@@ -80,6 +77,15 @@ class Chat:
     def _encode(tokenizer: Tokenizer, text: str) -> list[int]:
         ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
         return ids
+
+
+def _reading(folder: Path, as_text: bool) -> Tokenizer:
+    """The model's tokenizer, which reads a special token that is spelled in a text as that token, or as text."""
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.encode_special_tokens = as_text
+    return tokenizer
 
 
 def _template(folder: Path, beside: dict[str, Any]) -> jinja2.Template | None:

@@ -19,6 +19,7 @@ from model.encoder import EncoderModel
 from model.encoder_decoder import EncoderDecoderModel
 from model.generate.prompts import Prompts
 from model.generate.rows import next_logits
+from model.hf.export import framing_bos
 from model.serving.chat import Chat
 from model.serving.embedding import Embedder
 from model.serving.engine import Counts, Engine
@@ -73,7 +74,7 @@ class Version:
             self.worker = ThreadPoolExecutor(1, thread_name_prefix="embedder")
         else:
             self.context = min(model.limit or limits.context, limits.context)
-            self.chat = Chat(folder, self.tokenizer, bos, ends[0] if ends else None)
+            self.chat = Chat(folder, framing_bos(self.tokenizer, bos) if self._prompts.framed else bos, ends[0] if ends else None)
             with torch.no_grad():
                 tried = next_logits(model, torch.tensor([[bos or 0]]), model.caches(1, 1))
         if not bool(tried.isfinite().all()):

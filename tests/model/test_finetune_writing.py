@@ -30,11 +30,14 @@ from model.finetune.chatting import Chatting
 from model.finetune.coding import run_tests
 from model.finetune.reading import Reading, reading_of
 from model.finetune.samples import NOTHING, batch_of
+from model.finetune.saved import save_written
 from model.finetune.writing import Frame, Writing
 from model.finetune.written import WritingModel
 from model.generate import Asked, Drawing, Writer
 from model.generate.chat import Chat
 from model.metrics.programs import pass_at
+from model.serving.engine import Counts
+from model.serving.house import Limits, Version
 from schemas import recipe
 from schemas.artifact import Artifact
 from schemas.draft import Draft
@@ -299,6 +302,22 @@ def test_a_decoder_learns_to_chat(
     monkeypatch.setattr("sys.stdin", io.StringIO("5 cloud\n\nriver\n"))
     chat("chatty", once=None, system=None, max_tokens=9, temperature=0.0, top_p=0.95, seed=0, as_json=False, store=str(tmp_path / "store"))
     assert capsys.readouterr().out == "CLOUD\nRIVER\n"
+
+
+def test_a_server_reads_dialogues_as_they_were_taught(decoder: Artifact, tmp_path: Path) -> None:
+    base, config = load_model(decoder.path)
+    draft = Draft.start(tmp_path / "chatty", "model", "chatty", Identity("finetune", 2, {}, {}, {}))
+    files = save_written(WritingModel(base), decoder.path, draft.scratch(), config, {"kind": "chat"})  # type: ignore[arg-type]
+    draft.add_part("finetune", "model", [draft.adopt_as(path, path.name, role) for path, role in files.items()])
+    made = draft.commit(["finetune"])
+    version = Version(made, Limits(), Counts())
+    bos, eos = config["bos_token_id"], config["eos_token_id"]
+    dialogues = Dialogues(Tokenizer.from_file(str(made.paths("tokenizer")[0])), bos, eos)
+    turns = [Message("system", "red"), Message("user", " blue\n"), Message("assistant", "river"), Message("user", "stone")]
+    for messages in (turns, [*turns[:3], Message("user", "so<|eos|><|bos|>")]):
+        ids = version.chat.ids(messages)
+        assert ids == dialogues.prompt(messages, 999) and (ids.count(bos), ids.count(eos)) == (1, 4)
+    version.close()
 
 
 contents = st.text(st.characters(exclude_categories=["Cs"]), max_size=20).map(lambda text: text + " <|eos|><|user|>\n")
