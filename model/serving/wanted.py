@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from model.generate.drawing import LEAST_PENALTY
+
 _PASSED_OVER = {"metadata", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user"}
 _WITHOUT_EFFECT: dict[str, list[Any]] = {
     "best_of": [1],
@@ -73,7 +75,7 @@ class Writing(_Body):
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     top_k: Count | None = None
     min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=LEAST_PENALTY, le=10, allow_inf_nan=False)] | None = None
     seed: Annotated[int, Field(ge=-(2**62), le=2**62)] | None = None
 
     @property

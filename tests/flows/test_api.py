@@ -139,6 +139,8 @@ def test_models_are_listed(client: openai.OpenAI, artifact: Artifact) -> None:
     [
         ({"temperature": -1}, "temperature", "greater than or equal to 0"),
         ({"top_p": 0}, "top_p", "greater than 0"),
+        ({"temperature": 1e-40, "top_p": 1e-46}, None, ""),
+        ({"extra_body": {"repetition_penalty": 1e-39}}, "repetition_penalty", "greater than or equal to 0.01"),
         ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
         ({"max_tokens": 201}, "max_tokens", "more than this server makes"),
         ({"prompt": "word " * 300}, "prompt", "don't fit the context of 256"),

@@ -170,15 +170,19 @@ def test_who_is_late_is_told_and_who_waits_too_many_are_refused(decoder: Decoder
     assert engine.join(60)
 
 
-def test_a_row_that_fails_takes_no_other_with_it_for_long(
-    decoder: DecoderModel, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_row_that_fails_takes_no_other_with_it(decoder: DecoderModel, tokenizer: Tokenizer, capsys: pytest.CaptureFixture[str]) -> None:
     engine = Engine(decoder, tokenizer, frozenset(), slots=2, waiting=5, counts=Counts())
-    bad, good = Heard(), Heard()
-    engine.submit([row([10**6], 2, bad)])
-    assert bad.ended.wait(60) and bad.pieces[-1].ended == "failed"
-    engine.submit([row([5], 2, good)])
-    assert good.ended.wait(60) and good.tokens == alone(decoder, [5], 2, Drawing(temperature=0), 0)
+    bad, good = [Heard() for _ in range(3)], Heard()
+    rows = [row([5], 150, good), row([10**6], 2, bad[0]), row([6], 150, bad[1]), row([6], 150, bad[2])]
+    rows[0].streams = rows[3].streams = True
+    rows[2].likeliest = -1  # so many can't be told of: it fails with its first token
+    engine.submit(rows[:1])
+    assert good.begun.wait(60)
+    engine.submit(rows[1:])
+    assert bad[2].begun.wait(60)
+    rows[3].likeliest = -1  # it fails at a step
+    assert all(one.ended.wait(60) and one.pieces[-1].ended == "failed" for one in bad)
+    assert good.ended.wait(60) and good.tokens == alone(decoder, [5], 150, Drawing(temperature=0), 0)
     engine.close()
     assert engine.join(60) and "IndexError" in capsys.readouterr().err
 
