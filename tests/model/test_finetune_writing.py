@@ -304,12 +304,18 @@ def test_a_decoder_learns_to_chat(
     assert capsys.readouterr().out == "CLOUD\nRIVER\n"
 
 
-def test_a_server_reads_dialogues_as_they_were_taught(decoder: Artifact, tmp_path: Path) -> None:
-    base, config = load_model(decoder.path)
-    draft = Draft.start(tmp_path / "chatty", "model", "chatty", Identity("finetune", 2, {}, {}, {}))
-    files = save_written(WritingModel(base), decoder.path, draft.scratch(), config, {"kind": "chat"})  # type: ignore[arg-type]
+def chatty(base: Artifact, folder: Path) -> Artifact:
+    """A model as if it had been taught dialogues."""
+    model, config = load_model(base.path)
+    draft = Draft.start(folder / "chatty", "model", "chatty", Identity("finetune", 2, {}, {}, {}))
+    files = save_written(WritingModel(model), base.path, draft.scratch(), config, {"kind": "chat"})  # type: ignore[arg-type]
     draft.add_part("finetune", "model", [draft.adopt_as(path, path.name, role) for path, role in files.items()])
-    made = draft.commit(["finetune"])
+    return draft.commit(["finetune"])
+
+
+def test_a_server_reads_dialogues_as_they_were_taught(decoder: Artifact, tmp_path: Path) -> None:
+    made = chatty(decoder, tmp_path)
+    _, config = load_model(made.path)
     version = Version(made, Limits(), Counts())
     bos, eos = config["bos_token_id"], config["eos_token_id"]
     dialogues = Dialogues(Tokenizer.from_file(str(made.paths("tokenizer")[0])), bos, eos)
@@ -350,6 +356,27 @@ def test_the_oldest_turns_of_a_long_dialogue_are_left_out(decoder: Artifact) -> 
     target = kind.sample(Chatted("x", tuple(messages))).target
     words = encoder.encode(" 11 9", add_special_tokens=False).ids
     assert len(target) <= 60 and not set(encoder.encode("red").ids) & set(target.tolist()) and set(words) & set(target.tolist())
+
+
+@pytest.mark.parametrize("roles", ["au", "sau", "ssu", "suau", "aau", "us", "a", "s"])
+def test_no_turn_is_left_out_while_there_is_room(decoder: Artifact, roles: str) -> None:
+    dialogues = Dialogues(Tokenizer.from_file(str(decoder.path / "tokenizer.json")), 0, 1)
+    names = {"a": "assistant", "s": "system", "u": "user"}
+    messages = [Message(names[role], f"{number}") for number, role in enumerate(roles)]  # type: ignore[arg-type]
+    assert dialogues.read(messages, 999)[1] == [dialogues.turn(message) for message in messages]
+    assert dialogues.fits(messages, len(dialogues.prompt(messages, 999)))
+    if "u" in roles:
+        last = roles.rindex("u")
+        least = [*messages[: int(roles[0] == "s")], *messages[last:]]
+        assert dialogues.read(messages, 1)[1] == [dialogues.turn(message) for message in least]
+
+
+def test_what_was_said_last_is_not_cut(decoder: Artifact, tmp_path: Path) -> None:
+    made = chatty(decoder, tmp_path)
+    chat, asked = Chat(made.path), Asked(9, drawing=Drawing(0))
+    chat.say([Message("user", "red " * 60), Message("assistant", "x"), Message("user", "red")], asked)
+    with pytest.raises(ValueError, match="what was said last has no room in 55 tokens"):
+        chat.say([Message("user", "red " * 60)], asked)
 
 
 def test_an_encoder_decoder_does_not_chat(encoder_decoder: Artifact) -> None:
