@@ -63,10 +63,9 @@ class Dialogues:
 
     def prompt(self, messages: Sequence[Message], room: int) -> list[int]:
         """The ids that an assistant's next turn follows: `room` of them at the most. What has no room is cut off: see `fits`."""
-        asks = self._asks
-        begin, turns = self.read(messages, room - len(asks))
+        begin, turns = self.read(messages, room - len(self._asks))
         ids = [*begin, *(number for turn in turns for number in turn.ids)]
-        return [*ids[: max(room - len(asks), 0)], *asks]
+        return [*ids[: max(room - len(self._asks), 0)], *self._asks]
 
     def fits(self, messages: Iterable[Message], room: int) -> bool:
         """Whether a prompt of `room` ids holds the turns from the last user's on, and a system's, to their ends."""

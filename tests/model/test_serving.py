@@ -6,11 +6,13 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
 
 from model.decoder import DecoderModel
@@ -23,6 +25,7 @@ from model.serving.chat import Chat
 from model.serving.embedding import Embedder
 from model.serving.engine import Closing, Counts, Engine, Full, Piece, Row
 from model.serving.slots import slots_of
+from model.serving.wanted import ChatCompletion, Completion, Embeddings
 from schemas import recipe
 from schemas.artifact import Artifact
 from tests.model.served import random_model
@@ -203,6 +206,24 @@ def test_pieces_make_the_text_and_a_stop_string_never_shows(decoder: DecoderMode
     assert heard[1].text == whole.text[: whole.text.index(stop)] and heard[1].pieces[-1].ended == "stop"
     engine.close()
     assert engine.join(60)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Completion, {"prompt": [{}] * 1000}),
+        (Completion, {"prompt": [[{}] * 1000] * 1000}),
+        (Completion, {"prompt": "x", "stop": [1] * 1000}),
+        (Embeddings, {"input": [{}] * 1000}),
+        (ChatCompletion, {"messages": [{}] * 1000}),
+        (ChatCompletion, {"messages": [{"role": "user", "content": [{}] * 1000}]}),
+    ],
+)
+def test_what_is_wrong_a_thousand_times_is_found_wrong_a_few_times(kind: type[BaseModel], value: dict[str, Any]) -> None:
+    """Each finding costs time, in which nobody else is served, and memory."""
+    with pytest.raises(ValidationError) as error:
+        kind.model_validate({"model": "x", **value})
+    assert error.value.error_count() <= 5
 
 
 TEMPLATE = (
