@@ -24,11 +24,12 @@ from model.recurrent import RecurrentModel
 from model.serving.chat import Chat
 from model.serving.embedding import Embedder
 from model.serving.engine import Closing, Counts, Engine, Full, Piece, Row
+from model.serving.house import House, Limits
 from model.serving.slots import slots_of
 from model.serving.wanted import ChatCompletion, Completion, Embeddings
 from schemas import recipe
 from schemas.artifact import Artifact
-from tests.model.served import random_model
+from tests.model.served import commit_model, random_model
 
 FAMILIES: dict[str, recipe.Architecture] = {
     "llama": recipe.Decoder(layers=2, width=32, heads=4, kv_heads=2, ffn=48, context=160),
@@ -206,6 +207,30 @@ def test_pieces_make_the_text_and_a_stop_string_never_shows(decoder: DecoderMode
     assert heard[1].text == whole.text[: whole.text.index(stop)] and heard[1].pieces[-1].ended == "stop"
     engine.close()
     assert engine.join(60)
+
+
+def test_told_to_end_at_once_no_version_goes_on(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
+    file = tokenizer_artifact.paths("tokenizer")[0]
+    versions = [commit_model(tmp_path, "small", random_model(FAMILIES["llama"], 600, seed), file, seed) for seed in (1, 2)]
+    newest = versions[:1]
+    house, heard, goes_on = House(lambda: newest[-1], Limits(), print), Heard(), threading.Event()
+
+    def hear(piece: Piece) -> None:
+        heard(piece)
+        goes_on.wait(60)
+
+    former = house.current.engine
+    assert former is not None
+    former.submit([Row((3,), 150, Drawing(temperature=0), 0, hear, streams=True)])
+    assert heard.begun.wait(60)
+    newest.append(versions[1])
+    house.look()
+    house.look()
+    assert house.totals.swaps == 1
+    house.close(now=True)
+    goes_on.set()
+    house.wait()
+    assert former.join(0) and heard.pieces[-1].ended == "closing"
 
 
 @pytest.mark.parametrize(
