@@ -23,6 +23,8 @@ from model.serving.writing import Prompts, as_response, version_named, write
 
 Handler = Callable[[Request], Awaitable[Response]]
 _BODY_SECONDS = 60.0
+_TOKENS = 16
+"""Of a completion that is asked for without a number, as OpenAI has it."""
 _GONE = 499
 """What proxies log for a client that went away; nobody is told."""
 
@@ -109,7 +111,7 @@ class Routes:
             echo = [text for text in spelled for _ in range(texts)] if wanted.echo else []
             return prompts, told.CompletionAnswer(version.artifact.reference, version.fingerprint, version.tokenizer, echo=echo)
 
-        return await write(request, self._house, wanted, read, wanted.max_tokens or 16, wanted.logprobs)
+        return await write(request, self._house, wanted, read, wanted.max_tokens, _TOKENS, wanted.logprobs)
 
     async def _chat(self, request: Request) -> Response:
         wanted = await self._wanted(request, ChatCompletion)
@@ -125,7 +127,8 @@ class Routes:
             return [ids], told.ChatAnswer(version.artifact.reference, version.fingerprint, version.tokenizer)
 
         most = wanted.max_completion_tokens or wanted.max_tokens
-        return await write(request, self._house, wanted, read, most, (wanted.top_logprobs or 0) if wanted.logprobs else None)
+        likeliest = (wanted.top_logprobs or 0) if wanted.logprobs else None
+        return await write(request, self._house, wanted, read, most, self._limits.tokens, likeliest)
 
     async def _embeddings(self, request: Request) -> Response:
         wanted = await self._wanted(request, Embeddings)
@@ -189,7 +192,8 @@ class Routes:
     def _ids(self, version: Version, prompt: str | list[int]) -> list[int]:
         ids = version.ids(prompt) if isinstance(prompt, str) else prompt
         if not ids:
-            raise Refused(400, "prompt: is empty, and the model has no bos token to begin with", "prompt")
+            why = ", and the model has no bos token to begin with" if isinstance(prompt, str) else ": a list of no tokens"
+            raise Refused(400, f"prompt: is empty{why}", "prompt")
         if max(ids) >= version.vocab_size:
             raise Refused(400, f"prompt: id {max(ids)} is no token: the vocabulary has {version.vocab_size}", "prompt")
         return ids

@@ -150,7 +150,7 @@ def test_models_are_listed(client: openai.OpenAI, artifact: Artifact) -> None:
         ({"prompt": ["x"] * 100_000}, None, "larger than this server reads"),
         ({"prompt": ["x"] * 21}, "prompt", "this server takes 1 to 20"),
         ({"prompt": []}, "prompt", "has 0"),
-        ({"prompt": [[]]}, "prompt", "is empty"),
+        ({"prompt": [[]]}, "prompt", "a list of no tokens"),
         ({"prompt": [600]}, "prompt", "id 600 is no token"),
         ({"prompt": [-1]}, "prompt", ""),
         ({"prompt": [2**70]}, "prompt", ""),

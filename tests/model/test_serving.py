@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
@@ -21,6 +22,7 @@ from model.examples import Message
 from model.families import Causal
 from model.generate import Drawing, continue_rows
 from model.recurrent import RecurrentModel
+from model.serving.app import Routes
 from model.serving.chat import Chat
 from model.serving.embedding import Embedder
 from model.serving.engine import Closing, Counts, Engine, Full, Piece, Row
@@ -207,6 +209,22 @@ def test_pieces_make_the_text_and_a_stop_string_never_shows(decoder: DecoderMode
     assert heard[1].text == whole.text[: whole.text.index(stop)] and heard[1].pieces[-1].ended == "stop"
     engine.close()
     assert engine.join(60)
+
+
+def test_a_completion_has_the_tokens_that_there_is_room_for(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
+    made = commit_model(tmp_path, "small", random_model(FAMILIES["llama"], 600, 1), tokenizer_artifact.paths("tokenizer")[0])
+
+    def tokens(most: int, prompt: int) -> int:
+        house = House(lambda: made, Limits(tokens=most), print)
+        client = TestClient(Routes(house, None).app, "http://localhost")
+        answer = client.post("/v1/completions", json={"model": "small", "prompt": [5] * prompt, "temperature": 0})
+        house.close(now=True)
+        house.wait()
+        assert answer.status_code == 200, answer.text
+        found: int = answer.json()["usage"]["completion_tokens"]
+        return found
+
+    assert (tokens(200, 1), tokens(7, 1), tokens(200, 155)) == (16, 7, 5)
 
 
 def test_told_to_end_at_once_no_version_goes_on(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
