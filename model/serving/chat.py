@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jinja2
-from jinja2.ext import loopcontrols
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
@@ -28,6 +29,16 @@ from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
 
 TEMPLATE = "chat_template.jinja"
 _MARK = re.compile("(turn[0-9a-f]{32})")
+
+
+class _Generation(Extension):
+    """The tag of `transformers` around what an assistant says, which marks what is learned: to a reader, it is what is inside."""
+
+    tags = {"generation"}  # noqa: RUF012 (as jinja2 has it)
+
+    def parse(self, parser: Parser) -> jinja2.nodes.Node:
+        line = next(parser.stream).lineno
+        return jinja2.nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
 
 
 class Chat:
@@ -96,7 +107,7 @@ def _template(folder: Path, beside: dict[str, Any]) -> jinja2.Template | None:
     if told is None:
         return None
     # As `transformers` has it, from which templates come; the sandbox, as they may be anybody's.
-    world = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    world = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
     world.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
     world.globals["raise_exception"] = _refuse
     try:
