@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response
@@ -33,7 +35,7 @@ class Routes:
     """See the module."""
 
     def __init__(self, house: House, token: str | None) -> None:
-        """With a token, whoever asks must know it."""
+        """With a token, whoever asks must know it. Without, the server is for this machine, and is asked by its address or as localhost."""
         self._house, self._token, self._limits = house, None if token is None else token.encode(), house.limits
         self.app = FastAPI(openapi_url=None)
         for path, handler, method in (
@@ -70,7 +72,10 @@ class Routes:
         return guarded
 
     def _authorise(self, request: Request) -> None:
-        if self._token is not None:
+        if self._token is None:
+            if not _is_local(host := request.headers.get("host", "")):
+                raise Refused(421, f"the header `Host: {host}` is another's name: ask by an address, or localhost", None, "wrong_host")
+        else:
             scheme, _, given = request.headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
                 wanted, challenge = "`Authorization: Bearer TOKEN`, with the server's token", {"www-authenticate": "Bearer"}
@@ -197,3 +202,12 @@ class Routes:
         if max(ids) >= version.vocab_size:
             raise Refused(400, f"prompt: id {max(ids)} is no token: the vocabulary has {version.vocab_size}", "prompt")
         return ids
+
+
+def _is_local(host: str) -> bool:
+    """Whether a Host is an address, or localhost: whose web page a browser shows can have any other name point at this machine."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name in ("localhost", "localhost.localdomain") or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False

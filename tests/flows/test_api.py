@@ -229,7 +229,7 @@ def test_hostile_requests(server: Server) -> None:
     assert raw(server, b'{"model": "small", "input": "x"}', path="/v1/embeddings")[0] == 400
     address, _, port = server.url.removeprefix("http://").removesuffix("/v1").partition(":")
     with socket.create_connection((address, int(port)), timeout=60) as connection:  # more than it says, in pieces
-        head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head + 13 * (b"2000\r\n" + b" " * 0x2000 + b"\r\n"))
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
     with socket.create_connection((address, int(port)), timeout=60) as connection:
@@ -250,7 +250,7 @@ def test_a_client_that_goes_away_frees_its_slots(server: Server, client: openai.
     cancelled = server.metrics()["texts_cancelled_total"]
     body = json.dumps({"model": "small", "prompt": "a", "max_tokens": 200, "n": 100}).encode()
     with socket.create_connection((address, int(port)), timeout=60) as connection:  # one that waits for the whole
-        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
         connection.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
         until(lambda: server.metrics()["texts_running"] > 0)
     until(lambda: server.metrics()["texts_cancelled_total"] > cancelled)

@@ -227,6 +227,30 @@ def test_a_completion_has_the_tokens_that_there_is_room_for(tokenizer_artifact: 
     assert (tokens(200, 1), tokens(7, 1), tokens(200, 155)) == (16, 7, 5)
 
 
+def test_a_name_that_another_pointed_here_is_refused_without_a_token(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
+    made = commit_model(tmp_path, "small", random_model(FAMILIES["llama"], 600, 1), tokenizer_artifact.paths("tokenizer")[0])
+    house = House(lambda: made, Limits(), print)
+    for host, status in (
+        ("localhost:8010", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1:8010", 200),
+        ("[::1]:8010", 200),
+        ("localhost.localdomain", 200),
+        ("example.com:8010", 421),
+        ("localhost.example.com", 421),
+        ("127.0.0.1@example.com", 421),
+        ("127.0.0.1.example.com", 421),
+        ("[x", 421),
+        ("", 421),
+    ):
+        answer = TestClient(Routes(house, None).app).get("/v1/models", headers={"host": host})
+        assert answer.status_code == status, host
+    known = {"host": "example.com", "authorization": "Bearer known"}
+    assert TestClient(Routes(house, "known").app).get("/v1/models", headers=known).status_code == 200
+    house.close(now=True)
+    house.wait()
+
+
 def test_told_to_end_at_once_no_version_goes_on(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
     file = tokenizer_artifact.paths("tokenizer")[0]
     versions = [commit_model(tmp_path, "small", random_model(FAMILIES["llama"], 600, seed), file, seed) for seed in (1, 2)]
