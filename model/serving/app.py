@@ -205,7 +205,7 @@ class Routes:
 
 
 def _is_local(host: str) -> bool:
-    """Whether a Host is an address, or localhost: whose web page a browser shows can have any other name point at this machine."""
+    """Whether a Host is an address, or localhost: a web page can have a name of its own point at this machine."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
         return name in ("localhost", "localhost.localdomain") or bool(ipaddress.ip_address(name))
