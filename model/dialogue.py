@@ -39,6 +39,7 @@ class Dialogues:
         """`tokenizer`: is told to encode special tokens as the text that they are."""
         tokenizer.encode_special_tokens = True
         tokenizer.no_truncation()
+        self._asks: list[int] = tokenizer.encode(ASSISTANT, add_special_tokens=False).ids
         self._tokenizer, self._eos = tokenizer, eos
         self._begin = [] if bos is None else [bos]
 
@@ -48,23 +49,28 @@ class Dialogues:
         return Turn(message.role, [*read.ids, self._eos], [*(begin >= len(header) for begin, _ in read.offsets), True])
 
     def read(self, messages: Iterable[Message], room: int) -> tuple[list[int], list[Turn]]:
-        """What stands before the turns, and the turns: a system's, and so many of the last, from a user's on, as have room; those from the
-        last user's on, at least."""
+        """What stands before the turns, and the turns: all that there are, or if there is no room, a system's and so many of the last, from
+        a user's on; those from the last user's on, at least."""
         turns = [self.turn(message) for message in messages]
         system = [turn for turn in turns[:1] if turn.role == "system"]
         kept = turns
-        for begin in (place for place, turn in enumerate(turns) if turn.role == "user"):
+        users = (place for place, turn in enumerate(turns) if turn.role == "user" and place > len(system))
+        for begin in (len(system), *users):
             kept = [*system, *turns[begin:]]
             if len(self._begin) + sum(len(turn.ids) for turn in kept) <= room:
                 break
         return self._begin, kept
 
     def prompt(self, messages: Sequence[Message], room: int) -> list[int]:
-        """The ids that an assistant's next turn follows: `room` of them at the most."""
-        asks: list[int] = self._tokenizer.encode(ASSISTANT, add_special_tokens=False).ids
-        begin, turns = self.read(messages, room - len(asks))
+        """The ids that an assistant's next turn follows: `room` of them at the most. What has no room is cut off: see `fits`."""
+        begin, turns = self.read(messages, room - len(self._asks))
         ids = [*begin, *(number for turn in turns for number in turn.ids)]
-        return [*ids[: max(room - len(asks), 0)], *asks]
+        return [*ids[: max(room - len(self._asks), 0)], *self._asks]
+
+    def fits(self, messages: Iterable[Message], room: int) -> bool:
+        """Whether a prompt of `room` ids holds the turns from the last user's on, and a system's, to their ends."""
+        begin, turns = self.read(messages, room - len(self._asks))
+        return len(begin) + sum(len(turn.ids) for turn in turns) + len(self._asks) <= room
 
 
 def chat_template(bos: str | None, eos: str) -> str:

@@ -32,6 +32,8 @@ class Chat:
         room = self._context - asked.max_tokens
         if room < 1:
             raise ValueError(f"max_tokens {asked.max_tokens} leaves nothing of the model's context of {self._context}: ask for less")
+        if not self._dialogues.fits(messages, room):
+            raise ValueError(f"what was said last has no room in {room} tokens, the model's context of {self._context} less max_tokens")
         prompt = self._dialogues.prompt(messages, room)
 
         def hear(row: int, piece: str) -> None:

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+LEAST_PENALTY = 0.01
+_GREEDY = 1e-6
+"""A temperature below it is 0: logits divided by it may be infinite."""
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -20,17 +24,20 @@ class Drawing:
     top_p: float | None = None
     min_p: float | None = None
     repetition_penalty: float = 1.0
+    """Not less than `LEAST_PENALTY`, lest a score become infinite."""
 
     def __post_init__(self) -> None:
         if self.temperature < 0 or (self.top_k is not None and self.top_k < 1) or (self.top_p is not None and not 0 < self.top_p <= 1):
             raise ValueError(f"temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}: want >= 0, >= 1 and in (0, 1]")
-        if (self.min_p is not None and not 0 <= self.min_p <= 1) or self.repetition_penalty <= 0:
-            raise ValueError(f"min_p {self.min_p}, repetition_penalty {self.repetition_penalty}: want in [0, 1], and more than 0")
+        if (self.min_p is not None and not 0 <= self.min_p <= 1) or self.repetition_penalty < LEAST_PENALTY:
+            raise ValueError(
+                f"min_p {self.min_p}, repetition_penalty {self.repetition_penalty}: want in [0, 1], and {LEAST_PENALTY} or more"
+            )
 
     def draw(self, logits: Tensor, before: Sequence[int], generator: torch.Generator) -> int:
         """A token by float [vocab], after the tokens ``before``. Greedy takes the first of equals and leaves the generator alone."""
         logits = penalise(logits, before, self.repetition_penalty)
-        if self.temperature == 0:
+        if self.temperature < _GREEDY:
             return int(logits.argmax())
         probability = keep_likely(logits / self.temperature, self.top_k, self.top_p, self.min_p).softmax(-1)
         return int(torch.multinomial(probability, 1, generator=generator))
@@ -60,6 +67,7 @@ def keep_likely(logits: Tensor, top_k: int | None, top_p: float | None, min_p: f
         ranked, order = logits.sort(descending=True, stable=True)
         probability = ranked.softmax(-1)
         outside = probability.cumsum(-1) - probability >= top_p
+        outside[0] = False  # the least top p is 0 among floats
         logits = logits.index_fill(0, order[outside], -torch.inf)
     if min_p is not None and min_p > 0:
         probability = logits.softmax(-1)

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import ipaddress
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse, Response
@@ -23,6 +25,8 @@ from model.serving.writing import Prompts, as_response, version_named, write
 
 Handler = Callable[[Request], Awaitable[Response]]
 _BODY_SECONDS = 60.0
+_TOKENS = 16
+"""Of a completion that is asked for without a number, as OpenAI has it."""
 _GONE = 499
 """What proxies log for a client that went away; nobody is told."""
 
@@ -31,7 +35,7 @@ class Routes:
     """See the module."""
 
     def __init__(self, house: House, token: str | None) -> None:
-        """With a token, whoever asks must know it."""
+        """With a token, whoever asks must know it. Without, the server is for this machine, and is asked by its address or as localhost."""
         self._house, self._token, self._limits = house, None if token is None else token.encode(), house.limits
         self.app = FastAPI(openapi_url=None)
         for path, handler, method in (
@@ -68,7 +72,10 @@ class Routes:
         return guarded
 
     def _authorise(self, request: Request) -> None:
-        if self._token is not None:
+        if self._token is None:
+            if not _is_local(host := request.headers.get("host", "")):
+                raise Refused(421, f"the header `Host: {host}` is another's name: ask by an address, or localhost", None, "wrong_host")
+        else:
             scheme, _, given = request.headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
                 wanted, challenge = "`Authorization: Bearer TOKEN`, with the server's token", {"www-authenticate": "Bearer"}
@@ -109,7 +116,7 @@ class Routes:
             echo = [text for text in spelled for _ in range(texts)] if wanted.echo else []
             return prompts, told.CompletionAnswer(version.artifact.reference, version.fingerprint, version.tokenizer, echo=echo)
 
-        return await write(request, self._house, wanted, read, wanted.max_tokens or 16, wanted.logprobs)
+        return await write(request, self._house, wanted, read, wanted.max_tokens, _TOKENS, wanted.logprobs)
 
     async def _chat(self, request: Request) -> Response:
         wanted = await self._wanted(request, ChatCompletion)
@@ -125,7 +132,8 @@ class Routes:
             return [ids], told.ChatAnswer(version.artifact.reference, version.fingerprint, version.tokenizer)
 
         most = wanted.max_completion_tokens or wanted.max_tokens
-        return await write(request, self._house, wanted, read, most, (wanted.top_logprobs or 0) if wanted.logprobs else None)
+        likeliest = (wanted.top_logprobs or 0) if wanted.logprobs else None
+        return await write(request, self._house, wanted, read, most, self._limits.tokens, likeliest)
 
     async def _embeddings(self, request: Request) -> Response:
         wanted = await self._wanted(request, Embeddings)
@@ -189,7 +197,17 @@ class Routes:
     def _ids(self, version: Version, prompt: str | list[int]) -> list[int]:
         ids = version.ids(prompt) if isinstance(prompt, str) else prompt
         if not ids:
-            raise Refused(400, "prompt: is empty, and the model has no bos token to begin with", "prompt")
+            why = ", and the model has no bos token to begin with" if isinstance(prompt, str) else ": a list of no tokens"
+            raise Refused(400, f"prompt: is empty{why}", "prompt")
         if max(ids) >= version.vocab_size:
             raise Refused(400, f"prompt: id {max(ids)} is no token: the vocabulary has {version.vocab_size}", "prompt")
         return ids
+
+
+def _is_local(host: str) -> bool:
+    """Whether a Host is an address, or localhost: a web page can have a name of its own point at this machine."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name in ("localhost", "localhost.localdomain") or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False

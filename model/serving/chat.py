@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jinja2
-from jinja2.ext import loopcontrols
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
@@ -30,15 +31,22 @@ TEMPLATE = "chat_template.jinja"
 _MARK = re.compile("(turn[0-9a-f]{32})")
 
 
+class _Generation(Extension):
+    """The tag of `transformers` around what an assistant says, which marks what is learned: to a reader, it is what is inside."""
+
+    tags = {"generation"}  # noqa: RUF012 (as jinja2 has it)
+
+    def parse(self, parser: Parser) -> jinja2.nodes.Node:
+        line = next(parser.stream).lineno
+        return jinja2.nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+
+
 class Chat:
     """How a saved model reads turns."""
 
-    def __init__(self, folder: Path, tokenizer: Tokenizer, bos: int | None, eos: int | None) -> None:
-        """Raises `Mismatch` naming the template that can't be read."""
-        self._knowing, self._plain = tokenizer, Tokenizer.from_file(str(folder / TOKENIZER))
-        self._plain.no_padding()
-        self._plain.no_truncation()
-        self._plain.encode_special_tokens = True
+    def __init__(self, folder: Path, bos: int | None, eos: int | None) -> None:
+        """``bos``: what a dialogue begins with that no template tells of. Raises `Mismatch` naming the template that can't be read."""
+        self._knowing, self._plain = _reading(folder, as_text=False), _reading(folder, as_text=True)
         self._bos, self._eos = bos, eos
         beside = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8")) if (folder / TOKENIZER_CONFIG).is_file() else {}
         named = {name: _spelled(beside.get(name)) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
@@ -82,6 +90,15 @@ class Chat:
         return ids
 
 
+def _reading(folder: Path, as_text: bool) -> Tokenizer:
+    """The model's tokenizer, which reads a special token that is spelled in a text as that token, or as text."""
+    tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    tokenizer.encode_special_tokens = as_text
+    return tokenizer
+
+
 def _template(folder: Path, beside: dict[str, Any]) -> jinja2.Template | None:
     """The model's own template: its file, or what `tokenizer_config.json` says, of several the default one."""
     told = (folder / TEMPLATE).read_text(encoding="utf-8") if (folder / TEMPLATE).is_file() else beside.get("chat_template")
@@ -90,7 +107,7 @@ def _template(folder: Path, beside: dict[str, Any]) -> jinja2.Template | None:
     if told is None:
         return None
     # As `transformers` has it, from which templates come; the sandbox, as they may be anybody's.
-    world = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    world = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation])
     world.filters["tojson"] = lambda value, **options: json.dumps(value, ensure_ascii=False, **options)
     world.globals["raise_exception"] = _refuse
     try:

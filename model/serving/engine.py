@@ -154,7 +154,8 @@ class Engine:
                     if self._going:
                         self._step()
                 except Exception as error:  # as when torch has no memory left: the next rows may ask for less
-                    self._fail(error)
+                    failed, self._going, self._slots = self._going, [], slots_of(self._model)
+                    self._fail(failed, error)
 
     def _work(self) -> bool:
         """Wait until there is something to do; False if there never will be."""
@@ -202,16 +203,16 @@ class Engine:
             )
             try:
                 if read is None or row.prompt != before:
-                    before, read = row.prompt, self._slots.read(row.prompt)
+                    read = self._slots.read(row.prompt)
+                    before = row.prompt
                     done += len(row.prompt)
                     self.counts.prompt_tokens += len(row.prompt)
-                if self._take(going, read.logits):
-                    self._slots.join(read)
-                    self._going.append(going)
-            except Exception:
-                if going not in self._going:
-                    row.hear(Piece("", 0, [], "failed"))
-                raise
+            except Exception as error:  # the batch was left alone
+                self._fail([going], error)
+                continue
+            if self._goes_on(going, read.logits):
+                self._going.append(going)
+                self._slots.join(read)
 
     def _leave(self, slot: int) -> None:
         self._slots.leave(slot)
@@ -226,9 +227,17 @@ class Engine:
         self.counts.steps += 1
         self.counts.row_steps += count
         self.counts.most_rows = max(self.counts.most_rows, count)
-        ended = [slot for slot, going in enumerate(self._going) if not self._take(going, logits[slot])]
+        ended = [slot for slot, going in enumerate(self._going) if not self._goes_on(going, logits[slot])]
         for slot in reversed(ended):
             self._leave(slot)
+
+    def _goes_on(self, going: _Going, logits: Tensor) -> bool:
+        """As `_take`; a row whose token can't be drawn or told fails alone."""
+        try:
+            return self._take(going, logits)
+        except Exception as error:
+            self._fail([going], error)
+            return False
 
     def _take(self, going: _Going, logits: Tensor) -> bool:
         """Draw the next token of a row and tell what it gives; whether the row goes on."""
@@ -250,11 +259,10 @@ class Engine:
     def _last(self, going: _Going, ended: Ended) -> Piece:
         return Piece(going.text.piece(last=True), going.text.made, going.likely, ended)
 
-    def _fail(self, error: BaseException) -> None:
-        """Tell all rows in slots that they failed, and begin with empty slots."""
-        going, self._going, self._slots = self._going, [], slots_of(self._model)
-        print(f"gristmill api: {len(going)} texts failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        for one in going:
+    def _fail(self, failed: Sequence[_Going], error: Exception) -> None:
+        """Tell rows, and the log, that they failed."""
+        print(f"gristmill api: {len(failed)} texts failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        for one in failed:
             one.row.hear(Piece("", one.text.made, [], "failed"))
 
 

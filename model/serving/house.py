@@ -19,6 +19,7 @@ from model.encoder import EncoderModel
 from model.encoder_decoder import EncoderDecoderModel
 from model.generate.prompts import Prompts
 from model.generate.rows import next_logits
+from model.hf.export import framing_bos
 from model.serving.chat import Chat
 from model.serving.embedding import Embedder
 from model.serving.engine import Counts, Engine
@@ -73,7 +74,7 @@ class Version:
             self.worker = ThreadPoolExecutor(1, thread_name_prefix="embedder")
         else:
             self.context = min(model.limit or limits.context, limits.context)
-            self.chat = Chat(folder, self.tokenizer, bos, ends[0] if ends else None)
+            self.chat = Chat(folder, framing_bos(self.tokenizer, bos) if self._prompts.framed else bos, ends[0] if ends else None)
             with torch.no_grad():
                 tried = next_logits(model, torch.tensor([[bos or 0]]), model.caches(1, 1))
         if not bool(tried.isfinite().all()):
@@ -90,10 +91,10 @@ class Version:
         """Tells versions apart by what is in them."""
         return f"fp_{self.artifact.manifest.content_digest[:12]}"
 
-    def close(self, now: bool = False) -> None:
-        """Take nothing more on, and end when what there is has ended; `now` ends that, too."""
+    def close(self) -> None:
+        """Take nothing more on, and end when what there is has ended."""
         if self.engine is not None:
-            self.engine.close(now)
+            self.engine.close()
 
 
 @dataclass
@@ -117,6 +118,8 @@ class House:
         self._resolve, self.limits, self._say = resolve, limits, say
         self.totals = Totals()
         self.current = Version(resolve(), limits, self.totals.rows)
+        self._former: list[Engine] = []
+        """Of versions before, which finish what they had begun."""
         self.closing = False
         self.embedding = 0
         """Texts that wait to be embedded."""
@@ -130,6 +133,7 @@ class House:
 
     def look(self) -> None:
         """Take in what the name stands for now, if that is another artifact. Called by one thread at a time."""
+        self._former = [engine for engine in self._former if not engine.join(0)]
         try:
             found = self._resolve()
         except (RequestError, Damaged, OSError) as error:
@@ -148,7 +152,10 @@ class House:
             self.totals.refused_versions += 1
             self._say(f"{found.reference} is refused, {self.current.artifact.reference} stays: {type(error).__name__}: {error}")
             return
-        before, self.current = self.current, version
+        before = self.current
+        if before.engine is not None:
+            self._former = [*self._former, before.engine]
+        self.current = version  # not before: who closes finds each engine in one place or both
         self.totals.swaps += 1
         if self.closing:
             version.close()
@@ -164,9 +171,13 @@ class House:
     def close(self, now: bool = False) -> None:
         """Take nothing more on; `now` ends what was begun, too."""
         self.closing = True
-        self.current.close(now)
+        for engine in self._engines():
+            engine.close(now)
 
     def wait(self) -> None:
-        """Return when the engine has ended: a thread that computes while Python ends would abort it."""
-        if self.current.engine is not None:
-            self.current.engine.join()
+        """Return when all engines have ended: a thread that computes while Python ends would abort it."""
+        for engine in self._engines():
+            engine.join()
+
+    def _engines(self) -> list[Engine]:
+        return [engine for engine in (self.current.engine, *self._former) if engine is not None]

@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal, TypeVar
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from model.generate.drawing import LEAST_PENALTY
+
 _PASSED_OVER = {"metadata", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user"}
 _WITHOUT_EFFECT: dict[str, list[Any]] = {
     "best_of": [1],
@@ -59,7 +61,10 @@ class StreamOptions(BaseModel):
 
 
 Count = Annotated[int, Field(ge=1)]
-Ids = list[Annotated[int, Field(ge=0)]]
+_One = TypeVar("_One")
+Several = Annotated[list[_One], Field(fail_fast=True)]
+"""The first of many that is wrong is enough to refuse them all."""
+Ids = Several[Annotated[int, Field(ge=0)]]
 
 
 class Writing(_Body):
@@ -68,12 +73,12 @@ class Writing(_Body):
     n: Annotated[int, Field(ge=1, le=128)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    stop: str | Annotated[Several[str], Field(max_length=16)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     top_k: Count | None = None
     min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = None
+    repetition_penalty: Annotated[float, Field(ge=LEAST_PENALTY, le=10, allow_inf_nan=False)] | None = None
     seed: Annotated[int, Field(ge=-(2**62), le=2**62)] | None = None
 
     @property
@@ -84,7 +89,7 @@ class Writing(_Body):
 class Completion(Writing):
     """Texts that go on from prompts."""
 
-    prompt: str | list[str] | Ids | list[Ids]
+    prompt: str | Several[str] | Ids | Several[Ids]
     max_tokens: Count | None = None
     logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
     echo: bool | None = None
@@ -101,7 +106,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: str | Several[TextPart]
 
     @property
     def text(self) -> str:
@@ -111,7 +116,7 @@ class Message(BaseModel):
 class ChatCompletion(Writing):
     """An answer to the last of some messages."""
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[Several[Message], Field(min_length=1)]
     max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
     logprobs: bool | None = None
@@ -121,7 +126,7 @@ class ChatCompletion(Writing):
 class Embeddings(_Body):
     """Vectors of texts."""
 
-    input: str | list[str] | Ids | list[Ids]
+    input: str | Several[str] | Ids | Several[Ids]
     encoding_format: Literal["float", "base64"] | None = None
 
 

@@ -26,9 +26,15 @@ Prompts = tuple[list[list[int]], told.Answer]
 
 
 async def write(
-    request: Request, house: House, wanted: Writing, read: Callable[[Version], Prompts], most: int | None, likeliest: int | None
+    request: Request,
+    house: House,
+    wanted: Writing,
+    read: Callable[[Version], Prompts],
+    most: int | None,
+    usual: int,
+    likeliest: int | None,
 ) -> Response:
-    """Have `n` texts written of each prompt."""
+    """Have `n` texts written of each prompt, of `most` tokens; unless that was asked for, of the `usual` number that there is room for."""
     limits, texts = house.limits, wanted.n or 1
     if not all(wanted.stops):
         raise Refused(400, "stop: a text can't end before nothing: leave the empty string out", "stop")
@@ -48,7 +54,7 @@ async def write(
             raise Refused(400, f"n: {rows} texts are more than this server takes on: {limits.waiting}", "n")
         hearing = Hearing()
         for prompt in prompts:
-            room = _room(prompt, most, version, limits.tokens)
+            room = _room(prompt, most, version, min(usual, limits.tokens))
             for _ in range(texts):
                 number = len(hearing.rows)
                 row = Row(tuple(prompt), room, drawing, seed + number, hearing.hear(number), wanted.stops)

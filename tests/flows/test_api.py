@@ -139,6 +139,8 @@ def test_models_are_listed(client: openai.OpenAI, artifact: Artifact) -> None:
     [
         ({"temperature": -1}, "temperature", "greater than or equal to 0"),
         ({"top_p": 0}, "top_p", "greater than 0"),
+        ({"temperature": 1e-40, "top_p": 1e-46}, None, ""),
+        ({"extra_body": {"repetition_penalty": 1e-39}}, "repetition_penalty", "greater than or equal to 0.01"),
         ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
         ({"max_tokens": 201}, "max_tokens", "more than this server makes"),
         ({"prompt": "word " * 300}, "prompt", "don't fit the context of 256"),
@@ -148,7 +150,7 @@ def test_models_are_listed(client: openai.OpenAI, artifact: Artifact) -> None:
         ({"prompt": ["x"] * 100_000}, None, "larger than this server reads"),
         ({"prompt": ["x"] * 21}, "prompt", "this server takes 1 to 20"),
         ({"prompt": []}, "prompt", "has 0"),
-        ({"prompt": [[]]}, "prompt", "is empty"),
+        ({"prompt": [[]]}, "prompt", "a list of no tokens"),
         ({"prompt": [600]}, "prompt", "id 600 is no token"),
         ({"prompt": [-1]}, "prompt", ""),
         ({"prompt": [2**70]}, "prompt", ""),
@@ -227,7 +229,7 @@ def test_hostile_requests(server: Server) -> None:
     assert raw(server, b'{"model": "small", "input": "x"}', path="/v1/embeddings")[0] == 400
     address, _, port = server.url.removeprefix("http://").removesuffix("/v1").partition(":")
     with socket.create_connection((address, int(port)), timeout=60) as connection:  # more than it says, in pieces
-        head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head + 13 * (b"2000\r\n" + b" " * 0x2000 + b"\r\n"))
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
     with socket.create_connection((address, int(port)), timeout=60) as connection:
@@ -248,7 +250,7 @@ def test_a_client_that_goes_away_frees_its_slots(server: Server, client: openai.
     cancelled = server.metrics()["texts_cancelled_total"]
     body = json.dumps({"model": "small", "prompt": "a", "max_tokens": 200, "n": 100}).encode()
     with socket.create_connection((address, int(port)), timeout=60) as connection:  # one that waits for the whole
-        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n")
         connection.sendall(b"Content-Length: %d\r\n\r\n" % len(body) + body)
         until(lambda: server.metrics()["texts_running"] > 0)
     until(lambda: server.metrics()["texts_cancelled_total"] > cancelled)

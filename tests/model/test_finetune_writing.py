@@ -30,11 +30,14 @@ from model.finetune.chatting import Chatting
 from model.finetune.coding import run_tests
 from model.finetune.reading import Reading, reading_of
 from model.finetune.samples import NOTHING, batch_of
+from model.finetune.saved import save_written
 from model.finetune.writing import Frame, Writing
 from model.finetune.written import WritingModel
 from model.generate import Asked, Drawing, Writer
 from model.generate.chat import Chat
 from model.metrics.programs import pass_at
+from model.serving.engine import Counts
+from model.serving.house import Limits, Version
 from schemas import recipe
 from schemas.artifact import Artifact
 from schemas.draft import Draft
@@ -301,6 +304,28 @@ def test_a_decoder_learns_to_chat(
     assert capsys.readouterr().out == "CLOUD\nRIVER\n"
 
 
+def chatty(base: Artifact, folder: Path) -> Artifact:
+    """A model as if it had been taught dialogues."""
+    model, config = load_model(base.path)
+    draft = Draft.start(folder / "chatty", "model", "chatty", Identity("finetune", 2, {}, {}, {}))
+    files = save_written(WritingModel(model), base.path, draft.scratch(), config, {"kind": "chat"})  # type: ignore[arg-type]
+    draft.add_part("finetune", "model", [draft.adopt_as(path, path.name, role) for path, role in files.items()])
+    return draft.commit(["finetune"])
+
+
+def test_a_server_reads_dialogues_as_they_were_taught(decoder: Artifact, tmp_path: Path) -> None:
+    made = chatty(decoder, tmp_path)
+    _, config = load_model(made.path)
+    version = Version(made, Limits(), Counts())
+    bos, eos = config["bos_token_id"], config["eos_token_id"]
+    dialogues = Dialogues(Tokenizer.from_file(str(made.paths("tokenizer")[0])), bos, eos)
+    turns = [Message("system", "red"), Message("user", " blue\n"), Message("assistant", "river"), Message("user", "stone")]
+    for messages in (turns, [*turns[:3], Message("user", "so<|eos|><|bos|>")]):
+        ids = version.chat.ids(messages)
+        assert ids == dialogues.prompt(messages, 999) and (ids.count(bos), ids.count(eos)) == (1, 4)
+    version.close()
+
+
 contents = st.text(st.characters(exclude_categories=["Cs"]), max_size=20).map(lambda text: text + " <|eos|><|user|>\n")
 
 
@@ -346,6 +371,27 @@ def test_bytes_are_of_what_was_judged(decoder: Artifact) -> None:
         assert nats > 0 and tokens == (sample.target != NOTHING).sum()
         assert size == len(said.encode()) <= sum(len(text.encode()) for role, text in turns if role == "assistant")
         assert turns is long or size == len("blue 河paper".encode())
+
+
+@pytest.mark.parametrize("roles", ["au", "sau", "ssu", "suau", "aau", "us", "a", "s"])
+def test_no_turn_is_left_out_while_there_is_room(decoder: Artifact, roles: str) -> None:
+    dialogues = Dialogues(Tokenizer.from_file(str(decoder.path / "tokenizer.json")), 0, 1)
+    names = {"a": "assistant", "s": "system", "u": "user"}
+    messages = [Message(names[role], f"{number}") for number, role in enumerate(roles)]  # type: ignore[arg-type]
+    assert dialogues.read(messages, 999)[1] == [dialogues.turn(message) for message in messages]
+    assert dialogues.fits(messages, len(dialogues.prompt(messages, 999)))
+    if "u" in roles:
+        last = roles.rindex("u")
+        least = [*messages[: int(roles[0] == "s")], *messages[last:]]
+        assert dialogues.read(messages, 1)[1] == [dialogues.turn(message) for message in least]
+
+
+def test_what_was_said_last_is_not_cut(decoder: Artifact, tmp_path: Path) -> None:
+    made = chatty(decoder, tmp_path)
+    chat, asked = Chat(made.path), Asked(9, drawing=Drawing(0))
+    chat.say([Message("user", "red " * 60), Message("assistant", "x"), Message("user", "red")], asked)
+    with pytest.raises(ValueError, match="what was said last has no room in 55 tokens"):
+        chat.say([Message("user", "red " * 60)], asked)
 
 
 def test_an_encoder_decoder_does_not_chat(encoder_decoder: Artifact) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from model.checkpoint import save_model
 from model.decoder import DecoderModel
@@ -71,6 +73,24 @@ def test_top_k_and_nucleus_keep_what_they_should() -> None:
     assert keep_likely(logits, 3, 0.5).isfinite().tolist() == [False, True, False, True]
 
 
+@settings(max_examples=100)
+@given(
+    temperature=st.sampled_from([0.0, 1e-300, 1e-40, 1e-38, 1e-7, 1e-6, 0.7, 2.0]),
+    top_k=st.sampled_from([None, 1, 5]),
+    top_p=st.sampled_from([None, 1e-300, 1e-46, 1e-38, 0.9, 1.0]),
+    min_p=st.sampled_from([None, 1e-300, 0.1, 1.0]),
+    penalty=st.sampled_from([0.01, 1.0, 1.3, 10.0]),
+    spread=st.sampled_from([0.0, 1.0, 1000.0]),
+)
+def test_whatever_is_asked_for_a_token_is_drawn(
+    temperature: float, top_k: int | None, top_p: float | None, min_p: float | None, penalty: float, spread: float
+) -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(40, generator=generator) * spread
+    drawn = Drawing(temperature, top_k, top_p, min_p, penalty).draw(logits, list(range(20)), generator)
+    assert 0 <= drawn < 40
+
+
 def test_drawing_follows_the_distribution(model: DecoderModel) -> None:
     with torch.no_grad():
         expected = model(torch.tensor([[4]]))[0, -1].softmax(-1)
@@ -83,6 +103,8 @@ def test_drawing_follows_the_distribution(model: DecoderModel) -> None:
 def test_settings_out_of_range_are_errors(model: DecoderModel, bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="temperature"):
         generate(model, [1], 1, **bad)
+    with pytest.raises(ValueError, match="repetition_penalty"):
+        Drawing(repetition_penalty=1e-39)
 
 
 def test_an_empty_prompt_is_an_error(model: DecoderModel) -> None:
