@@ -242,7 +242,9 @@ def graphs(draw: st.DrawFn) -> list[tuple[str, str, str, list[int], float]]:
         inputs = draw(st.lists(st.integers(0, n - 1), max_size=2, unique=True)) if n else []
         content = draw(st.sampled_from([f"own {n}", f"own {n}" if inputs else "same"]))  # nothing is made from its own content
         made.append((kind, draw(st.sampled_from("aaab")), content, inputs, draw(st.sampled_from([1.0, 30.0, 30.0, 30.0]))))
-    return made
+    # What is made later is not older: when a version left the newest is told by when later ones were committed.
+    days = sorted((days for *_, days in made), reverse=True)
+    return [(*one[:4], age) for one, age in zip(made, days, strict=True)]
 
 
 @pytest.mark.slow
