@@ -112,7 +112,9 @@ def tasks(facts: ReportFacts) -> Section | None:
     better = sum(_against_best(result) == "better" for result in facts.results)
     beside = sum(best_baseline(result) is not None for result in facts.results)
     asked = plural(len(facts.results), "task")
-    lead = f"The model was asked {asked}; by intervals, it is better than the best baseline on {better} of {beside}."
+    lead = f"The model was asked {asked}; on {better} of {beside} its interval is apart from the best baseline's, and better."
+    if better < beside:
+        lead += " Where they overlap, a paired test tells more: gristmill evaluate and gristmill compare make one."
     return Section("tasks", "Tasks", lead, blocks)
 
 
@@ -134,7 +136,9 @@ def seeds(facts: ReportFacts) -> Section | None:
         return None
     metric = str(told.get("metric", ""))
     over = told["over_seeds"].get(metric)
-    spread = f", on the test subset {decimals(over['mean'], 3)} on average, deviation {decimals(over['deviation'], 3)}" if over else ""
+    if not over:
+        return Section("seeds", "Fine-tuning by seeds", f"One training; the best epoch is the one that is best by {words(metric)}.", tables)
+    spread = f", on the test subset {decimals(over['mean'], 3)} on average, deviation {decimals(over['deviation'], 3)}"
     lead = f"{plural(len(told['seeds']), 'training')} that differ by the seed alone; by {words(metric)}{spread}."
     return Section("seeds", "Fine-tuning by seeds", lead, tables)
 

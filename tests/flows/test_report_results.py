@@ -54,7 +54,7 @@ def test_tasks_and_seeds_stand_on_the_page(tmp_path: Path) -> None:
     page = Page(render(facts))
     shown = page.shown()
     for said in (
-        "The model was asked 2 tasks; by intervals, it is better than the best baseline on 2 of 2.",
+        "The model was asked 2 tasks; on 2 of 2 its interval is apart from the best baseline's, and better.",
         "3 trainings that differ by the seed alone; by accuracy, on the test subset 0.810 on average, deviation 0.010.",
         "One leak.",
         "seed 1, kept",
