@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from flows.ensure import Outcome, Say, ensure
+from flows.ensure import Outcome, Say
 from flows.ready import Ready
 from flows.rejects import visible
+from flows.single import ensure_single
 from flows.steps import Step
 from flows.tables import aligned
 from model.examples.opened import files_digest
@@ -27,7 +26,7 @@ from pipelines.places import absolute
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
-from schemas.recipe import Corpus, Evaluation, Recipe, Run, Source
+from schemas.recipe import Evaluation, Recipe, Run
 from schemas.recipe.task import SUBSETS
 from schemas.results import MODEL, Measure, Result
 from schemas.store import Store
@@ -77,12 +76,7 @@ def evaluate_model(store: Store, model: Artifact, asked: Asked, name: str, run: 
 
     command = lambda draft, run: [sys.executable, "-m", "model.evaluate.tasks", str(draft)]  # noqa: E731
     step = Step(STEP, "evaluation", STEP, tuple(inputs), (STEP,), prepare, command)
-    try:
-        unused = Corpus(sources=(Source(name="files", path=os.curdir, format="txt"),))
-        recipe = Recipe(name=name, corpus=unused, run=run)
-    except ValidationError as error:
-        raise RequestError(f"--name {name!r}: {error.errors()[0]['msg']}") from error
-    return ensure(step, recipe, store, inputs, say)
+    return ensure_single(step, name, run, store, inputs, say)
 
 
 def _files(asked: Asked) -> list[tuple[str, str, str]]:

@@ -4,16 +4,16 @@ or the names and contents of files. `gristmill finetune` is that one step, of a 
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 
-from flows.ensure import Outcome, Say, ensure
+from flows.ensure import Outcome, Say
 from flows.ready import Ready
+from flows.single import ensure_single
 from flows.steps import FINETUNE, Step, finetune_ready
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
-from schemas.recipe import Corpus, FinetuneRecipe, Recipe, Source
+from schemas.recipe import FinetuneRecipe, Recipe
 from schemas.store import Store
 
 STARTS = ("pretrain", "import")
@@ -35,6 +35,4 @@ def finetune_model(store: Store, recipe: FinetuneRecipe, say: Say) -> Outcome:
 
     command = lambda draft, run: [sys.executable, "-m", "model.finetune", str(draft)]  # noqa: E731
     step = Step(FINETUNE, "model", FINETUNE, ("pretrain",), (FINETUNE,), prepare, command)
-    unused = Corpus(sources=(Source(name="files", path=os.curdir, format="txt"),))
-    run = recipe.run.model_copy(update={"store": str(store.root)})
-    return ensure(step, Recipe(name=recipe.name, corpus=unused, run=run), store, {"pretrain": base}, say)
+    return ensure_single(step, recipe.name, recipe.run, store, {"pretrain": base}, say)

@@ -9,15 +9,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from flows.ensure import Outcome, Say, ensure
+from flows.ensure import Outcome, Say
+from flows.single import ensure_single
 from flows.steps import Ready, Step
 from model.versions import IMPORT_VERSION, engines
 from schemas.artifact import Artifact
-from schemas.errors import RequestError
 from schemas.fingerprint import Identity
-from schemas.recipe import Corpus, Recipe, Run, Source
+from schemas.recipe import Recipe, Run
 from schemas.store import Store
 
 
@@ -32,9 +30,4 @@ def import_model(store: Store, folder: Path, name: str, say: Say) -> Outcome:
         return Ready(Identity(STEP, IMPORT_VERSION, {}, {FILES: digest}, engines()), roots={FILES: os.path.abspath(folder)})
 
     step = Step(STEP, "model", STEP, (), (STEP,), prepare, lambda draft, run: [sys.executable, "-m", "model.hf.importing", str(draft)])
-    try:
-        unused = Corpus(sources=(Source(name=FILES, path=str(folder), format="txt"),))
-        recipe = Recipe(name=name, corpus=unused, run=Run(store=str(store.root)))
-    except ValidationError as error:
-        raise RequestError(f"--name {name!r}: {error.errors()[0]['msg']}") from error
-    return ensure(step, recipe, store, {}, say)
+    return ensure_single(step, name, Run(), store, {}, say)
