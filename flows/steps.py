@@ -32,7 +32,7 @@ from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.recipe import Finetune, Recipe, Run
-from schemas.store import Store
+from schemas.store import FINETUNED, Store
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ STEPS = (
     ),
     Step(
         FINETUNE, "model", FINETUNE, ("documents", "pretrain"), (FINETUNE,),
-        _finetune, _python("model.finetune"), suffix="-finetuned",
+        _finetune, _python("model.finetune"), suffix=FINETUNED,
     ),
     Step(
         "evaluate", "evaluation", "evaluate", ("documents", "tokenizer", "tokens", "pretrain", "finetune"), ("evaluate",),

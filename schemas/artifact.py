@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from schemas.fingerprint import Identity, digest_json, read_json
 from schemas.ledger import Ledger, add_by_source
 
-KINDS = ("documents", "tokenizer", "tokens", "model", "evaluation")
+KINDS = ("documents", "tokenizer", "tokens", "model", "evaluation", "decision")
 MANIFEST = "manifest.json"
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]*")
 

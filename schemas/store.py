@@ -1,8 +1,8 @@
 """The model: a *store* is the folder where artifacts live, as `{kind}/{name}/{UTC time}-{first 8 of the fingerprint}`.
 
 A folder there with a manifest is an artifact; one with a plan alone is a *draft* that some run left unfinished.
-A *reference* is `kind/name[@version]`; without a version it means the latest one. Versions that are retired, since documents of
-theirs were forgotten, are passed by.
+A *reference* is `kind/name[@version]`; without a version it means the latest one, and of models `@champion` means the champion's of that
+name. Versions that are retired, since documents of theirs were forgotten, are passed by.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.artifact import KINDS, MANIFEST, Artifact, Damaged
+from schemas.champion import ALIAS, champion
 from schemas.draft import PLAN, Draft
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
@@ -21,6 +22,10 @@ from schemas.forgotten import is_retired, read_mark
 
 LEASES = ".leases"
 """The folder of leases in a store."""
+
+
+FINETUNED = "-finetuned"
+"""Behind a recipe's name: the name of the model that its finetune step makes."""
 
 
 class NotFound(RequestError):
@@ -113,6 +118,8 @@ class Store:
         kind, _, name = name_part.partition("/")
         if kind not in KINDS or not name or "/" in name or ".." in name:
             raise NotFound(f"{reference!r} is not kind/name[@version]; kinds are {', '.join(KINDS)}")
+        if kind == "model" and version == ALIAS:
+            return self.find(self._champion(reference, name))
         paths = [p for p in self.versions(kind, name) if (p / MANIFEST).is_file()]
         if not paths:
             known = sorted({f"{a.kind}/{a.name}" for a in self.artifacts()})
@@ -125,3 +132,10 @@ class Store:
             mark = read_mark(matches[-1])
             raise NotFound(f"{reference!r} is retired: documents of it were forgotten; see {mark.by if mark else 'the versions after it'}")
         return Artifact.open(living[-1])
+
+    def _champion(self, reference: str, name: str) -> str:
+        """The champion's model that `model/NAME@champion` or `model/NAME-finetuned@champion` stands for."""
+        for recipe, step in ((name, "pretrain"), (name.removesuffix(FINETUNED), "finetune")):
+            if (reign := champion(self.root, recipe)) is not None and step in reign.models:
+                return reign.models[step]
+        raise NotFound(f"{reference!r}: {name} has no champion yet: `gristmill promote {name}` names the first")

@@ -17,6 +17,7 @@ from schemas.recipe.dedup import Dedup, Near, Repeats
 from schemas.recipe.evaluation import Evaluation, Harness, HeldOutText
 from schemas.recipe.finetune import Finetune, FinetuneRecipe
 from schemas.recipe.objective import Objective
+from schemas.recipe.retrain import Drift, Gate, Guards, Retrain, Window
 from schemas.recipe.rules import Rules
 from schemas.recipe.run import Run
 from schemas.recipe.scores import Classifier, NgramModel
@@ -29,10 +30,10 @@ from schemas.recipe.training import Average, Evaluate, Optimizer, Phase, Pretrai
 
 __all__ = [
     "Annotator", "Architecture", "Average", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup",
-    "Encoder", "EncoderDecoder", "Evaluate", "Evaluation", "EvaluationSet", "Finetune", "FinetuneRecipe", "Harmful", "Harness",
-    "HeldOut", "HeldOutText", "Near", "NgramModel", "Objective", "Optimizer", "Phase", "Pretrain", "Recipe", "Recurrent",
-    "Redact", "Repeats", "Rules", "Run", "Sampling", "Schedule", "Section", "Source", "Task", "TaskData", "Tokenizer", "Tokens",
-    "json_schema",
+    "Drift", "Encoder", "EncoderDecoder", "Evaluate", "Evaluation", "EvaluationSet", "Finetune", "FinetuneRecipe", "Gate", "Guards",
+    "Harmful", "Harness", "HeldOut", "HeldOutText", "Near", "NgramModel", "Objective", "Optimizer", "Phase", "Pretrain", "Recipe", "Recurrent",
+    "Redact", "Repeats", "Retrain", "Rules", "Run", "Sampling", "Schedule", "Section", "Source", "Task", "TaskData", "Tokenizer",
+    "Tokens", "Window",    "json_schema",
 ]  # fmt: skip
 
 
@@ -47,6 +48,7 @@ class Recipe(Section):
     pretrain: Pretrain | None = None
     finetune: Finetune | None = None
     evaluate: Evaluate | None = None
+    retrain: Retrain | None = None
     run: Run = Run()
 
     @model_validator(mode="after")
@@ -58,6 +60,10 @@ class Recipe(Section):
         if self.evaluate and self.pretrain and isinstance(self.pretrain.model, EncoderDecoder):
             what = "is of text alone, to which a t5 gives no likelihood: leave the section out, and ask it tasks (gristmill evaluate)"
             raise AtKey(("evaluate",), what)
+        if self.retrain and not self.pretrain:
+            raise AtKey(("retrain",), "goes on from the model that pretrain makes: add a pretrain section")
+        if self.retrain and self.pretrain and self.retrain.start == "trunk" and not self.pretrain.keep_trunk:
+            raise AtKey(("retrain", "start"), "trunk is what pretrain keeps by keep_trunk: true; set it, or take weights")
         if self.finetune and self.pretrain and isinstance(self.pretrain.model, Recurrent):
             raise AtKey(("finetune",), "has no head for an lstm: leave the section out, or pretrain another family")
         if self.pretrain and self.pretrain.aim.name == "masked_tokens" and self.tokenizer.lacks_mask:

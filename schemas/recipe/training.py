@@ -84,7 +84,9 @@ class Phase(Section):
 class Pretrain(Section):
     """The pretrain step: token shards in, a model out."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"accumulate", "average", "z_loss", "loss_chunk", "on_nonfinite", "objective"})
+    LATER: ClassVar[frozenset[str]] = frozenset(
+        {"accumulate", "average", "z_loss", "loss_chunk", "on_nonfinite", "objective", "keep_trunk"}
+    )
 
     model: Architecture = Decoder()
     objective: Objective | None = None
@@ -123,6 +125,9 @@ class Pretrain(Section):
     validate_tokens: Positive = 32_768
     checkpoint_every: Positive = 200
     keep_checkpoints: Positive = 2
+    keep_trunk: bool = False
+    """Whether the model keeps, in `trunk/`, its weights and the optimizer's moments as they were before the learning rate began to decay
+    (schedule wsd): a retraining goes on from there as if it had never ended. It takes up to three times the model's own space."""
     seed: int = 0
 
     @model_validator(mode="before")
@@ -170,6 +175,12 @@ class Pretrain(Section):
                 raise AtKey(("packing",), f"{why}, so concat is all there is: leave it out")
             if self.document_mask:
                 raise AtKey(("document_mask",), f"{why}, so there is no document to stay within: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _trunk_is_before_a_decay(self) -> Pretrain:
+        if self.keep_trunk and self.schedule.name != "wsd":
+            raise AtKey(("keep_trunk",), f"is of a schedule that holds its rate, then decays: wsd; {self.schedule.name} is none")
         return self
 
     @model_validator(mode="after")
