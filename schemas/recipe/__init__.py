@@ -29,11 +29,12 @@ from schemas.recipe.tokenizer import Tokenizer, Tokens
 from schemas.recipe.training import Average, Evaluate, Optimizer, Phase, Pretrain, Schedule
 
 __all__ = [
-    "Annotator", "Architecture", "Average", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate", "Dedup",
-    "Drift", "Encoder", "EncoderDecoder", "Evaluate", "Evaluation", "EvaluationSet", "Finetune", "FinetuneRecipe", "Gate", "Guards",
-    "Harmful", "Harness", "HeldOut", "HeldOutText", "Near", "NgramModel", "Objective", "Optimizer", "Phase", "Pretrain", "Recipe", "Recurrent",
-    "Redact", "Repeats", "Retrain", "Rules", "Run", "Sampling", "Schedule", "Section", "Source", "Task", "TaskData", "Tokenizer",
-    "Tokens", "Window",    "json_schema",
+    "Annotator", "Architecture", "Average", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate",
+    "Dedup", "Drift", "Encoder", "EncoderDecoder", "Evaluate", "Evaluation", "EvaluationSet", "Finetune",
+    "FinetuneRecipe", "Gate", "Guards", "Harmful", "Harness", "HeldOut", "HeldOutText", "Near", "NgramModel",
+    "Objective", "Optimizer", "Phase", "Pretrain", "Recipe", "Recurrent", "Redact", "Repeats", "Retrain", "Rules",
+    "Run", "Sampling", "Schedule", "Section", "Source", "Task", "TaskData", "Tokenizer", "Tokens", "Window",
+    "json_schema",
 ]  # fmt: skip
 
 
