@@ -23,11 +23,11 @@ from model.metrics.items import read_items
 from model.metrics.verdicts import told, verdict
 from model.versions import EVALUATE_TASKS_VERSION, engines
 from pipelines.places import absolute
+from schemas.arrow import SUBSETS
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.recipe import Evaluation, Recipe, Run
-from schemas.recipe.task import SUBSETS
 from schemas.results import MODEL, Measure, Result
 from schemas.store import Store
 

@@ -30,13 +30,13 @@ from model.evaluate.simple import simple_answers
 from model.examples import read_task
 from model.examples.opened import check_files
 from model.finetune.saved import OURS, is_headed
+from schemas.arrow import SUBSETS
 from schemas.child import run_child
 from schemas.draft import Draft
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.progress import ProgressFile
 from schemas.recipe import Evaluation, Task
-from schemas.recipe.task import SUBSETS
 from schemas.results import MODEL, Result
 
 STAGE, KEY = "evaluate-tasks", "results"

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from model.examples.rows import Fault, Row, lines_of
+from schemas.errors import RequestError
 from schemas.recipe.task import TaskData
 
 
@@ -31,12 +32,19 @@ def _read(rows: Iterator[tuple[int, list[str] | csv.Error]], data: TaskData) -> 
         if names is None:
             names = cells if data.header else [str(column) for column in range(len(cells))]
             if data.header:
+                _refuse_twins(number, names)
                 continue
         if len(cells) != len(names):
             told = "the header" if data.header else "the first row"
             yield Fault(f"line {number}", "wrong_columns", f"has {len(cells)} columns, and {told} has {len(names)}")
         else:
             yield Row(f"line {number}", dict(zip(names, cells, strict=True)))
+
+
+def _refuse_twins(number: int, names: list[str]) -> None:
+    """Raises `RequestError` if two columns have one name: a row could keep the last one's value alone."""
+    if twin := next((name for at, name in enumerate(names) if name in names[:at]), None):
+        raise RequestError(f"line {number}: two columns have one name, {twin!r}: rename one of them, or set data.header: false")
 
 
 def _quoted(content: bytes) -> Iterator[tuple[int, list[str] | csv.Error]]:

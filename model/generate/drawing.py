@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,9 +30,9 @@ class Drawing:
     def __post_init__(self) -> None:
         if self.temperature < 0 or (self.top_k is not None and self.top_k < 1) or (self.top_p is not None and not 0 < self.top_p <= 1):
             raise ValueError(f"temperature {self.temperature}, top_k {self.top_k}, top_p {self.top_p}: want >= 0, >= 1 and in (0, 1]")
-        if (self.min_p is not None and not 0 <= self.min_p <= 1) or self.repetition_penalty < LEAST_PENALTY:
+        if (self.min_p is not None and not 0 <= self.min_p <= 1) or not LEAST_PENALTY <= self.repetition_penalty < math.inf:
             raise ValueError(
-                f"min_p {self.min_p}, repetition_penalty {self.repetition_penalty}: want in [0, 1], and {LEAST_PENALTY} or more"
+                f"min_p {self.min_p}, repetition_penalty {self.repetition_penalty}: want in [0, 1], and finite, {LEAST_PENALTY} or more"
             )
 
     def draw(self, logits: Tensor, before: Sequence[int], generator: torch.Generator) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,6 +157,8 @@ def _csv_rows(path: Path, file: io.BufferedReader, chosen: EvaluationSet) -> Ite
     csv.field_size_limit(_CSV_FIELD)
     try:
         reader = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""), strict=True)
+        if twins := [name for name, times in Counter(reader.fieldnames or ()).items() if times > 1]:
+            raise RequestError(f"{path}: row 1: two columns have one name, {twins[0]!r}: rename one of them")
         for row in reader:
             if None in row or None in row.values():
                 raise RequestError(f"{path}: row {reader.line_num}: has other columns than the header ({_some(reader.fieldnames)})")

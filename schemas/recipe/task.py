@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from schemas.arrow import SUBSETS
 from schemas.recipe.section import AtKey, Name, Positive, Section
 
-SUBSETS = ("train", "validation", "test")
 Kind = Literal["classification", "pairs", "relation", "tagging", "answers", "generation", "chat", "code"]
 DataFormat = Literal["jsonl", "csv", "tsv", "parquet", "conll", "conllu", "squad"]
 

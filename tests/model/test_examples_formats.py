@@ -269,6 +269,7 @@ def test_pairs_and_relations(tmp_path: Path) -> None:
         ("classification", "a.csv", "review,stars\nx,1\n", {}, "has no 'text': it has 'review', 'stars' .data.fields.text names the key"),
         ("classification", "a.jsonl", "", {}, "none of 0 rows can be used. There is none."),
         ("classification", "a.json", "[{]", {}, "a.json: is a list that is not valid JSON"),
+        ("classification", "a.csv", "text,label,text\nx,1,y\n", {}, "a.csv: line 1: two columns have one name, 'text'"),
         ("classification", "a.csv", "text,label\nx,1\nx,2\n", {}, "no row can be used. The first of 2 rejects: .*label_conflict"),
     ],
 )
