@@ -3,6 +3,9 @@ words (accuracy by word).
 
 Macro F1 is the plain mean over the labels that occur, in what was wanted or in the answers, as scikit-learn's. A generated answer can be no
 label at all: all such answers count as one more label, which nobody wants.
+
+Labels of relations may have a *direction*, `Cause-Effect(e1,e2)`. Relation F1 is the official score of SemEval-2010 task 8 (Hendrickx
+et al. 2010): an answer is right if the direction is, and the mean is over relations whatever their direction, without `Other`.
 """
 
 from __future__ import annotations
@@ -12,6 +15,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from model.metrics.metric import Floats, Metric, mean, ratio, scored
+
+NO_RELATION = "Other"
+"""The label of pairs that stand in none of the relations."""
 
 
 def accuracy() -> Metric:
@@ -48,6 +54,33 @@ def macro_f1_value(sums: Floats) -> Floats:
     by_label = sums.reshape(*sums.shape[:-1], -1, 3)
     right, both = by_label[..., 0], by_label[..., 1] + by_label[..., 2]
     return ratio(ratio(2 * right, both).sum(-1), (both > 0).sum(-1).astype(np.float64))
+
+
+def relation_f1(labels: Sequence[str]) -> Metric:
+    """Statistics: by relation, the items right, answered and wanted, in either direction. Raises `ValueError` if there is no relation."""
+    relations = sorted({relation_of(label) for label in labels} - {NO_RELATION})
+    if not relations:
+        raise ValueError(f"no label is a relation: {', '.join(labels)}")
+    places = {relation: place for place, relation in enumerate(relations)}
+
+    def statistics(answer: str, wanted: str) -> Floats:
+        found = np.zeros((len(relations), 3))
+        answered, true = (places.get(relation_of(label)) for label in (answer, wanted))
+        if answered is not None:
+            found[answered, 1] = 1
+        if true is not None:
+            found[true, 2] = 1
+            found[true, 0] = answer == wanted
+        return found.ravel()
+
+    return Metric(
+        "relation_f1", "higher", f"relation_f1|directed|without:{NO_RELATION}|relations:{len(relations)}|v1", statistics, macro_f1_value
+    )
+
+
+def relation_of(label: str) -> str:
+    """A label without its direction."""
+    return label.partition("(")[0]
 
 
 def mcc(labels: Sequence[str]) -> Metric:

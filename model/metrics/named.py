@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from model.metrics.answers import answer_f1, exact_match
-from model.metrics.labels import accuracy, macro_f1, macro_f1_value, mcc, mcc_value, word_accuracy
+from model.metrics.labels import accuracy, macro_f1, macro_f1_value, mcc, mcc_value, relation_f1, word_accuracy
 from model.metrics.likelihood import bits_per_byte, bits_per_byte_value, loss, loss_value, perplexity, perplexity_value
 from model.metrics.metric import Metric, Value, mean
 from model.metrics.programs import pass_at
@@ -18,6 +18,7 @@ from model.metrics.translation import bleu, bleu_value, chrf, chrf_value, ter, t
 _VALUES: dict[str, Value] = {
     **dict.fromkeys(("accuracy", "exact_match", "f1", "rouge_1", "rouge_2", "rouge_l"), mean),
     "macro_f1": macro_f1_value,
+    "relation_f1": macro_f1_value,
     "mcc": mcc_value,
     "entity_f1": entity_f1_value,
     "bleu": bleu_value,
@@ -41,8 +42,8 @@ def metric_named(
     scheme: Scheme = "conlleval",
     references: int = 1,
 ) -> Metric:
-    """A metric for a kind of task. `labels` are what macro_f1 and mcc count by; `lang` is the language of what is written (null: by each
-    item's script, but BLEU and TER, which count over all items, cut nothing by characters then); `scheme` is how entity_f1 reads tags;
+    """A metric for a kind of task. `labels` are what macro_f1, relation_f1 and mcc count by; `lang` is the language of what is written
+    (null: by each item's script, but BLEU and TER, which count over all items, cut nothing by characters then); `scheme` is how entity_f1 reads tags;
     `references` how many texts each item wants, -1 if they differ. Raises `ValueError` for an unknown name."""
     if found := _PASS_AT.fullmatch(name):
         return pass_at(int(found[1]))
@@ -51,6 +52,8 @@ def metric_named(
             return word_accuracy() if kind == "tagging" else accuracy()
         case "macro_f1":
             return macro_f1(labels)
+        case "relation_f1":
+            return relation_f1(labels)
         case "mcc":
             return mcc(labels)
         case "entity_f1":

@@ -35,7 +35,9 @@ METRICS: dict[str, tuple[str, ...]] = {
     "chat": ("loss",),
     "code": ("pass_at_1",),
 }
-"""What answers to each kind can be judged by; the first decides unless others are asked for."""
+"""What answers to each kind can be judged by: the first three unless others are asked for, and the first decides."""
+ASKED_FOR: dict[str, tuple[str, ...]] = {"relation": ("relation_f1", "mcc")}
+"""Metrics that judge only where a task names them."""
 PROMPTED = ("prompt", "choices", "max_tokens")
 """Keys of a task that only a model which is asked in words looks at."""
 
@@ -103,8 +105,9 @@ class Task(Section):
 
     @model_validator(mode="after")
     def _keys_are_of_the_kind(self) -> Task:
-        if unknown := [name for name in self.metrics if name not in METRICS[self.kind]]:
-            raise AtKey(("metrics",), f"{unknown[0]!r} does not judge {self.kind}: it is judged by {', '.join(METRICS[self.kind])}")
+        judges = (*METRICS[self.kind], *ASKED_FOR.get(self.kind, ()))
+        if unknown := [name for name in self.metrics if name not in judges]:
+            raise AtKey(("metrics",), f"{unknown[0]!r} does not judge {self.kind}: it is judged by {', '.join(judges)}")
         known = (*FIELDS[self.kind], "id")
         if unknown := [name for name in self.data.fields if name not in known]:
             raise AtKey(("data", "fields", unknown[0]), f"is nothing that {self.kind} has: {', '.join(FIELDS[self.kind])}")

@@ -50,7 +50,7 @@ RAW_FILES = {
 TASKS: dict[str, dict[str, Any]] = {
     "sentiment_zh": {"kind": "classification", "data": {"lang": "zh"}},
     "sentiment_en": {"kind": "classification", "data": {"lang": "en"}},
-    "relations": {"kind": "relation", "data": {"lang": "en"}},
+    "relations": {"kind": "relation", "metrics": ["relation_f1", "macro_f1", "accuracy"], "data": {"lang": "en"}},
     "qa_zh": {"kind": "answers", "data": {"lang": "zh"}},
     "qa_en": {"kind": "answers", "data": {"lang": "en"}},
     "translation_en_zh": {

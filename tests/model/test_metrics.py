@@ -70,6 +70,25 @@ def test_an_answer_that_is_no_label_counts_against_macro_f1_once() -> None:
     )
 
 
+RELATIONS = ["Cause-Effect(e1,e2)", "Cause-Effect(e2,e1)", "Member-Collection(e1,e2)", "Member-Collection(e2,e1)", "Other"]
+related = st.lists(st.tuples(st.sampled_from(RELATIONS), st.sampled_from(RELATIONS)), min_size=1, max_size=30)
+
+
+@given(related)
+def test_relations_are_judged_as_by_the_scorer_of_semeval(items: list[tuple[str, str]]) -> None:
+    """That scorer counts a relation found in the wrong direction as answered and as wanted, and not as right."""
+    answers, wanted = map(list, zip(*items, strict=True))
+    scores = []
+    for relation in ("Cause-Effect", "Member-Collection"):
+        right = sum(a == w != "Other" and w.startswith(relation) for a, w in items)
+        answered, true = (sum(label.startswith(relation) for label in labels) for labels in (answers, wanted))
+        precision, recall = right / answered if answered else 0.0, right / true if true else 0.0
+        if answered or true:
+            scores.append(2 * precision * recall / (precision + recall) if right else 0.0)
+    expected = sum(scores) / len(scores) if scores else 0.0
+    assert value(metric_named("relation_f1", "relation", labels=RELATIONS), answers, wanted) == pytest.approx(expected, abs=1e-12)
+
+
 TAGS = ["O", "O", "O", "B-PER", "I-PER", "B-LOC", "I-LOC", "E-LOC", "S-PER", "E-PER"]
 tagged = st.lists(st.lists(st.tuples(st.sampled_from(TAGS), st.sampled_from(TAGS)), min_size=1, max_size=12), min_size=1, max_size=5)
 iob2 = st.lists(st.lists(st.tuples(st.sampled_from(TAGS[:7]), st.sampled_from(TAGS[:7])), min_size=1, max_size=12), min_size=1, max_size=5)
