@@ -43,8 +43,8 @@ def metric_named(
     references: int = 1,
 ) -> Metric:
     """A metric for a kind of task. `labels` are what macro_f1, relation_f1 and mcc count by; `lang` is the language of what is written
-    (null: by each item's script, but BLEU and TER, which count over all items, cut nothing by characters then); `scheme` is how entity_f1 reads tags;
-    `references` how many texts each item wants, -1 if they differ. Raises `ValueError` for an unknown name."""
+    (null: by each item's script, but BLEU and TER, which count over all items, cut nothing by characters then); `scheme` is how entity_f1
+    reads tags; `references` how many texts each item wants, -1 if they differ. Raises `ValueError` for an unknown name."""
     if found := _PASS_AT.fullmatch(name):
         return pass_at(int(found[1]))
     match name:
