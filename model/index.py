@@ -74,14 +74,14 @@ class Index:
 def build_index(space: TokenSpace, subset: str, by: By = By()) -> Index:
     """Read the index of a subset off all shards; every shard is touched. Raises Damaged naming one that has no tokens."""
     found: dict[str, dict[int, list[NDArray[np.int64]]]] = {}  # by stream and round
-    widths, by_id = set(), ("doc_id",) if by.known else ()
+    widths = set()
     for number, file in enumerate(space.files):
         with space.hold_shards(np.array([number])):
             table, address, start = space.table(number)
             missing = [name for name in _COLUMNS if name not in table.column_names]
             if missing:
                 raise Damaged(f"{file.path}: is not a token shard: it has no column {missing[0]!r}")
-            for batch in table.select([name for name in (*_READ, *by_id) if name in table.column_names]).to_batches():
+            for batch in table.select([name for name in _READ if name in table.column_names]).to_batches():
                 ids = batch.column("tokens").values
                 widths.add(width := ids.type.bit_width // 8)
                 first = (ids.buffers()[1].address - address) // width + ids.offset if len(ids) else start // width + 1
