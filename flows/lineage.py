@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from model.handed_on import BEFORE, START
 from schemas.artifact import Artifact
 from schemas.draft import PARENT
 from schemas.store import Store
+
+EARLIER = (PARENT, START, BEFORE)
+"""Roles of earlier versions of what an artifact, or another input, is."""
 
 
 def lineage(store: Store, artifact: Artifact) -> dict[str, Artifact]:
     """By step name, in order of making, the artifact itself last. Inputs that are no longer in the store are left out.
 
     So is one with the content of what was made from it, as a pinned tokenizer is: it was handed on, and stands in for itself.
+    And so is what a challenger goes on from: the artifacts that are meant are those that it was made from now.
     """
     found: dict[str, Artifact] = {}
     seen: set[str] = set()
@@ -20,8 +25,8 @@ def lineage(store: Store, artifact: Artifact) -> dict[str, Artifact]:
     def visit(a: Artifact) -> None:
         seen.add(a.manifest.content_digest)
         for role, digest in sorted(a.manifest.identity.inputs.items(), key=lambda item: item[0] == "tokenizer"):
-            # A tokenizer may be of older documents than the tokens, which say what is meant. A parent is an earlier version of the same.
-            made = made_from(store, a, role) if digest not in seen and role != PARENT else None
+            # A tokenizer may be of older documents than the tokens, which say what is meant. What is earlier is of the same steps.
+            made = made_from(store, a, role) if digest not in seen and role not in EARLIER else None
             if made is not None:
                 visit(made)
         found.setdefault(a.manifest.identity.step, a)

@@ -186,11 +186,16 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[LanguageModel, dict[s
     described = read_config(folder)
     with torch.random.fork_rng(devices=[]):
         model = build_model(described.architecture, described.vocab_size)
+    fill_model(model, folder)
+    return model.to(device).eval(), described.config
+
+
+def fill_model(model: LanguageModel, folder: Path) -> None:
+    """Give a model the weights of one like it that is saved in a folder. Raises ``Mismatch`` naming what they lack."""
     try:
-        copy_into(_trimmed(model), described.adapter, model.config, Weights(folder))
+        copy_into(_trimmed(model), adapter_for(model.config), model.config, Weights(folder))
     except NotRepresented as error:
         raise Mismatch(str(error)) from error
-    return model.to(device).eval(), described.config
 
 
 def load_decoder(folder: Path, device: str = "cpu") -> tuple[DecoderModel, dict[str, Any]]:

@@ -22,6 +22,7 @@ from model.order import Permutations
 from model.packing import build_packs, kept_packs
 from model.pairs import AROUND, Pairs, find_seams
 from model.phases import Phases, Stage, names_sources
+from model.replay import Replay
 from model.shard_cache import ShardCache
 from model.text import Segments, Special, Text, open_text
 from model.words import WordStarts
@@ -190,17 +191,21 @@ def training_batches(
     boundaries: bool = False,
     window: Callable[[int], int] = lambda context: context + 1,
     words: bool = False,
+    replay: Replay | None = None,
     cache: ShardCache | None = None,
     keep: Path | None = None,
 ) -> Batches:
     """The batches of the training subset of the tokens artifact at a folder or URL; ``cache`` and ``keep`` as in ``open_text``.
 
     ``boundaries``: batches carry documents and positions; they always do with best-fit packing and pairs. ``window``: tokens of a
-    sample, by context. ``words``: batches say where words begin, if the shards do.
+    sample, by context. ``words``: batches say where words begin, if the shards do. ``replay``: old and new text are streams apart.
     """
-    by_source = names_sources([stage.mix for stage in stages])
-    text, digest = open_text(location, "train", special, by_source=by_source, cache=cache, keep=keep)
+    by_source, before = names_sources([stage.mix for stage in stages]), replay.before if replay else None
+    text, digest = open_text(location, "train", special, by_source=by_source, before=before, cache=cache, keep=keep)
     layouts = {stage.context: layout_of(text, window(stage.context), packing, seed, keep) for stage in stages}
+    if replay:
+        counts = {context: dict(zip(text.index.streams, layout.counts, strict=True)) for context, layout in layouts.items()}
+        stages = replay.over(stages, counts)
     starts = WordStarts(text) if words else None
     return Batches(text, layouts, stages, digest, seed, boundaries or packing != "concat", starts if starts and starts.known else None)
 

@@ -1,6 +1,6 @@
 """The model: an *index* says where the documents of one subset lie in a token space. They stand in *streams*, one a language
-(or one a source and language, `source/lang`), stream after stream, in shard order within each: one long line of *positions*,
-on which a document takes its tokens with a bos before and an eos after.
+(or one a source and language, `source/lang`; or of old and of new documents apart, `old/lang` and `new/lang`: see `By`), stream after
+stream, in shard order within each: one long line of *positions*, on which a document takes its tokens with a bos before and an eos after.
 
 A document of the training subset stands there as often as its weight says (`schemas.sampling`). A stream is laid in *rounds*: first
 all that is read at all, then all that is read twice, and so on; so copies of a document lie apart.
@@ -24,9 +24,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from model.known import NEW, OLD, Known
 from model.token_space import TokenSpace
 from schemas.arrow import read_shard, write_shard
-from schemas.artifact import Damaged
+from schemas.artifact import Damaged, File
 from schemas.fingerprint import digest_json
 from schemas.sampling import SAMPLED, times_read
 
@@ -34,6 +35,15 @@ FORMAT = 1
 _SCHEMA = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in ("end", "place", "n_bytes")])
 _COLUMNS = ("source", "lang", "subset", "tokens", "n_bytes")
 _READ = tuple(dict.fromkeys(_COLUMNS + SAMPLED))
+
+
+@dataclass(frozen=True)
+class By:
+    """What streams are by, beside their language."""
+
+    source: bool = False
+    known: Known | None = None
+    """Tells old documents from new ones."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class Index:
         return self.begin(first), self.begin(last)
 
 
-def build_index(space: TokenSpace, subset: str, by_source: bool = False) -> Index:
+def build_index(space: TokenSpace, subset: str, by: By = By()) -> Index:
     """Read the index of a subset off all shards; every shard is touched. Raises Damaged naming one that has no tokens."""
     found: dict[str, dict[int, list[NDArray[np.int64]]]] = {}  # by stream and round
     widths = set()
@@ -76,7 +86,7 @@ def build_index(space: TokenSpace, subset: str, by_source: bool = False) -> Inde
                 widths.add(width := ids.type.bit_width // 8)
                 first = (ids.buffers()[1].address - address) // width + ids.offset if len(ids) else start // width + 1
                 offsets, times = batch.column("tokens").offsets.to_numpy(), times_read(batch)
-                for stream, rows in _streams(batch, subset, by_source).items():
+                for stream, rows in _streams(batch, subset, by, file).items():
                     lengths, n_bytes = offsets[rows + 1] - offsets[rows], batch.column("n_bytes").to_numpy()[rows]
                     columns = np.stack((lengths + 2, first + offsets[rows], n_bytes.astype(np.int64)))
                     for earlier in range(int(times[rows].max())):
@@ -95,27 +105,32 @@ def build_index(space: TokenSpace, subset: str, by_source: bool = False) -> Inde
     return Index(np.cumsum(lengths), place, n_bytes, streams, max(widths, default=2))
 
 
-def _streams(batch: pa.RecordBatch, subset: str, by_source: bool) -> dict[str, NDArray[np.int64]]:
+def _streams(batch: pa.RecordBatch, subset: str, by: By, file: File) -> dict[str, NDArray[np.int64]]:
     """Rows of a subset, by stream."""
     langs, sources = (batch.column(name).dictionary_encode() for name in ("lang", "source"))
     code = langs.indices.to_numpy().astype(np.int64)
-    if by_source:
+    if by.source:
         code += sources.indices.to_numpy().astype(np.int64) * len(langs.dictionary)
+    sides = len(langs.dictionary) * max(len(sources.dictionary), 1)
+    if by.known:
+        code += by.known.is_old(file, batch) * sides
     rows = np.flatnonzero(pc.equal(batch.column("subset"), subset).to_numpy(zero_copy_only=False))
     found = {}
     for each in np.unique(code[rows]).tolist():
-        source, lang = divmod(each, len(langs.dictionary))
-        name = f"{sources.dictionary[source]}/{langs.dictionary[lang]}" if by_source else str(langs.dictionary[lang])
-        found[name] = rows[code[rows] == each]
+        old, rest = divmod(each, sides)
+        source, lang = divmod(rest, len(langs.dictionary))
+        path = ([OLD if old else NEW] if by.known else []) + ([str(sources.dictionary[source])] if by.source else [])
+        found["/".join([*path, str(langs.dictionary[lang])])] = rows[code[rows] == each]
     return found
 
 
-def kept_index(space: TokenSpace, subset: str, by_source: bool, folder: Path) -> Index:
+def kept_index(space: TokenSpace, subset: str, by: By, folder: Path) -> Index:
     """The index of a subset as a mapped file of ``folder``; built if it isn't there."""
-    key = digest_json({"format": FORMAT, "space": space.digest, "subset": subset, "by_source": by_source})
+    known = by.known.digest if by.known else None
+    key = digest_json({"format": FORMAT, "space": space.digest, "subset": subset, "by_source": by.source, "known": known})
     path = folder / f"index-{key[:16]}.arrow"
     if not path.is_file():
-        save_index(build_index(space, subset, by_source), path)
+        save_index(build_index(space, subset, by), path)
     return open_index(path)
 
 

@@ -7,7 +7,7 @@ Which stream and which of its samples a global sample index means is arithmetic 
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -51,7 +51,7 @@ def stream_weights(mix: Mapping[str, float], samples: Mapping[str, int], context
     shares: dict[str, float] = {}
     taken: dict[str, str] = {}
     for key, weight in mix.items():
-        streams = {stream: samples[stream] for stream in samples if _matches(key, stream)}
+        streams = {stream: samples[stream] for stream in samples if matches(key, stream)}
         total = sum(streams.values())
         if weight > 0 and not total:
             have = ", ".join(f"{name} {count:,}" for name, count in samples.items()) or "none"
@@ -65,7 +65,8 @@ def stream_weights(mix: Mapping[str, float], samples: Mapping[str, int], context
     return integer_weights(shares)
 
 
-def _matches(key: str, stream: str) -> bool:
+def matches(key: str, stream: str) -> bool:
+    """Whether a key of a mix means a stream."""
     source, slash, lang = stream.rpartition("/")
     return key in (stream, lang) or (bool(slash) and key == f"{source}/*")
 
@@ -163,6 +164,20 @@ class Phases:
         if not low:
             raise RequestError(f"epochs {epochs}: the first batch already reads some text more often: lower batch or raise epochs")
         return low
+
+    def steps_over(self, streams: Sequence[int], passes: float) -> int:
+        """The fewest steps whose samples of these streams are ``passes`` times as many as these have, over all windows."""
+        limit, high = Fraction(passes), 1
+        while self._passes(streams, high) < limit:
+            high *= 2
+        return 1 + bisect_left(range(1, high), True, key=lambda step: self._passes(streams, step) >= limit)
+
+    def _passes(self, streams: Sequence[int], step: int) -> Fraction:
+        """How often these streams, taken together, were read before ``step``."""
+        sample = self.first_sample(step)
+        drawn = self._after(bisect_right(self._samples, sample) - 1, sample)
+        pairs = [(int(drawn[context][streams].sum()), sum(counts[at] for at in streams)) for context, counts in self._counts.items()]
+        return sum((Fraction(taken, count) for taken, count in pairs if taken), Fraction(0))
 
     def _after(self, number: int, sample: int) -> dict[int, Ints]:
         """Samples taken of each stream, by context, before a sample of phase ``number`` (or the first of the next)."""

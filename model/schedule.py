@@ -29,3 +29,14 @@ def lr_scale(step: int, steps: int, schedule: Schedule) -> float:
         left = (1 - math.cos(math.pi * left)) / 2
     down = schedule.final + (1 - schedule.final) * left if left < 1 else 1.0
     return min(up, down)
+
+
+def decay_begins(steps: int, schedule: Schedule) -> int:
+    """Steps of ``steps`` that a warmup-stable-decay takes before it falls; all, if it never does."""
+    decay = schedule.decay * steps
+    if not decay:
+        return steps
+    begins = max(int(steps - decay) - 1, 0)
+    while (steps - begins) / decay >= 1:  # as `lr_scale` asks it, rounding included
+        begins += 1
+    return begins

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.addresses import MARGIN
-from model.index import Index, build_index, kept_index
+from model.index import By, Index, build_index, kept_index
+from model.known import Known
 from model.shard_cache import ShardCache
 from model.shards import open_location
 from model.token_space import TokenSpace
+from schemas.artifact import Artifact
 from schemas.errors import RequestError
 
 STRIP = 256
@@ -156,14 +158,17 @@ def open_text(
     special: Special,
     *,
     by_source: bool = False,
+    before: Path | None = None,
     cache: ShardCache | None = None,
     keep: Path | None = None,
 ) -> tuple[Text, str]:
     """The text of a subset of the tokens artifact at a folder or URL, and the artifact's content digest.
 
+    ``before``: a folder of earlier tokens; streams of documents that they have are named `old/...` then, the others' `new/...`.
     With ``keep``, a folder, the index is kept there and found again. Raises Damaged or RequestError.
     """
     manifest, shards = open_location(location, cache)
     space = TokenSpace(manifest.files("tokens"), shards)
-    index = kept_index(space, subset, by_source, keep) if keep else build_index(space, subset, by_source)
+    by = By(by_source, Known(Artifact.open(before), space.files) if before else None)
+    index = kept_index(space, subset, by, keep) if keep else build_index(space, subset, by)
     return Text(space, index, special), manifest.content_digest

@@ -22,7 +22,7 @@ from model.trainer import STAGE, Trainer
 from schemas.artifact import Damaged
 from schemas.draft import Draft
 from schemas.errors import RequestError
-from schemas.recipe import Pretrain
+from schemas.recipe import Challenger
 
 EXIT_STOPPED = 75
 
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
         draft = Draft.open(arguments[0])
         if draft.part(STAGE, "model"):
             return 0
-        settings = Pretrain.model_validate(draft.settings)
+        settings = Challenger.model_validate(draft.settings)
         if not worth_trying(draft.scratch()):
             return 1
     except (RequestError, Damaged, ValidationError) as error:

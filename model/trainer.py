@@ -29,16 +29,18 @@ from model.parallel import NotFinite, Ranks, Stopped
 from model.phases import stages
 from model.prefetch import Prefetch
 from model.record import Record
-from model.schedule import lr_scale
+from model.schedule import decay_begins, lr_scale
 from model.sentinels import sentinels_of
 from model.speed import matmul_peak, operations_per_token
 from model.spread import assembled, build, choose, cut, gathered, recompute, whole
+from model.start import not_replayed, replay_of, start_of, steps_of
 from model.text import Special
 from model.trackers import tracked
+from model.trunk import TrunkKeeper
 from model.watch import dead_units
 from schemas.artifact import File
 from schemas.draft import Draft
-from schemas.recipe import Pretrain
+from schemas.recipe import Challenger
 
 STAGE = "pretrain"
 DRY_PASSES = 2
@@ -50,7 +52,7 @@ AVERAGE = "average"
 class Trainer:
     """One rank's part of a pretraining run on a draft."""
 
-    def __init__(self, draft: Draft, settings: Pretrain, group: Ranks) -> None:
+    def __init__(self, draft: Draft, settings: Challenger, group: Ranks) -> None:
         self.draft, self.settings, self.group = draft, settings, group
         tokens, vocabulary = draft.input("tokens"), draft.input("tokenizer").facts("tokenizer")
         self.special: dict[str, int] = vocabulary["special_tokens"]
@@ -60,18 +62,22 @@ class Trainer:
         self.shard = choose(run.get("shard", "auto"), self.make, settings.optimizer.name, group)
         # Whose samples differ: tensor parallel ranks read the same.
         self.readers = Ranks(0, 1, group.device) if self.shard == "tensor" else group
+        self.start = start_of(draft, settings)
         self.objective = objective_of(settings, vocabulary, sentinels_of(draft.input("tokenizer")))
         self.batches = training_batches(
             tokens.path, stages(settings), settings.seed, around, packing=self.objective.packing, boundaries=settings.document_mask,
             window=self.objective.window, words=self.objective.words, keep=draft.scratch() / "index",
+            replay=replay_of(draft, settings),
         )  # fmt: skip
         for phase in self.batches.phases.rows:
             self.batches.batch_at(phase.step, self.readers.rank, self.readers.count).part(0, settings.accumulate)
-        self.steps = settings.steps or self.batches.phases.steps_within(settings.epochs or 0)
+        self.steps = steps_of(settings, self.batches)
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
         self.validation = self.objective.validation(tokens.path, around, key, self.readers)
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32
         self.record = Record(draft.scratch(), self.steps, group.first, *tracked(draft, os.environ), device=group.device)
+        if unheard := not_replayed(draft, settings, self.batches):
+            self.record.say(unheard)
         if idle := left_idle(run.get("device", "auto"), group.device):
             self.record.say(idle)
         if self.objective.words and not self.batches.know_words:
@@ -79,15 +85,20 @@ class Trainer:
         self.compiled = settings.compile and self._can_compile()
         torch.manual_seed(settings.seed)
         self.model = build(self.make, self.shard, group)
+        if self.start and (group.first or self.shard == "ddp"):
+            self.start.give_weights(self.model)
         self.module = self.objective.module(self.model)
         if run.get("recompute"):
             recompute(self.model)
         if self.shard != "ddp":
             cut(self.model, self.module, self.shard, self.dtype, group, self.compiled)
         self.optimizer = build_optimizer(self.model, settings.optimizer, group)
+        self.checkpoints = Checkpoints(draft.scratch() / "checkpoints", settings.keep_checkpoints, group)
+        if self.start:
+            self.start.give_trunk(self._learned(), self.optimizer, self.checkpoints.load)
         self.average = WeightAverage(self.model, settings.average.decay) if settings.average else None
         self.skipped = self.skipped_in_row = 0
-        self.checkpoints = Checkpoints(draft.scratch() / "checkpoints", settings.keep_checkpoints, group)
+        self.trunk = TrunkKeeper(draft, decay_begins(self.steps, settings.schedule), group) if settings.keep_trunk else None
         self.environment = environment(settings.precision, self.compiled, group.count, group.device)
         computes = "card" if "card" in self.environment else "cpu"
         self.environment[computes] = " + ".join(dict.fromkeys(group.gather(self.environment[computes])))  # machines may differ
@@ -133,6 +144,9 @@ class Trainer:
         if self._validates(step):
             self._validate(row)
         self.record.add(row)
+        if self.trunk and step == self.trunk.at:  # before a checkpoint is left, lest a run go on behind it without
+            samples = self.batches.phases.first_sample(step)
+            self.trunk.keep(self._learned(), samples, self._updates(step), self.settings.optimizer.name)
         stop = stop and step < last
         if step % self.settings.checkpoint_every == 0 or stop or step == last:
             self._save(step, wait=stop or step == last)
@@ -198,12 +212,19 @@ class Trainer:
             raise NotFinite(f"{problem}{before}; lower the learning rate (optimizer.lr, optimizer.muon_lr) or lengthen schedule.warmup")
         self.record.say(f"{problem}; the run goes on with the next batch")
 
+    def _updates(self, step: int) -> int:
+        """That the optimizer has made by ``step``, those of the trunk it went on from counted."""
+        return (self.start.updates if self.start else 0) + step - self.skipped
+
+    def _learned(self) -> dict[str, Tensor]:
+        """Weights and moments, alive."""
+        weights = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
+        return {**weights, **{f"optimizer.{name}": value for name, value in self.optimizer.state().items()}}
+
     def _tensors(self) -> dict[str, Tensor]:
         """All tensors that a checkpoint holds, alive: weights, moments, and this rank's random state."""
-        weights = {f"model.{name}": p.detach() for name, p in self.model.named_parameters()}
-        moments = {f"optimizer.{name}": value for name, value in self.optimizer.state().items()}
         average = {f"{AVERAGE}.{name}": value for name, value in self.average.weights.items()} if self.average else {}
-        return {**weights, **moments, **average, **random_states(self.group.device, f"random.{self.group.rank}")}
+        return {**self._learned(), **average, **random_states(self.group.device, f"random.{self.group.rank}")}
 
     def _save(self, step: int, wait: bool) -> None:
         loader = self.batches.state(step)
@@ -230,7 +251,7 @@ class Trainer:
         if "ranks" not in changed:
             set_random_states(self.group.device, f"random.{self.group.rank}", tensors)
         self.skipped, self.skipped_in_row = state.get("skipped", 0), state.get("skipped_in_row", 0)  # older checkpoints have none
-        self.optimizer.set_steps(step - self.skipped)
+        self.optimizer.set_steps(self._updates(step))
         self.record.start(state["metrics_bytes"])
         return step
 
@@ -245,7 +266,7 @@ class Trainer:
             with self.average.in_place():
                 files += self._adopt_model(folder, AVERAGE if self._average_beside() else "")
         if self.group.first:
-            self._describe(folder, files)
+            self._describe(folder, files + (self.trunk.adopt() if self.trunk else []))
 
     def _describe(self, folder: Path, files: list[File]) -> None:
         """Add what goes with the weights, and record the part."""

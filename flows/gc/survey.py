@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from flows.lineage import EARLIER
 from schemas.artifact import KINDS, MANIFEST, Artifact, Damaged
-from schemas.draft import PARENT, PLAN, Draft
+from schemas.draft import PLAN, Draft
 from schemas.fingerprint import Identity
 from schemas.forgotten import read_mark
 from schemas.lease import Lease
@@ -118,7 +119,8 @@ def _planned(store: Store, thing: Thing) -> Thing:
 
 def _identified(store: Store, thing: Thing, identity: Identity) -> Thing:
     lease = Lease(store.lease_folder(thing.kind, thing.name, identity.fingerprint), nobody)
-    inputs = frozenset(digest for role, digest in identity.inputs.items() if role != PARENT)  # of a parent its parts are what is needed
+    # Of a parent its parts are what is needed; a model needs no more of what it once went on from.
+    inputs = frozenset(digest for role, digest in identity.inputs.items() if role not in EARLIER)
     return replace(thing, fingerprint=identity.fingerprint, inputs=inputs, holder=lease.holder(), used=lease.touched() or 0.0)
 
 

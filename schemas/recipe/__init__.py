@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import model_validator
 
 from schemas.recipe.architecture import Architecture, Decoder, Encoder, EncoderDecoder, Recurrent
+from schemas.recipe.challenger import Challenger
 from schemas.recipe.clean import Boilerplate, Clean
 from schemas.recipe.corpus import Annotator, Corpus, Decontaminate, EvaluationSet, Harmful, HeldOut, Redact, Sampling
 from schemas.recipe.dedup import Dedup, Near, Repeats
@@ -29,7 +30,7 @@ from schemas.recipe.tokenizer import Tokenizer, Tokens
 from schemas.recipe.training import Average, Evaluate, Optimizer, Phase, Pretrain, Schedule
 
 __all__ = [
-    "Annotator", "Architecture", "Average", "Boilerplate", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate",
+    "Annotator", "Architecture", "Average", "Boilerplate", "Challenger", "Classifier", "Clean", "Corpus", "Decoder", "Decontaminate",
     "Dedup", "Drift", "Encoder", "EncoderDecoder", "Evaluate", "Evaluation", "EvaluationSet", "Finetune",
     "FinetuneRecipe", "Gate", "Guards", "Harmful", "Harness", "HeldOut", "HeldOutText", "Near", "NgramModel",
     "Objective", "Optimizer", "Phase", "Pretrain", "Recipe", "Recurrent", "Redact", "Repeats", "Retrain", "Rules",

@@ -31,7 +31,7 @@ def ours(task: dict[str, Any]) -> None:
     from model.parallel import ranks
     from model.trainer import Trainer
     from schemas.draft import Draft
-    from schemas.recipe import Pretrain
+    from schemas.recipe import Challenger
 
     draft = Draft.open(task["draft"])
     with ranks(draft.task["run"]["threads_per_rank"]) as group:
@@ -49,7 +49,7 @@ def ours(task: dict[str, Any]) -> None:
                     stamps.add(waited)
                 self.ended = time.perf_counter()
 
-        Stamped(draft, Pretrain.model_validate(draft.settings), group).run()
+        Stamped(draft, Challenger.model_validate(draft.settings), group).run()
 
 
 def trainer(task: dict[str, Any], fast: bool) -> None:

@@ -78,12 +78,12 @@ LEAST = 50
 """Such operations on checkpoints that three saves take at least."""
 
 
-def killed(draft: Draft, after: int) -> bool:
-    """Run the draft in a child that is killed, as by kill -9, before the file operation number ``after`` on checkpoints; False if it
-    came to its end first."""
+def killed(draft: Draft, after: int, below: str = "checkpoints") -> bool:
+    """Run the draft in a child that is killed, as by kill -9, before the file operation number ``after`` on files ``below`` its
+    scratch; False if it came to its end first."""
     child = os.fork()
     if child == 0:
-        count, folder = itertools.count(), str(draft.scratch() / "checkpoints")
+        count, folder = itertools.count(), str(draft.scratch() / below)
 
         def kill(event: str, arguments: tuple[Any, ...]) -> None:
             if event in CHANGES and str(arguments[0]).startswith(folder) and next(count) == after:
