@@ -13,8 +13,10 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
+from flows.arriving.events import emit_committed
 from flows.ensure import Outcome, ensure
 from flows.labels import check_labels
 from flows.progress import duration
@@ -28,11 +30,12 @@ Json = dict[str, Any]
 
 
 def run(recipe: Recipe, store: Store, until: str | None, report: bool) -> list[Json]:
-    """Run the flow; returns a JSON object a step. Its log lines are at the server when this returns."""
+    """Run the flow; returns a JSON object a step. Its log lines and events are at the server when this returns."""
     try:
         return run_flow(recipe.name, as_said(recipe), str(store.root), until, report)
     finally:
         APILogWorker.drain_all(timeout=5)
+        EventsWorker.drain_all(timeout=5)
 
 
 def as_said(recipe: Recipe) -> Json:
@@ -58,9 +61,18 @@ def run_flow(name: str, recipe: Json, store: str, until: str | None, report: boo
         learned = parsed.finetune if FINETUNE in {step.name for step in steps} else None
         if step.name == "documents" and learned is not None and learned.source is not None:
             check_labels(Artifact.open(Path(outcomes[-1]["path"])), learned)
+    if parsed.corpus.incremental:
+        _tell_committed(outcomes, Store(store))
     if outcomes and report:
         outcomes.append(report_task(store, outcomes[-1]["path"], name))
     return outcomes
+
+
+def _tell_committed(outcomes: list[Json], store: Store) -> None:
+    """Send the event of an ingest, if what it came to is new."""
+    made = {o["step"]: Artifact.open(Path(o["path"])) for o in outcomes if o["step"] in ("documents", "tokens")}
+    if "documents" in made:
+        emit_committed(store, made["documents"], made.get("tokens"))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -187,7 +187,12 @@ def _row(line: str, where: str) -> tuple[str, str | None]:
 def _passage(text: str, lang: str | None) -> Passage:
     """Without a language, text is Chinese if a tenth of its characters are Han, else `und`: nobody said."""
     told = lang or ("zh" if 10 * len(HAN.findall(text)) > len(text) else "und")
-    return Passage(hashlib.sha256(text.encode()).digest()[:16], "files", told, text)
+    return Passage(passage_id(text), "files", told, text)
+
+
+def passage_id(text: str) -> bytes:
+    """What a passage of files is known by: 16 bytes of a digest of its text."""
+    return hashlib.sha256(text.encode()).digest()[:16]
 
 
 def _unlike(passages: Sequence[Passage]) -> list[Passage]:
