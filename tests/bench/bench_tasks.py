@@ -25,9 +25,9 @@ BERT, WRITER = "bert", "writer"
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "sentiment_zh": (WRITER, {"epochs": 2, "lr": 1e-3, "max_tokens": 64}),
     "sentiment_en": (BERT, {"epochs": 2, "lr": 5e-5, "max_tokens": 64}),
-    "relations": (BERT, {"epochs": 4, "lr": 1e-4, "max_tokens": 96}),
-    "qa_en": (BERT, {"epochs": 3, "lr": 1e-4, "max_tokens": 256, "batch": 16}),
-    "qa_zh": (BERT, {"epochs": 3, "lr": 1e-4, "max_tokens": 256, "batch": 16}),
+    "relations": (BERT, {"epochs": 2, "lr": 1e-4, "max_tokens": 96}),
+    "qa_en": (BERT, {"epochs": 2, "lr": 1e-4, "max_tokens": 256, "batch": 16}),
+    "qa_zh": (BERT, {"epochs": 2, "lr": 1e-4, "max_tokens": 256, "batch": 16}),
     "ner_zh": (BERT, {"epochs": 1, "lr": 2e-4, "max_tokens": 96}),
     "translation_en_zh": (WRITER, {"epochs": 4, "lr": 1e-3, "max_tokens": 96}),
     "summaries": (WRITER, {"epochs": 6, "lr": 5e-4, "max_tokens": 128, "batch": 8}),
