@@ -4,8 +4,8 @@ text of what the champion knew, and of what came since.
     python -m tests.bench.learn_retraining FOLDER [--steps 200] [--champion-steps 400] [--seed 0]
 
 The champion learns from docstrings and a few Chinese reviews; then the topics of Python's manual come, and many reviews (`flows.demo`). All
-is made by the steps of a recipe, as a retraining makes it. Challengers take equal steps, but for the last, which learns all from nothing
-for as long as the champion and they together. All of a store is reused: a second call only measures.
+is made by the steps of a recipe, as a retraining makes it. Challengers take equal steps; the last learns all from nothing. What is made is
+reused: a second call only measures.
 """
 
 from __future__ import annotations
@@ -116,12 +116,8 @@ def main() -> None:
     digests = {"pretrain": champion.manifest.content_digest}
     reign = Reign(1, "now", {"pretrain": champion.reference}, digests, "first", "it is measured")
     found = {"the champion": measured(champion, now["tokens"], before, now["tokenizer"])}
-    scratch = {"start": "scratch"}
     runs = {name: recipe_of(folder, options, retrain, options.champion_steps) for name, retrain in RUNS.items()}
-    runs[f"scratch, {options.steps} steps"] = recipe_of(folder, options, scratch, options.steps)
-    runs[f"scratch, {options.champion_steps + options.steps} steps"] = recipe_of(
-        folder, options, scratch, options.champion_steps + options.steps
-    )
+    runs["scratch"] = recipe_of(folder, options, {"start": "scratch"}, options.steps)
     for name, recipe in runs.items():
         made = make_challenger(recipe, store, reign, now, print, options.seed)["pretrain"]
         found[name] = measured(made, now["tokens"], before, now["tokenizer"])
