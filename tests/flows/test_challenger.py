@@ -185,6 +185,7 @@ def test_settings_of_a_challenger_are_the_recipes_as_retrain_says(tmp_path: Path
         Recipe.model_validate(recipe_of(tmp_path).model_dump(mode="json") | {"pretrain": {"start": "weights"}})
 
 
+@pytest.mark.slow
 def test_what_follows_tokens_that_were_forgotten_or_merged_stands_for_them(tmp_path: Path) -> None:
     store, wanted = Store(tmp_path / "store"), recipe_of(tmp_path / "in")
     drop(tmp_path / "in", 0)

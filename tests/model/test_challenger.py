@@ -33,7 +33,7 @@ from schemas.recipe import Challenger
 from tests.model import annotated
 from tests.model.challengers import Halves
 from tests.model.conftest import commit_tokenizer, commit_tokens, small_documents
-from tests.model.test_resume import finish
+from tests.model.test_resume import finish, killed
 from tests.model.test_train import TINY, interrupted, launch, outcome, tiny, wait_for_step
 
 AROUND = Special(0, 1)
@@ -88,13 +88,17 @@ def test_a_challenger_resumed_anywhere_ends_in_the_same_bits(
     whole = halves.challenger(tmp_path / "whole", champion, **challenger(**changes))
     assert main([str(whole.path)]) == 0
     assert outcome(whole)[2]["steps"] == 6
-    for step in (1, 3, 6):
+    for step in (2, 6):
         broken = interrupted(whole, tmp_path / f"after-{step}", step)
         assert main([str(broken.path)]) == 0
         assert outcome(broken) == outcome(whole), step
+    broken = halves.challenger(tmp_path / "killed", champion, **challenger(**changes))
+    assert killed(broken, 20)
+    assert main([str(broken.path)]) == 0
+    assert outcome(broken) == outcome(whole)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_challenger_of_two_ranks_that_is_killed_ends_in_the_same_bits(halves: Halves, tmp_path: Path) -> None:
     """Each has the momentum of its share of the matrices; the trunk has all."""
     champion = halves.champion(tmp_path / "champion", **tiny(keep_trunk=True))
