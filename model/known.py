@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from schemas.arrow import read_batches
-from schemas.artifact import Artifact, File
+from schemas.artifact import Artifact, Damaged, File
 
 OLD, NEW = "old", "new"
 
@@ -22,11 +22,13 @@ class Known:
     """What earlier tokens know of a token space."""
 
     def __init__(self, before: Artifact, files: Sequence[File]) -> None:
-        """``files``: the shards of the space."""
+        """``files``: the shards of the space. Raises Damaged naming an earlier shard that is missing."""
         self.digest = before.manifest.content_digest
         here = {file.digest for file in files}
         earlier = before.manifest.files("tokens")
         self._shared = {file.digest for file in earlier} & here
+        if missing := before.missing():
+            raise Damaged(f"{missing[0]}: it tells old documents from new ones; restore it from a copy, or take retrain.start: scratch")
         apart = [before.path / file.path for file in earlier if file.digest not in here]
         ids = [_ids(batch) for path in apart for batch in read_batches(path, ("doc_id",))]
         self._ids = np.sort(np.concatenate(ids)) if ids else np.zeros(0, "S16")

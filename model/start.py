@@ -64,22 +64,24 @@ def replay_of(draft: Draft, settings: Challenger) -> Replay | None:
 
 def not_replayed(draft: Draft, settings: Challenger, batches: Batches) -> str | None:
     """Why old text that is asked for is not read, if so."""
-    if not (settings.start and settings.replay) or any(batches.streams[n].startswith(f"{OLD}/") for n in batches.phases.rows[0].streams):
+    if not (settings.start and settings.replay):
         return None
     if not draft.has_input(BEFORE):
         return "nothing tells which text the model knew, so all of it counts as new, and nothing is replayed"
+    if any(batches.streams[number].startswith(f"{OLD}/") for number in batches.phases.rows[0].streams):
+        return None
     return "none of the text that the model knew is among the tokens of now, so nothing is replayed"
 
 
-def steps_of(settings: Challenger, batches: Batches) -> int:
+def steps_of(draft: Draft, settings: Challenger, batches: Batches) -> int:
     """How long a run is: its steps, or those that its epochs take; what goes on from a model counts passes over the new text together,
     others of the stream that is read most often."""
     if settings.steps:
         steps = settings.steps
     elif settings.start:
         taken = batches.phases.rows[0].streams.tolist()
-        new = [number for number in taken if batches.streams[number].startswith(f"{NEW}/")]
-        steps = batches.phases.steps_over(new or taken, settings.epochs or 0)
+        new = [number for number in taken if batches.streams[number].startswith(f"{NEW}/")] if draft.has_input(BEFORE) else taken
+        steps = batches.phases.steps_over(new, settings.epochs or 0)
     else:
         steps = batches.phases.steps_within(settings.epochs or 0)
     return min(steps, settings.max_steps or steps)

@@ -71,7 +71,7 @@ class Trainer:
         )  # fmt: skip
         for phase in self.batches.phases.rows:
             self.batches.batch_at(phase.step, self.readers.rank, self.readers.count).part(0, settings.accumulate)
-        self.steps = steps_of(settings, self.batches)
+        self.steps = steps_of(draft, settings, self.batches)
         key = f"{tokens.manifest.content_digest}/{settings.seed}"
         self.validation = self.objective.validation(tokens.path, around, key, self.readers)
         self.dtype = torch.bfloat16 if settings.precision == "bf16" else torch.float32

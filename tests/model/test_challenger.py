@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from model.checkpoint import load_model
 from model.data import training_batches
@@ -32,7 +33,7 @@ from schemas.recipe import Challenger
 from tests.model import annotated
 from tests.model.challengers import Halves
 from tests.model.conftest import commit_tokenizer, commit_tokens, small_documents
-from tests.model.test_resume import finish
+from tests.model.test_resume import finish, killed
 from tests.model.test_train import TINY, interrupted, launch, outcome, tiny, wait_for_step
 
 AROUND = Special(0, 1)
@@ -87,15 +88,21 @@ def test_a_challenger_resumed_anywhere_ends_in_the_same_bits(
     whole = halves.challenger(tmp_path / "whole", champion, **challenger(**changes))
     assert main([str(whole.path)]) == 0
     assert outcome(whole)[2]["steps"] == 6
-    for step in (1, 3, 6):
+    for step in (2, 6):
         broken = interrupted(whole, tmp_path / f"after-{step}", step)
         assert main([str(broken.path)]) == 0
         assert outcome(broken) == outcome(whole), step
+    broken = halves.challenger(tmp_path / "killed", champion, **challenger(**changes))
+    assert killed(broken, 20)
+    assert main([str(broken.path)]) == 0
+    assert outcome(broken) == outcome(whole)
 
 
-@pytest.mark.slow
-def test_a_challenger_of_two_ranks_that_is_killed_ends_in_the_same_bits(halves: Halves, champion: Artifact, tmp_path: Path) -> None:
-    asked = challenger(start="trunk", keep_trunk=True, batch=8, steps=60, checkpoint_every=20, validate_every=50)
+@pytest.mark.soak
+def test_a_challenger_of_two_ranks_that_is_killed_ends_in_the_same_bits(halves: Halves, tmp_path: Path) -> None:
+    """Each has the momentum of its share of the matrices; the trunk has all."""
+    champion = halves.champion(tmp_path / "champion", **tiny(keep_trunk=True))
+    asked = tiny(**GOING_ON) | {"start": "trunk", "keep_trunk": True, "batch": 8, "steps": 60, "checkpoint_every": 20}
     whole, broken = (halves.challenger(tmp_path / name, champion, ranks=2, **asked) for name in ("whole", "broken"))
     finish(whole, 2)
     process = launch(broken, 2)
@@ -107,6 +114,8 @@ def test_a_challenger_of_two_ranks_that_is_killed_ends_in_the_same_bits(halves: 
     assert outcome(broken) == outcome(whole)
     for name in ("state.safetensors", "trunk.json"):
         assert (broken.path / "trunk" / name).read_bytes() == (whole.path / "trunk" / name).read_bytes()
+    names = [load_file(model / "trunk/state.safetensors").keys() for model in (whole.path, champion.path)]
+    assert names[0] == names[1]
     told = json.loads((whole.path / "trunk/trunk.json").read_text())
     assert (told["steps"], told["updates"]) == (31, 31 + 4), "the moments have seen the trunk's updates as well"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from schemas.artifact import Artifact
 from schemas.draft import Draft
 from schemas.recipe import Challenger, Schedule
 from tests.model.challengers import Halves
-from tests.model.test_resume import finish, killed
-from tests.model.test_spread import placed, train
+from tests.model.test_resume import killed
+from tests.model.test_spread import placed, same_losses, train
 from tests.model.test_train import interrupted, outcome, tiny
 
 AT = 4
@@ -38,7 +39,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory, tokenizer_artifact: Artifac
     return Halves.commit(tmp_path_factory.mktemp("halves"), tokenizer_artifact)
 
 
-@pytest.fixture(scope="module", params=["muon", "adamw", "sgd"])
+@pytest.fixture(scope="module", params=["muon", "adamw"])
 def whole(request: pytest.FixtureRequest, halves: Halves, tmp_path_factory: pytest.TempPathFactory) -> Draft:
     """A run that nobody disturbed, with a checkpoint after every step."""
     draft = halves.draft(tmp_path_factory.mktemp("whole") / "draft", halves.before, KEEPING | {"optimizer": {"name": request.param}})
@@ -85,7 +86,7 @@ def test_a_run_killed_around_its_trunk_keeps_the_same_bytes(whole: Draft, tmp_pa
 
 
 def test_killed_at_file_operations_of_a_trunk_it_keeps_the_same_bytes(halves: Halves, whole: Draft, tmp_path: Path) -> None:
-    for after in (0, 3, 7, 9, 13):
+    for after in {"muon": (0, 6), "adamw": (11,)}[whole.settings["optimizer"]["name"]]:
         broken = halves.draft(tmp_path / f"killed-{after}", halves.before, whole.settings)
         assert killed(broken, after, "trunk")
         assert main([str(broken.path)]) == 0
@@ -112,21 +113,35 @@ def test_the_next_step_from_a_trunk_is_the_step_that_the_run_took(halves: Halves
         assert equal(trainer._learned(), checkpoint(whole, AT + 1))
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize(("optimizer", "shard"), [("muon", "ddp"), ("adamw", "fsdp")])
 def test_a_trunk_of_two_ranks_is_whole_and_serves_one(halves: Halves, tmp_path: Path, optimizer: str, shard: str) -> None:
     settings = KEEPING | {"optimizer": {"name": optimizer}}
     draft = placed(halves.draft(tmp_path / "two", halves.before, settings, ranks=2), shard=shard)
     train(draft, 2)
-    found, read = load_file(draft.path / "trunk/state.safetensors"), {}
-    for name, value in found.items():
-        read[name] = torch.empty_like(value)
-    path = draft.scratch() / f"checkpoints/step-{AT:08d}"
-    dcp.load(read, storage_reader=dcp.HuggingFaceStorageReader(str(path)), no_dist=True)
-    assert equal(found, read)
+    found = load_file(draft.path / "trunk/state.safetensors")
+    assert equal(found, _whole(draft.scratch() / f"checkpoints/step-{AT:08d}", found))
     champion = draft.commit(["pretrain"])
     alone = halves.challenger(tmp_path / "one", champion, **settings, start="trunk", replay=0.5)
-    finish(alone, 1)
     with ranks(1) as group:
-        again = halves.challenger(tmp_path / "again", champion, **settings, start="trunk", replay=0.5)
-        assert equal(dict(Trainer(again, Challenger.model_validate(again.settings), group)._learned()), found)
+        assert equal(dict(Trainer(alone, Challenger.model_validate(alone.settings), group)._learned()), found)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("start", ["trunk", "weights"])
+def test_a_start_that_is_cut_over_ranks_is_the_same_start(halves: Halves, tmp_path: Path, start: str) -> None:
+    settings = KEEPING | {"optimizer": {"name": "adamw"}}
+    champion = halves.champion(tmp_path / "champion", **settings)
+    found = []
+    for shard, count in (("ddp", 1), ("fsdp", 2)):
+        draft = halves.challenger(tmp_path / shard, champion, count, **settings, start=start, replay=0.5)
+        train(placed(draft, shard=shard), count)
+        found.append(draft)
+    same_losses(*found)
+
+
+def _whole(checkpoint: Path, like: dict[str, Tensor]) -> dict[str, Tensor]:
+    read = {name: torch.empty_like(value) for name, value in like.items()}
+    with warnings.catch_warnings(action="ignore"):
+        dcp.load(read, storage_reader=dcp.HuggingFaceStorageReader(str(checkpoint)), no_dist=True)
+    return read
