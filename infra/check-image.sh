@@ -28,7 +28,7 @@ for number in $(seq 60); do printf 'Note %s says what happened on this day, and 
 cat >notes.yaml <<'RECIPE'
 name: notes
 corpus: {sources: [{name: notes, path: in, format: txt, lang: en}]}
-tokenizer: {vocab_size: 300}
+tokenizer: {vocab_size: 512}
 tokens: {}
 RECIPE
 gristmill run notes.yaml --until tokens

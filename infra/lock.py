@@ -41,7 +41,16 @@ def main() -> None:
 
 def compiled(arguments: list[str], said: str = "") -> list[str]:
     """What uv resolves, an entry a package with its digests."""
-    options = ["--python-version", PYTHON, "--python-platform", PLATFORM, "--generate-hashes", "--no-annotate", "--no-header", "--no-config"]
+    options = [
+        "--python-version",
+        PYTHON,
+        "--python-platform",
+        PLATFORM,
+        "--generate-hashes",
+        "--no-annotate",
+        "--no-header",
+        "--no-config",
+    ]
     command = ["uv", "pip", "compile", "--quiet", *options, *arguments]
     done = subprocess.run(command, input=said, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:

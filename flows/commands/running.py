@@ -85,6 +85,18 @@ def _forecast_lines(recipe: Recipe, store: Store, decisions: Sequence[Decision])
     return found["lines"] if found is not None else []
 
 
+def _room_lines(decision: Decision, recipe: Recipe, store: Store) -> list[str]:
+    """What a step needs of the disk, where that is worth a word: more than any step does."""
+    from flows.progress import quantity
+    from flows.room import LEAST, free_bytes, kept_free
+
+    if decision.room is None or decision.room <= LEAST:
+        return []
+    free = free_bytes(store.root) - kept_free(recipe, store.root)
+    lacking = ": there is no room for it" if decision.room > free else ""
+    return [f"may take {quantity(decision.room, 'bytes')} of the disk while it works; {quantity(max(free, 0), 'bytes')} are free{lacking}"]
+
+
 @app.command(epilog="Example: gristmill ingest my.yaml --settle 30")
 def ingest(
     recipe: RecipeFile,
@@ -150,7 +162,7 @@ def plan(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store
         return
     for d in decisions:
         print(f"{d.step:<10} {d.action:<7} {'; '.join(d.why)}")
-        notes = [*d.notes, *(_forecast_lines(loaded, opened, decisions) if d.step == "pretrain" else ())]
+        notes = [*d.notes, *(_forecast_lines(loaded, opened, decisions) if d.step == "pretrain" else ()), *_room_lines(d, loaded, opened)]
         for note in notes:
             print(f"{'':<18} {note}")
 

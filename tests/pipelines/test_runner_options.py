@@ -34,7 +34,10 @@ POOL = {"environment_type": "EXTERNAL", "environment_config": "localhost:50000"}
         ("flink", {"job_endpoint": "jobs:8099", "artifact_endpoint": "jobs:8098", "sdk_worker_parallelism": "2", **POOL}),
         ("flink", {"flink_master": "flink:8081", "flink_submit_uber_jar": "true", "flink_version": "1.20", **POOL}),
         ("flink", {"flink_master": "flink:8081", "environment_type": "DOCKER", "sdk_container_image": "gristmill:beam"}),
-        ("flink", {"flink_master": "flink:8081", "environment_type": "PROCESS", "environment_config": '{"command": "/opt/apache/beam/boot"}'}),
+        (
+            "flink",
+            {"flink_master": "flink:8081", "environment_type": "PROCESS", "environment_config": '{"command": "/opt/apache/beam/boot"}'},
+        ),
         ("flink", {"flink_master": "[local]", "environment_type": "LOOPBACK"}),
         ("spark", {"spark_master_url": "spark://spark:7077", **POOL}),
         ("spark", {"spark_rest_url": "http://spark:6066", "spark_submit_uber_jar": "true", **POOL}),
