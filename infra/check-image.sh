@@ -22,7 +22,8 @@ cd "$folder/data"
 gristmill --version
 prefect version >/dev/null
 tensorboard --version
-python -m model.train 2>&1 | grep -q usage
+torchrun --help >/dev/null
+gristmill doctor
 mkdir -p in
 for number in $(seq 60); do printf 'Note %s says what happened on this day, and why it was worth a word or two.\n' "$number" >"in/$number.txt"; done
 cat >notes.yaml <<'RECIPE'

@@ -5,13 +5,12 @@ training of its model's size. `python -m tests.bench.bench_room`; two minutes.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 from flows.demo import write_inputs
+from flows.launch import run_child
 from flows.room import needed, taken
 from flows.steps import wanted_steps
 from schemas.artifact import Artifact
@@ -21,6 +20,10 @@ from schemas.store import Store
 RECIPE = Path(__file__).parents[2] / "flows" / "recipes" / "demo.yaml"
 TRAINED = 12
 """Steps of the training: enough for all checkpoints that are kept."""
+
+
+def _note(sizes: list[int], folder: Path) -> None:
+    sizes.append(taken(folder))
 
 
 def main() -> None:
@@ -44,20 +47,10 @@ def main() -> None:
             draft.assign(
                 inputs={role: a.path for role, a in inputs.items()}, roots=ready.roots or {}, run=recipe.run.model_dump(mode="json")
             )
-            working = subprocess.Popen(
-                step.command(draft.path, recipe.run),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=os.environ | {"OMP_NUM_THREADS": "1"},
-            )
-            most = 0
-            while working.poll() is None:
-                most = max(most, taken(draft.path))
-                time.sleep(0.2)
-            if working.returncode:
-                sys.exit(f"{step.name} failed")
+            sizes = [0]
+            run_child(step.command(draft.path.resolve(), recipe.run), Path("log.txt"), partial(_note, sizes, draft.path), {"OMP_NUM_THREADS": "1"})
             made[step.name] = draft.commit(step.stages)
-            print(f"{step.name:<10} {said:>14,} {most:>14,} {taken(draft.path):>14,}", flush=True)
+            print(f"{step.name:<10} {said:>14,} {max(sizes):>14,} {taken(draft.path):>14,}", flush=True)
 
 
 if __name__ == "__main__":

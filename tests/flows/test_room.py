@@ -52,7 +52,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_step_that_will_not_fit_on_the_disk_is_not_begun(text: Path, small_disk: Path) -> None:
     recipe, store = recipe_of(text, small_disk / "store"), Store(small_disk / "store")
-    with pytest.raises(RequestError, match=r"^documents: needs about 29\.\d MB on the disk of .*store, where 25\.\d MB are free\. Nothing"):
+    with pytest.raises(RequestError, match=r"^documents: needs about 28\.\d MB on the disk of .*store, where 25\.\d MB are free\. Nothing"):
         ensure(STEP["documents"], recipe, store, {}, str)
     assert store.versions("documents", "a") == []
     assert plan(recipe, store)[0].room == pytest.approx(LEAST + 3 * sum(path.stat().st_size for path in text.iterdir()))
