@@ -43,11 +43,24 @@ def run(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store:
 
 
 @app.command(epilog="Example: gristmill join /shared/store/model/mine/20261127T101500Z-0a1b2c3d")
-def join(draft: Annotated[Path, typer.Argument(help="Folder that `gristmill run` on the first machine named.")]) -> None:
-    """Be another machine of a training that `gristmill run` has begun on the first (run.machines, run.meet)."""
+def join(
+    what: Annotated[
+        Path, typer.Argument(help="Folder that `gristmill run` on the first machine named, or the recipe that it runs.", metavar="DRAFT")
+    ],
+    store: StoreOption = None,
+) -> None:
+    """Be another machine of a training that `gristmill run` has begun, or will begin, on the first (run.machines, run.meet)."""
+    from flows.joining import draft_of
     from flows.torchrun import join as join_training
 
-    join_training(draft, lambda line: print(line, file=sys.stderr, flush=True))
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    draft = what if what.is_dir() else draft_of(load(what, store, None), say)
+    if draft is None:
+        say(f"{what}: is trained")
+    else:
+        join_training(draft, say)
 
 
 def _run(recipe: Recipe, until: str | None, as_json: bool, *, report: bool = True) -> None:

