@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from schemas.errors import RequestError
 
@@ -81,7 +81,7 @@ def _known(runner: str) -> dict[str, argparse.Action]:
     }
     parser = _Parser(add_help=False, allow_abbrev=False)
     for section in of[runner]:
-        section._add_argparse_args(parser)
+        section._add_argparse_args(cast(Any, parser))  # its own class of parser, of which this has what counts
     if runner != "dataflow":
         parser.add_argument("--sdk_container_image")
     return {action.option_strings[0].removeprefix("--"): action for action in parser._actions}
