@@ -7,6 +7,7 @@ Beam forgives options that it doesn't know, and each runner those of the others.
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -43,8 +44,6 @@ def check_runner(runner: str, options: Mapping[str, str]) -> None:
 
 def beams_options(runner: str, options: Mapping[str, str]) -> PipelineOptions:
     """What Beam makes of the options. Raises `RequestError` as `check_runner` does."""
-    from apache_beam.options.pipeline_options import PipelineOptions
-
     known = _known(runner)
     flags = []
     for name, value in options.items():
@@ -53,7 +52,7 @@ def beams_options(runner: str, options: Mapping[str, str]) -> PipelineOptions:
             raise RequestError(f"run.runner_options.{name}: {runner} has no such option that may be set; it has {near}")
         flags.append(_flag(known[name], name, value))
     _check_complete(runner, options)
-    parsed = PipelineOptions(flags=flags, save_main_session=False)
+    parsed = _beam().PipelineOptions(flags=flags, save_main_session=False)
     parsed.get_all_options()  # reads the values
     return parsed
 
@@ -71,8 +70,7 @@ def cluster(runner: str) -> PipelineRunner:
 
 def _known(runner: str) -> dict[str, argparse.Action]:
     """Beam's options of a runner and of what surrounds it, by name."""
-    from apache_beam.options import pipeline_options as beams
-
+    beams = _beam()
     portable = (beams.PortableOptions, beams.JobServerOptions)
     of = {
         "flink": (beams.FlinkRunnerOptions, *portable),
@@ -85,6 +83,18 @@ def _known(runner: str) -> dict[str, argparse.Action]:
     if runner != "dataflow":
         parser.add_argument("--sdk_container_image")
     return {action.option_strings[0].removeprefix("--"): action for action in parser._actions}
+
+
+def _beam() -> Any:
+    """Beam's module of options. It warns about what it doesn't find on its way, which nobody asked for."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        from apache_beam.options import pipeline_options
+
+        return pipeline_options
+    finally:
+        logging.disable(before)
 
 
 class _Parser(argparse.ArgumentParser):

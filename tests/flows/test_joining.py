@@ -36,7 +36,7 @@ def test_a_machine_waits_for_the_first_and_joins_what_that_has_begun(
     found: list[Path | None] = []
     waiting = threading.Thread(target=lambda: found.append(draft_of(recipe, said.append)), daemon=True)
     waiting.start()
-    while not said:
+    while not said and waiting.is_alive():
         waiting.join(0.1)
     store, (step,) = Store(recipe.run.store), [step for step in STEPS if step.name == "pretrain"]
     inputs = {name: store.find(f"{name}/tiny") for name in step.needs}
