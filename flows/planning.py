@@ -12,7 +12,7 @@ from typing import Any, Literal
 from flows.arrivals import Arrivals
 from flows.changed_files import changed_files
 from flows.ready import Ready
-from flows.room import needed
+from flows.room import needed, taken
 from flows.steps import Step, wanted_steps
 from schemas.artifact import Artifact
 from schemas.draft import Draft
@@ -92,7 +92,8 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> list[Decisio
             ready = step.prepare(recipe, store, inputs)
             decision = decide(step, recipe, store, ready)
         if decision.action != "reuse":
-            decision = replace(decision, room=needed(step, recipe, ready, inputs))
+            there = taken(decision.draft.path) if decision.draft is not None else 0
+            decision = replace(decision, room=max(needed(step, recipe, ready, inputs) - there, 0))
         if decision.artifact is not None:
             artifacts[step.name] = decision.artifact
         decisions.append(decision)

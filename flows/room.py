@@ -41,17 +41,19 @@ def needed(step: Step, recipe: Recipe, ready: Ready | None, inputs: Mapping[str,
         parts = manifest.own_parts if PARENT in ready.identity.inputs else manifest.parts
         return LEAST + int(TOKENS * sum(file.bytes for part in parts for file in part.files if file.role == "documents"))
     if step.name == "pretrain" and recipe.pretrain is not None:
-        return LEAST + _training(recipe.pretrain, recipe.tokenizer.vocab_size)
+        told = inputs["tokenizer"].facts("tokenizer")["vocab_size"] if "tokenizer" in inputs else recipe.tokenizer.vocab_size
+        return LEAST + _training(recipe.pretrain, told)
     if step.name == FINETUNE and "pretrain" in inputs:
-        return LEAST + (2 * _STATE // _WEIGHT) * sum(file.bytes for part in inputs["pretrain"].manifest.parts for file in part.files)
+        files = [file for part in inputs["pretrain"].manifest.parts for file in part.files]
+        return LEAST + (2 * _STATE // _WEIGHT) * sum(file.bytes for file in files if file.path == "model.safetensors")
     return LEAST
 
 
 def _training(settings: Pretrain, vocabulary: int) -> int:
-    """All checkpoints that are kept, the one that is being written, and the model; with an average each has a second set of weights."""
+    """All checkpoints that are kept, the one that is being written, a trunk, and the model; an average is a second set of weights."""
     average = _WEIGHT if settings.average is not None else 0
     weights = weights_at_most(settings.architecture, vocabulary)
-    checkpoints = (settings.keep_checkpoints + 1) * (_STATE + average) * weights
+    checkpoints = (settings.keep_checkpoints + 1 + settings.keep_trunk) * (_STATE + average) * weights
     return checkpoints + 2 * (_WEIGHT + average) * weights + (KERNELS if settings.compile else 0)
 
 
