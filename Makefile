@@ -18,7 +18,7 @@ export DO_NOT_TRACK := 1
 unexport PYTHONDONTWRITEBYTECODE
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
-.PHONY: help demo test soak bench lint format types imports check schema wheel set-up clean clean-all
+.PHONY: help demo test soak bench lint format types imports check check-infra check-image schema lock wheel set-up clean clean-all
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,15 @@ imports: .venv/.ready-dev ## The rules of the house: who may import whom
 	@$(BIN)/lint-imports
 
 check: lint types imports ## Style, types and imports
+
+check-infra: .venv/.ready-run ## Dockerfile, compose.yaml and manifests against the published schemas
+	@infra/check.sh
+
+check-image: ## What an image would hold, installed by hash into a folder and run; minutes, and the network
+	@infra/check-image.sh
+
+lock: .venv/.ready-run ## Write infra/*.lock from pyproject.toml and infra/constraints.txt; needs uv
+	@$(BIN)/python infra/lock.py
 
 schema: .venv/.ready-dev ## Write schemas/recipe.schema.json, which editors read, from the models
 	@$(BIN)/python -c 'import json, schemas.recipe; print(json.dumps(schemas.recipe.json_schema(), indent=1, ensure_ascii=False))' > schemas/recipe.schema.json

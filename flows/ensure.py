@@ -22,6 +22,7 @@ from flows.launch import ChildFailed, run_child
 from flows.planning import Action, decide
 from flows.progress import Meter, of_file, of_parts
 from flows.ready import Ready
+from flows.room import check_room
 from flows.stage_errors import refuse_stage_errors
 from flows.steps import Step
 from pipelines.tombstones import ROLE
@@ -103,6 +104,7 @@ def _ensure(step: Step, recipe: Recipe, store: Store, name: str, inputs: Mapping
             _finish_cleaning(decision.artifact)
             _tell_terms(step, decision.artifact, recipe)
             return Outcome(step.name, decision.action, decision.why, decision.artifact, 0.0, ready.arrivals)
+        check_room(step, recipe, ready, inputs, store.root, decision.draft.path if decision.draft is not None else None)
         draft = decision.draft or store.start(step.kind, name, ready.identity, ready.splits)
         started = datetime.datetime.now(datetime.UTC)
         paths = {role: artifact.path.resolve() for role, artifact in {**inputs, **(ready.also or {})}.items()}

@@ -6,12 +6,13 @@ input turns out to have the same content: then the run itself will reuse it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from flows.arrivals import Arrivals
 from flows.changed_files import changed_files
 from flows.ready import Ready
+from flows.room import needed, taken
 from flows.steps import Step, wanted_steps
 from schemas.artifact import Artifact
 from schemas.draft import Draft
@@ -37,6 +38,8 @@ class Decision:
     """The one to resume."""
     arrivals: Arrivals | None = None
     """What an incremental version finds in its sources."""
+    room: int | None = None
+    """Bytes of the disk that a step which is to run may take while it works, as far as that is known."""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -46,7 +49,8 @@ class Decision:
     def as_json(self) -> dict[str, Any]:
         artifact = self.artifact.reference if self.artifact else None
         told = {"step": self.step, "action": self.action, "why": list(self.why), "fingerprint": self.fingerprint, "artifact": artifact}
-        return told if self.arrivals is None else {**told, "arrivals": self.arrivals.as_json()}
+        room = {} if self.room is None else {"room": self.room}
+        return told | room if self.arrivals is None else {**told, **room, "arrivals": self.arrivals.as_json()}
 
 
 def decide(step: Step, recipe: Recipe, store: Store, ready: Ready) -> Decision:
@@ -81,11 +85,15 @@ def plan(recipe: Recipe, store: Store, until: str | None = None) -> list[Decisio
     artifacts: dict[str, Artifact] = {}
     for step in wanted_steps(recipe, until):
         waits = [need for need in step.needs if need not in artifacts and any(d.step == need for d in decisions)]
+        inputs, ready = {need: artifacts[need] for need in step.needs if need in artifacts}, None
         if waits:
             decision = Decision(step.name, "run", (f"input {' and '.join(waits)} will be made first",), None)
         else:
-            inputs = {need: artifacts[need] for need in step.needs if need in artifacts}
-            decision = decide(step, recipe, store, step.prepare(recipe, store, inputs))
+            ready = step.prepare(recipe, store, inputs)
+            decision = decide(step, recipe, store, ready)
+        if decision.action != "reuse":
+            there = taken(decision.draft.path) if decision.draft is not None else 0
+            decision = replace(decision, room=max(needed(step, recipe, ready, inputs) - there, 0))
         if decision.artifact is not None:
             artifacts[step.name] = decision.artifact
         decisions.append(decision)

@@ -25,6 +25,7 @@ from flows.standing_in import standing_in
 from flows.torchrun import torchrun
 from model.examples.opened import files_digest
 from pipelines.places import absolute
+from pipelines.runner_options import check_runner
 from pipelines.settling import Settling
 from pipelines.tombstones import ROLE, ROOT
 from schemas.arrow import SUBSETS
@@ -63,6 +64,7 @@ class Step:
 
 def _documents(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
     corpus = recipe.corpus
+    check_runner(recipe.run.runner, recipe.run.runner_options)
     roots = {source.name: source.path for source in corpus.sources}
     settling = Settling(recipe.run.settle, recipe.run.marker) if corpus.incremental else None
     look = partial(pipelines.corpus.list_inputs, corpus, roots, store.root / ".cache" / "inputs.json", settling)

@@ -77,6 +77,7 @@ class Job:
         self.split: dict[int, dict[str, Any]] = {split["ordinal"]: split for split in self.splits}
         self.roots: dict[str, str] = draft.task["roots"]
         self.workers: int = draft.task["run"]["workers"]
+        self.runner: tuple[str, dict[str, str]] = draft.task["run"].get("runner", "local"), draft.task["run"].get("runner_options", {})
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Job:

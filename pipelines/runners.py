@@ -1,5 +1,6 @@
 """The model: a *runner* takes the stages of the corpus job through their barriers. The local one is Beam's FnApiRunner,
-in process for one worker, with worker processes for more. The *bare* one is the same without Beam: a pool of processes
+in process for one worker, with worker processes for more; others hand the same stages to a cluster whose machines see the draft at the same
+path (`pipelines.runner_options`). The *bare* one is the same without Beam: a pool of processes
 and a loop, to measure Beam against.
 
 Stages are cut once by position, and nobody steals work: so splits are *placed*, heaviest first, each with the worker that
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain, count, repeat, zip_longest
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipelines.annotate import DEFAULT, annotator_for
 from pipelines.dedup import find_losers
@@ -29,6 +30,10 @@ from pipelines.opened import opened
 from pipelines.prepare import prepare_split
 from pipelines.sources import expected_bytes
 from pipelines.workers import TRY_AGAIN, become_worker
+
+if TYPE_CHECKING:
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.runner import PipelineRunner
 
 
 class RunnerFailed(Exception):
@@ -45,34 +50,52 @@ _CHINESE_FAST = 30
 
 
 def run_on_beam(job: Job) -> None:
-    """Run the job by FnApiRunner on `job.workers` processes; ends this process with exit code 75 if one of them dies."""
+    """Run the job on `job.workers` processes by FnApiRunner, or on a cluster by the runner of its recipe; ends this process with exit code
+    75 if a process of the former dies."""
+    runner, runner_options = job.runner
+    if runner != "local":
+        from pipelines.runner_options import beams_options, cluster
+
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # or the cluster would work on
+        _run_pipeline(job, cluster(runner), beams_options(runner, runner_options))
+        return
+    from apache_beam.options.pipeline_options import PipelineOptions
+    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+    from pipelines.worker_handler import environment
+
     nursery = Nursery(str(job.draft.path), _end_with_worker) if job.workers > 1 else None
+    options = PipelineOptions(flags=[], direct_num_workers=job.workers, save_main_session=False)
     try:
-        _run_on_beam(job, nursery)
+        _run_pipeline(job, FnApiRunner(default_environment=environment(nursery.input) if nursery else None), options)
+    except Exception:
+        if nursery is not None:
+            time.sleep(_SETTLING)  # if a worker's death is behind it, the nursery's end ends us meanwhile
+        raise
     finally:
         if nursery is not None:
             nursery.close()
 
 
-def _run_on_beam(job: Job, nursery: Nursery | None) -> None:
+def _run_pipeline(job: Job, runner: PipelineRunner, options: PipelineOptions) -> None:
     import apache_beam as beam
-    from apache_beam.options.pipeline_options import PipelineOptions
-    from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
     from pipelines.transforms import corpus
-    from pipelines.worker_handler import environment
 
-    options = PipelineOptions(flags=[], direct_num_workers=job.workers, save_main_session=False)
-    pipeline = beam.Pipeline(runner=FnApiRunner(default_environment=environment(nursery.input) if nursery else None), options=options)
+    pipeline = beam.Pipeline(runner=runner, options=options)
     prepare, finish = placements(job)
     corpus(pipeline, str(job.draft.path), prepare=prepare, finish=finish, cut_parts=bool(job.kinds_of_parts))
+    result = None
     try:
-        pipeline.run().wait_until_finish()
+        result = pipeline.run()
+        result.wait_until_finish()
     except Exception as error:
-        if nursery is not None:
-            time.sleep(_SETTLING)  # if a worker's death is behind it, the nursery's end ends us meanwhile
         if job.refusal() is None:
             raise RunnerFailed(f"Beam's runner failed, and none of our stages did: {error}") from error
+        raise
+    except SystemExit:  # we were told to end: so is what works for us on a cluster
+        if result is not None:
+            result.cancel()
         raise
 
 

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 from schemas.artifact import Damaged
+from schemas.errors import RequestError
 from schemas.files import create
 from schemas.fingerprint import canonical_json, read_json
+from schemas.recipe.section import NAMES, is_name
 
 FOLDER = "champions"
 """The folder of histories in a store."""
@@ -47,12 +49,18 @@ class Reign:
 def history(root: Path, name: str) -> list[Reign]:
     """All reigns of a name, the champion's last. Raises `Damaged` naming a file that can't be read."""
     found = []
-    for path in sorted((root / FOLDER / name).glob("[0-9]*.json")):
+    for path in sorted(_folder(root, name).glob("[0-9]*.json")):
         try:
             found.append(Reign(**read_json(path)))
         except (TypeError, ValueError) as error:
             raise Damaged(f"{path}: does not describe a reign: {error}") from error
     return found
+
+
+def _folder(root: Path, name: str) -> Path:
+    if not is_name(name):
+        raise RequestError(f"{name!r} is no name of a recipe: {NAMES}")
+    return root / FOLDER / name
 
 
 def champion(root: Path, name: str) -> Reign | None:
@@ -73,7 +81,7 @@ def begin_reign(
     """Begin the reign behind number ``after`` (0: the first). Raises `Overtaken` if that has a successor already."""
     began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     reign = Reign(after + 1, began, dict(models), dict(digests), by, why, decision)
-    folder = root / FOLDER / name
+    folder = _folder(root, name)
     folder.mkdir(parents=True, exist_ok=True)
     last = champion(root, name)
     if (last.number if last else 0) != after or not create(folder / f"{reign.number:06d}.json", canonical_json(asdict(reign))):

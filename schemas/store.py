@@ -19,6 +19,7 @@ from schemas.draft import PLAN, Draft
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.forgotten import is_retired, read_mark
+from schemas.recipe.section import NAMES, is_name
 
 LEASES = ".leases"
 """The folder of leases in a store."""
@@ -98,7 +99,9 @@ class Store:
         return [p for p in living if Draft.open(p).plan["fingerprint"] == fingerprint]
 
     def start(self, kind: str, name: str, identity: Identity, splits: Sequence[Mapping[str, Any]] = ()) -> Draft:
-        """Start a draft under a new version."""
+        """Start a draft under a new version. Raises `RequestError` for a name that is none, before it is a path."""
+        if kind not in KINDS or not is_name(name):
+            raise RequestError(f"{kind}/{name!r}: is no name of an artifact: {NAMES}")
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%fZ")
         return Draft.start(self.root / kind / name / f"{now}-{identity.fingerprint[:8]}", kind, name, identity, splits)
 
@@ -116,7 +119,7 @@ class Store:
         """The artifact that `kind/name[@version]` names: the latest that matches. A version may be cut to its start or its end."""
         name_part, _, version = reference.partition("@")
         kind, _, name = name_part.partition("/")
-        if kind not in KINDS or not name or "/" in name or ".." in name:
+        if kind not in KINDS or not is_name(name):
             raise NotFound(f"{reference!r} is not kind/name[@version]; kinds are {', '.join(KINDS)}")
         if kind == "model" and version == ALIAS:
             return self.find(self._champion(reference, name))

@@ -43,11 +43,24 @@ def run(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store:
 
 
 @app.command(epilog="Example: gristmill join /shared/store/model/mine/20261127T101500Z-0a1b2c3d")
-def join(draft: Annotated[Path, typer.Argument(help="Folder that `gristmill run` on the first machine named.")]) -> None:
-    """Be another machine of a training that `gristmill run` has begun on the first (run.machines, run.meet)."""
+def join(
+    what: Annotated[
+        Path, typer.Argument(help="Folder that `gristmill run` on the first machine named, or the recipe that it runs.", metavar="DRAFT")
+    ],
+    store: StoreOption = None,
+) -> None:
+    """Be another machine of a training that `gristmill run` has begun, or will begin, on the first (run.machines, run.meet)."""
+    from flows.joining import draft_of
     from flows.torchrun import join as join_training
 
-    join_training(draft, lambda line: print(line, file=sys.stderr, flush=True))
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    draft = what if what.is_dir() else draft_of(load(what, store, None), say)
+    if draft is None:
+        say(f"{what}: is trained")
+    else:
+        join_training(draft, say)
 
 
 def _run(recipe: Recipe, until: str | None, as_json: bool, *, report: bool = True) -> None:
@@ -83,6 +96,18 @@ def _forecast_lines(recipe: Recipe, store: Store, decisions: Sequence[Decision])
 
     found = forecast(recipe, store, decisions)
     return found["lines"] if found is not None else []
+
+
+def _room_lines(decision: Decision, recipe: Recipe, store: Store) -> list[str]:
+    """What a step needs of the disk, where that is worth a word: more than any step does."""
+    from flows.progress import quantity
+    from flows.room import LEAST, free_bytes, kept_free
+
+    if decision.room is None or decision.room <= LEAST:
+        return []
+    free = free_bytes(store.root) - kept_free(recipe, store.root)
+    lacking = ": there is no room for it" if decision.room > free else ""
+    return [f"may take {quantity(decision.room, 'bytes')} of the disk while it works; {quantity(max(free, 0), 'bytes')} are free{lacking}"]
 
 
 @app.command(epilog="Example: gristmill ingest my.yaml --settle 30")
@@ -150,7 +175,7 @@ def plan(recipe: RecipeFile, until: Until = None, as_json: AsJson = False, store
         return
     for d in decisions:
         print(f"{d.step:<10} {d.action:<7} {'; '.join(d.why)}")
-        notes = [*d.notes, *(_forecast_lines(loaded, opened, decisions) if d.step == "pretrain" else ())]
+        notes = [*d.notes, *(_forecast_lines(loaded, opened, decisions) if d.step == "pretrain" else ()), *_room_lines(d, loaded, opened)]
         for note in notes:
             print(f"{'':<18} {note}")
 

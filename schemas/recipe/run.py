@@ -16,8 +16,13 @@ class Run(Section):
     """Folder of the artifacts, relative to the working directory."""
     workers: Positive = 2
     """Processes of the data jobs."""
-    runner: Literal["local"] = "local"
-    """Beam runner of the data jobs; local is FnApiRunner, in process for one worker."""
+    runner: Literal["local", "flink", "spark", "dataflow"] = "local"
+    """Beam runner of the documents step; local is FnApiRunner, in process for one worker. For others see docs/deploying.md."""
+    runner_options: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], str] = {}
+    """Options of that runner by Beam's names, such as `flink_master`; none of local."""
+    min_free: Annotated[float, Field(ge=0, lt=1)] | Annotated[int, Field(ge=1)] = 0
+    """What a step leaves free on the store's disk at least: bytes, or a share of the disk below 1. A step for which there isn't room is
+    not begun."""
     ranks: Positive = 2
     """Processes of a training, over all machines."""
     threads_per_rank: Positive = 1
@@ -45,6 +50,12 @@ class Run(Section):
     marker: Annotated[str, Field(pattern=r"^[^/]+$")] | None = None
     """What senders leave behind when a file is whole: with a dot in front, the ending of a file beside it (`.done`); else the name of a
     file in its folder (`_SUCCESS`). Incremental versions read only such files; null: nobody does so."""
+
+    @model_validator(mode="after")
+    def _options_are_of_a_cluster(self) -> Run:
+        if self.runner == "local" and self.runner_options:
+            raise ValueError("runner_options: are of a cluster, and runner is local, which has none")
+        return self
 
     @model_validator(mode="after")
     def _machines_meet(self) -> Run:
