@@ -72,13 +72,14 @@ def serve(
             server = Server(home, host, port or free_port())
             refuse_taken(server.host, server.port)
             os.environ["PREFECT_API_URL"] = server.url
+        from flows.deployed.serving import Served, cron_by_flow, serve  # reads all that was set here
+
+        schedules, url = cron_by_flow(schedule or []), os.environ["PREFECT_API_URL"]
+        if server is not None:
             ends.callback(server.end)
             say("starting the server")
             server.start()
             server.wait()
-        from flows.deployed.serving import Served, cron_by_flow, serve
-
-        schedules, url = cron_by_flow(schedule or []), os.environ["PREFECT_API_URL"]
         tell(place, url)
         say(f"pages     {url.removesuffix('/api')}")
         serve(Served(loaded, opened, schedules, notify, os.environ.get("GRISTMILL_NOTIFY_URL")), server, say)

@@ -80,8 +80,8 @@ def serve(served: Served, server: Server | None, say: Say) -> None:
 
 
 async def _serve(served: Served, server: Server | None, say: Say) -> None:
-    stop, stop_beside = asyncio.Event(), threading.Event()
-    keeper = asyncio.create_task(_keep_up(server, stop, say)) if server is not None else None
+    stop, over, stop_beside = asyncio.Event(), asyncio.Event(), threading.Event()
+    keeper = asyncio.create_task(_keep_up(server, over, say)) if server is not None else None
     try:
         runner, ids = await _registered(served, server is not None, say)
         running = asyncio.create_task(_run(runner, say))
@@ -96,7 +96,7 @@ async def _serve(served: Served, server: Server | None, say: Say) -> None:
         running.cancel()
         await asyncio.wait({running}, timeout=GRACE)
     finally:
-        stop.set()
+        over.set()
         if keeper is not None:
             await keeper
 
@@ -147,9 +147,12 @@ async def _end_runs(runner: Runner, ids: Sequence[UUID], say: Say) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGTERM)
         await asyncio.sleep(0.2)
-    async with get_client() as client:
-        for line in await let_go_on(client, ids):
-            say(line)
+    try:
+        async with get_client() as client:
+            for line in await let_go_on(client, ids):
+                say(line)
+    except Exception as error:  # who serves next does it
+        say(f"can't reach the server: {error}")
 
 
 def _children() -> list[int]:
@@ -163,13 +166,13 @@ def _children() -> list[int]:
     return found
 
 
-async def _keep_up(server: Server, stop: asyncio.Event, say: Say) -> None:
-    """Start the server again whenever it ends; end it when we stop."""
+async def _keep_up(server: Server, over: asyncio.Event, say: Say) -> None:
+    """Start the server again whenever it ends; end it when all is over."""
     wait = _LOOK
-    while not stop.is_set():
+    while not over.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), _LOOK)
-        if not stop.is_set() and (code := server.ended()) is not None:
+            await asyncio.wait_for(over.wait(), _LOOK)
+        if not over.is_set() and (code := server.ended()) is not None:
             say(f"the server ended with exit code {code} (see {server.log}): it is started again")
             server.start()
             await asyncio.sleep(wait)
