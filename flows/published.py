@@ -22,6 +22,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
+from flows.ensure import Outcome
 from flows.evaluated import results_of
 from flows.progress import Progress, quantity
 from schemas.artifact import Artifact
@@ -34,22 +35,31 @@ _SHOWN = 300
 """Characters of a fact."""
 
 
-def key_of(*parts: str) -> str:
-    """The key of an artifact: Prefect takes small letters, digits and dashes."""
-    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+def key_of(name: str, what: str) -> str:
+    """What Prefect takes as the key of an artifact: small letters, digits and dashes.
+
+    >>> key_of("My_corpus.v2", "tokens")
+    'my-corpus-v2-tokens'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", f"{name}-{what}".lower()).strip("-")
 
 
-def publish_artifact(artifact: Artifact, step: str, action: str) -> None:
-    """Publish what a step came to: its ledger, what an evaluation found, or else the facts of its parts."""
-    manifest = artifact.manifest
-    key, about = key_of(manifest.name, step), f"{artifact.reference}, fingerprint {manifest.fingerprint[:8]}, {action}"
+def publish_step(outcome: Outcome) -> None:
+    """Publish what a step came to: its ledger, or the facts of its parts; and what an evaluation found."""
+    manifest = outcome.artifact.manifest
+    about = f"{outcome.artifact.reference}, fingerprint {manifest.fingerprint[:8]}, {outcome.action}"
     if manifest.ledgers:
-        publish_table(key, _ledger_rows(artifact), about)
+        publish_table(key_of(manifest.name, outcome.step), _ledger_rows(outcome.artifact), about)
         return
     facts = "\n".join(f"- **{k}**: `{str(v)[:_SHOWN]}`" for part in manifest.parts[:1] for k, v in part.facts.items())
-    create_markdown_artifact(key=key, markdown=f"{about}\n\n{facts}")
-    if artifact.kind == "evaluation" and (rows := _metric_rows(artifact)):
-        publish_table(f"{key}-metrics", rows, about)
+    publish_page(manifest.name, outcome.step, f"{about}\n\n{facts}")
+    if outcome.artifact.kind == "evaluation" and (rows := _metric_rows(outcome.artifact)):
+        publish_table(key_of(manifest.name, f"{outcome.step}-metrics"), rows, about)
+
+
+def publish_page(name: str, what: str, markdown: str) -> None:
+    """Publish a page about `what` of the recipe `name`; the key is the same each time, so that its history can be read."""
+    create_markdown_artifact(key=key_of(name, what), markdown=markdown)
 
 
 def publish_table(key: str, rows: Sequence[Mapping[str, Any]], about: str) -> None:

@@ -19,7 +19,7 @@ from flows.arriving.events import emit_committed
 from flows.ensure import ensure
 from flows.labels import check_labels
 from flows.progress import duration
-from flows.published import PublishedProgress, key_of, publish_artifact, publish_report
+from flows.published import PublishedProgress, key_of, publish_report, publish_step
 from flows.report_file import report_path, write_run_report
 from flows.steps import FINETUNE, STEPS, wanted_steps
 from schemas.artifact import Artifact
@@ -70,15 +70,10 @@ def ensure_steps(recipe: Json, store: str, until: str | None, task: StepTask) ->
         if step.name == "documents" and learned is not None and learned.source is not None:
             check_labels(Artifact.open(Path(outcomes[-1]["path"])), learned)
     if parsed.corpus.incremental:
-        _tell_committed(outcomes, Store(store))
+        made = {o["step"]: Artifact.open(Path(o["path"])) for o in outcomes}
+        if "documents" in made:
+            emit_committed(Store(store), made["documents"], made.get("tokens"))
     return outcomes
-
-
-def _tell_committed(outcomes: list[Json], store: Store) -> None:
-    """Send the event of an ingest, if what it came to is new."""
-    made = {o["step"]: Artifact.open(Path(o["path"])) for o in outcomes if o["step"] in ("documents", "tokens")}
-    if "documents" in made:
-        emit_committed(store, made["documents"], made.get("tokens"))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -87,13 +82,13 @@ def step_task(step: str, recipe: Json, store: str, inputs: dict[str, str]) -> Js
     chosen, parsed = next(s for s in STEPS if s.name == step), Recipe.model_validate(recipe)
     artifacts = {role: Artifact.open(Path(path)) for role, path in inputs.items()}
     name = chosen.artifact_name(parsed)
-    with PublishedProgress(key_of(name, step, "progress"), f"{chosen.kind}/{name}") as progress:
+    with PublishedProgress(key_of(name, f"{step}-progress"), f"{chosen.kind}/{name}") as progress:
         outcome = ensure(chosen, parsed, Store(store), artifacts, say, progress)
     if outcome.action == "reuse":
         get_run_logger().info(f"{step}: {outcome.artifact.reference} is there already")
     else:
         say(f"  {step:<10} done in {duration(outcome.seconds)}: {outcome.artifact.reference}")
-    publish_artifact(outcome.artifact, outcome.step, outcome.action)
+    publish_step(outcome)
     return {
         "step": step,
         "action": outcome.action,

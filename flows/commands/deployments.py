@@ -38,6 +38,9 @@ def serve(
         str | None,
         typer.Option(help="Block that is told of failures, promotions and refusals; or set GRISTMILL_NOTIFY_URL.", metavar="TYPE/NAME"),
     ] = None,
+    no_watch: Annotated[bool, typer.Option("--no-watch", help="Don't ingest by itself what comes into the recipes' sources.")] = False,
+    interval: Annotated[float, typer.Option(min=1, help="Until a source is looked at again, whatever the system tells of it.")] = 60.0,
+    hook_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the hooks, if GRISTMILL_HOOK_SECRET is set; 0: any.")] = 4299,
     store: StoreOption = None,
 ) -> None:
     """Keep a Prefect server up, with its pages for the browser, and run these recipes' flows by schedule, by event and by hand."""
@@ -82,7 +85,13 @@ def serve(
             server.wait()
         tell(place, url)
         say(f"pages     {url.removesuffix('/api')}")
-        serve(Served(loaded, opened, schedules, notify, os.environ.get("GRISTMILL_NOTIFY_URL")), server, say)
+        from flows.deployed.beside import hooks, watches
+
+        by_name = {recipe.name: recipe for recipe in loaded.values()}
+        beside = [] if no_watch else watches(by_name, opened, interval, say)
+        if os.environ.get("GRISTMILL_HOOK_SECRET"):
+            beside.append(hooks(by_name, opened, host, hook_port, say))
+        serve(Served(loaded, opened, schedules, notify, os.environ.get("GRISTMILL_NOTIFY_URL"), beside), server, say)
 
 
 def _authenticate(host: str) -> None:

@@ -17,8 +17,8 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger
 from prefect.exceptions import ObjectNotFound
 from pydantic import SecretStr
 
+from flows.arriving.events import COMMITTED, RESOURCE
 from flows.deployed.table import TAG
-from flows.events import DOCUMENTS, PROMOTED, REFUSED, resource
 from schemas.errors import RequestError
 
 HEARTBEAT = 60
@@ -31,8 +31,8 @@ _RUN_ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "C
 _BEATS = "prefect.flow-run.heartbeat"
 _TOLD = {
     "failure": ({"prefect.flow-run.Failed", "prefect.flow-run.Crashed"}, 'flow_run.name ~ ": " ~ flow_run.state.message'),
-    "promotion": ({PROMOTED}, 'event.resource.name ~ ": a new champion. " ~ event.payload'),
-    "refusal": ({REFUSED}, 'event.resource.name ~ ": a challenger was refused. " ~ event.payload'),
+    "promotion": ({"gristmill.champion.promoted"}, 'event.resource.id ~ ": a new champion. " ~ event.payload'),
+    "refusal": ({"gristmill.challenger.refused"}, 'event.resource.id ~ ": was not replaced. " ~ event.payload'),
 }
 """Events, and the text as an expression of Prefect's templates."""
 
@@ -57,7 +57,8 @@ def zombies() -> AutomationCore:
 
 def retraining(recipe: str, deployment: UUID) -> AutomationCore:
     """Ask whether to retrain when documents came."""
-    trigger = EventTrigger(expect={DOCUMENTS}, match=ResourceSpecification({**resource(recipe)}), posture=Posture.Reactive, threshold=1)
+    match = ResourceSpecification({"prefect.resource.id": RESOURCE + recipe})
+    trigger = EventTrigger(expect={COMMITTED}, match=match, posture=Posture.Reactive, threshold=1)
     about = "New documents: the flow itself asks whether they are reason enough, so an event that comes twice does no harm."
     name = f"gristmill: retrain {recipe}"
     action = RunDeployment(source="selected", deployment_id=deployment, parameters=None, job_variables=None)
@@ -71,7 +72,7 @@ def notices(block: tuple[str, UUID]) -> Iterator[AutomationCore]:
         runs = what == "failure"
         trigger = EventTrigger(
             expect=events,
-            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*" if runs else "gristmill.recipe.*"}),
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*" if runs else "gristmill.champion.*"}),
             match_related=ResourceSpecification({"prefect.resource.id": f"prefect.tag.{TAG}"} if runs else {}),
             posture=Posture.Reactive,
             threshold=1,

@@ -13,6 +13,7 @@ from prefect.runtime import flow_run as this_run
 from prefect.states import Completed, State
 from pydantic import Field
 
+from flows.arriving.events import emit_committed
 from flows.deployed.again import OPTIONS, go_on, retry_condition
 from flows.deployed.upkeep import audit_task, leases_task, sample, sweep_task
 from flows.incremental import NothingYet
@@ -66,7 +67,9 @@ def ingest(recipe: str, store: str | None = None, workers: Workers | None = None
         decisions = plan(asked, Store(asked.run.store), "tokens")
     except NothingYet as nothing:
         return Completed(message=str(nothing))
-    if all(decision.action == "reuse" for decision in decisions):
+    made = {decision.step: decision.artifact for decision in decisions if decision.artifact is not None}
+    if len(made) == len(decisions) and "documents" in made:
+        emit_committed(Store(asked.run.store), made["documents"], made.get("tokens"))  # if the run that made them was killed before that
         return Completed(message=f"Nothing new: {'; '.join((*decisions[0].why, *decisions[0].notes))}")
     return _ensured(asked, "tokens")
 
@@ -119,6 +122,24 @@ def evaluate(recipe: str, store: str | None = None, workers: Workers | None = No
     asked = _opened(recipe, store, workers)
     outcomes = _ensured(asked, "evaluate")
     return [*outcomes, report_task(asked.run.store, outcomes[-1]["path"], asked.name)]
+
+
+@flow(name="retrain", **FLOW)
+def retrain(recipe: str, store: str | None = None, workers: Workers | None = None, reason: str | None = None, force: bool = False) -> Json:
+    """Make a challenger from the champion and what is new, judge both, and promote it if it passes the gate; nothing if none is due.
+
+    Args:
+        recipe: Path of the recipe file.
+        store: Folder of the artifacts; none: the recipe's own.
+        workers: Processes of the data jobs; none: the recipe's own number. They never change a result.
+        reason: Why it is asked for; it is told, and decides nothing.
+        force: Wait for no number of new tokens, no period and no frozen window.
+    """
+    from flows.retraining.flow import retrain_flow
+
+    asked = _opened(recipe, store, workers)
+    told: Json = retrain_flow.fn(as_said(asked), asked.run.store, reason, force)
+    return told
 
 
 @flow(name="report", **FLOW)

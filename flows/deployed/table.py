@@ -58,6 +58,7 @@ TABLE = (
     Row(flows.pretrain, "pretrain"),
     Row(flows.finetune, "finetune"),
     Row(flows.evaluate, "evaluate"),
+    Row(flows.retrain, "retrain"),
     Row(flows.report),
     Row(flows.maintenance, of_store=True),
 )

@@ -33,6 +33,8 @@ class Serving:
         """Start it, and wait until all is deployed."""
         run_in = environment() | {"OMP_NUM_THREADS": "1", "PREFECT_DEPLOYMENT_CONCURRENCY_SLOT_WAIT_SECONDS": "3"} | self._env
         command = [sys.executable, "-m", "flows.cli", "serve", "tiny.yaml", "long.yaml", "--port", "0", *self._options]
+        if "--interval" not in self._options:
+            command.append("--no-watch")
         self.log = self.folder / "serve.log"
         with self.log.open("w") as output:
             self.process = subprocess.Popen(command, cwd=self.folder, env=run_in, stdout=output, stderr=output)
