@@ -83,7 +83,7 @@ async def _serve(served: Served, server: Server | None, say: Say) -> None:
     stop, over, stop_beside = asyncio.Event(), asyncio.Event(), threading.Event()
     keeper = asyncio.create_task(_keep_up(server, over, say)) if server is not None else None
     try:
-        runner, ids = await _registered(served, server is not None, say)
+        runner, ids = await _registered(served, say)
         running = asyncio.create_task(_run(runner, say))
         await asyncio.sleep(0)  # in which the runner asks for signals itself
         _listen(stop)
@@ -106,7 +106,7 @@ def _listen(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-async def _registered(served: Served, ours: bool, say: Say) -> tuple[Runner, list[UUID]]:
+async def _registered(served: Served, say: Say) -> tuple[Runner, list[UUID]]:
     """A runner of all deployments, once the server knows them, and their ids."""
     runner = Runner(name="gristmill", query_seconds=POLL, heartbeat_seconds=HEARTBEAT, pause_on_shutdown=False)
     automations = [zombies()]
@@ -121,9 +121,8 @@ async def _registered(served: Served, ours: bool, say: Say) -> tuple[Runner, lis
     async with get_client() as client:
         block = await block_of(client, served.notify, served.url)
         await keep(client, {one.name: one for one in (*automations, *(notices(block) if block else ()))})
-        if ours:
-            for line in [*await let_go_on(client, ids), *await only_newest_missed(client, ids)]:
-                say(line)
+        for line in [*await let_go_on(client, ids), *await only_newest_missed(client, ids)]:
+            say(line)
     return runner, ids
 
 
