@@ -52,14 +52,14 @@ def publish_step(outcome: Outcome) -> None:
         publish_table(key_of(manifest.name, outcome.step), _ledger_rows(outcome.artifact), about)
         return
     facts = "\n".join(f"- **{k}**: `{str(v)[:_SHOWN]}`" for part in manifest.parts[:1] for k, v in part.facts.items())
-    publish_page(manifest.name, outcome.step, f"{about}\n\n{facts}")
+    publish_page(manifest.name, outcome.step, f"{about}\n\n{facts}", about)
     if outcome.artifact.kind == "evaluation" and (rows := _metric_rows(outcome.artifact)):
         publish_table(key_of(manifest.name, f"{outcome.step}-metrics"), rows, about)
 
 
-def publish_page(name: str, what: str, markdown: str) -> None:
+def publish_page(name: str, what: str, markdown: str, about: str | None = None) -> None:
     """Publish a page about `what` of the recipe `name`; the key is the same each time, so that its history can be read."""
-    create_markdown_artifact(key=key_of(name, what), markdown=markdown)
+    create_markdown_artifact(key=key_of(name, what), markdown=markdown, description=about)
 
 
 def publish_table(key: str, rows: Sequence[Mapping[str, Any]], about: str) -> None:

@@ -84,11 +84,11 @@ def step_task(step: str, recipe: Json, store: str, inputs: dict[str, str]) -> Js
     name = chosen.artifact_name(parsed)
     with PublishedProgress(key_of(name, f"{step}-progress"), f"{chosen.kind}/{name}") as progress:
         outcome = ensure(chosen, parsed, Store(store), artifacts, say, progress)
-    if outcome.action == "reuse":
+    if outcome.action == "reuse":  # who made it has published it
         get_run_logger().info(f"{step}: {outcome.artifact.reference} is there already")
     else:
         say(f"  {step:<10} done in {duration(outcome.seconds)}: {outcome.artifact.reference}")
-    publish_step(outcome)
+        publish_step(outcome)
     return {
         "step": step,
         "action": outcome.action,

@@ -1,6 +1,5 @@
 """The model: for work *pools*, where workers start a process, a container or a Kubernetes job for a run, infra/prefect.yaml says what
-`table`
-says: each row once for each kind of pool. This module prints it; a test compares the two.
+`table` says: each row once for each kind of pool. This module prints it; a test compares the two.
 
     python -m flows.deployed.pools > infra/prefect.yaml
 """

@@ -38,7 +38,7 @@ class Serving:
         self.log = self.folder / "serve.log"
         with self.log.open("w") as output:
             self.process = subprocess.Popen(command, cwd=self.folder, env=run_in, stdout=output, stderr=output)
-        self.until(lambda: "deployed  maintenance/long" in self.said or self.process.poll() is not None, "all is deployed", 180)
+        self.until(lambda: "deployed  maintenance/long" in self.said or self.process.poll() is not None, "all is deployed", 600)
         assert self.process.poll() is None, self.said
         self.url = json.loads((self.folder / ".gristmill" / "serve.json").read_text())["url"]
 
@@ -73,7 +73,7 @@ class Serving:
     def state(self, id: str) -> str:
         return str(self.run(id)["state"]["name"])
 
-    def ends(self, id: str, limit: float = 180) -> Json:
+    def ends(self, id: str, limit: float = 600) -> Json:
         """Wait until a run has ended; its state."""
         self.until(lambda: self.run(id)["state"]["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"), f"run {id} has ended", limit)
         found: Json = self.run(id)["state"]
@@ -82,7 +82,7 @@ class Serving:
     def artifacts(self, id: str) -> list[Json]:
         return list(self.ask("artifacts/filter", {"flow_runs": {"id": {"any_": [id]}}}))
 
-    def until(self, true: Callable[[], bool], what: str, limit: float = 120) -> None:
+    def until(self, true: Callable[[], bool], what: str, limit: float = 300) -> None:
         deadline = time.monotonic() + limit
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError):  # the server is away for a while
@@ -109,7 +109,7 @@ class Serving:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(60)
+        return self.process.wait(120)
 
 
 @contextlib.contextmanager

@@ -55,13 +55,13 @@ def test_a_run_is_tracked_and_a_second_one_queues(served: Serving) -> None:
 
 def test_cancelled_training_leaves_a_checkpoint_and_no_process(served: Serving) -> None:
     run = served.begin("pretrain/long", workers=1)
-    served.until(lambda: bool(list(_checkpoints(served))) or "steps of" in served.gristmill("flows").stdout, "the training trains", 240)
+    served.until(lambda: bool(list(_checkpoints(served))) or "steps of" in served.gristmill("flows").stdout, "the training trains", 600)
     shown = json.loads(served.gristmill("flows", "--json").stdout)[0]
     assert (shown["run"], shown["state"], shown["step"]) == ("pretrain long", "Running", "pretrain")
     assert "cancelling" in served.gristmill("cancel", "pretrain long").stdout
     assert served.ends(run)["type"] == "CANCELLED"
-    served.until(lambda: not served.processes("torch.distributed.run") and not served.processes("model.train"), "nothing trains", 5)
-    assert not served.processes("prefect.engine")
+    served.until(lambda: not served.processes("torch.distributed.run") and not served.processes("model.train"), "nothing trains", 15)
+    served.until(lambda: not served.processes("prefect.engine"), "its flow has ended", 15)
     assert list(_checkpoints(served))
     again = served.begin("pretrain/long", workers=1)
     served.until(lambda: "an unfinished run left" in served.gristmill("logs", again[:8]).stdout, "the next run goes on from it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -29,7 +30,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
 def started(served: Serving, deployment: str = "build/long") -> str:
     """A run that has begun to work."""
     run = served.begin(deployment, workers=1)
-    served.until(lambda: bool(served.processes("pipelines.")) or served.run(run)["state"]["type"] == "COMPLETED", "it works", 180)
+    served.until(lambda: bool(served.processes("pipelines.")) or served.run(run)["state"]["type"] == "COMPLETED", "it works", 600)
     return run
 
 
@@ -53,7 +54,7 @@ def test_a_killed_server_is_started_again_and_the_run_ends(served: Serving) -> N
     run = started(served)
     served.kill("prefect.server.api.server")
     served.until(lambda: "it is started again" in served.said, "the server is started again")
-    assert served.ends(run, 240)["type"] == "COMPLETED"
+    assert served.ends(run)["type"] == "COMPLETED"
     assert served.ends(served.begin("report/long"))["type"] == "COMPLETED"
 
 
@@ -64,7 +65,7 @@ def test_a_locked_database_is_waited_for(served: Serving) -> None:
         database.execute("BEGIN IMMEDIATE")
         time.sleep(20)
         database.rollback()
-    assert served.ends(run, 240)["type"] == "COMPLETED"
+    assert served.ends(run)["type"] == "COMPLETED"
 
 
 def test_kill_9_of_serve_leaves_nothing_and_the_run_goes_on_with_the_next(served: Serving) -> None:
@@ -72,9 +73,9 @@ def test_kill_9_of_serve_leaves_nothing_and_the_run_goes_on_with_the_next(served
     run = started(served)
     served.process.kill()
     served.process.wait()
-    served.until(lambda: not served.processes(), "no process is left", 20)
+    served.until(lambda: not served.processes(), "no process is left", 30)
     served.start()
-    assert served.ends(run, 240)["type"] == "COMPLETED"
+    assert served.ends(run)["type"] == "COMPLETED"
     assert served.run(run)["run_count"] == 2
 
 
@@ -84,7 +85,7 @@ def test_ending_serve_lets_a_run_go_on_with_the_next(served: Serving) -> None:
     assert served.end() == 0
     assert not served.processes()
     served.start()
-    assert served.ends(run, 240)["type"] == "COMPLETED"
+    assert served.ends(run)["type"] == "COMPLETED"
 
 
 def test_schedules_fire_and_a_missed_one_runs_once(tmp_path: Path) -> None:
@@ -93,18 +94,15 @@ def test_schedules_fire_and_a_missed_one_runs_once(tmp_path: Path) -> None:
         deployed = one.deployments()["maintenance/long"]["id"]
         body = {"deployments": {"id": {"any_": [deployed]}}, "sort": "EXPECTED_START_TIME_ASC"}
         ran = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
-        one.until(lambda: len(one.ask("flow_runs/filter", body | ran)) >= 1, "the schedule fired", 150)
+        one.until(lambda: len(one.ask("flow_runs/filter", body | ran)) >= 1, "the schedule fired", 400)
         one.end()
-        time.sleep(200)  # three times are missed
-        before = time.time()
+        time.sleep(150)  # two or three times are missed
         one.start()
-        assert "one is made up for" in one.said
-        time.sleep(max(0.0, 45 - (time.time() - before)))
-        found = one.ask("flow_runs/filter", body)
-        due = [run for run in found if run["state"]["type"] != "SCHEDULED" or run["state"]["name"] == "Late"]
-        assert len(due) <= len({run["expected_start_time"][:16] for run in due})
-        made_up = [run for run in due if run["start_time"] and run["estimated_start_time_delta"] > 50]
-        assert len(made_up) <= 1
+        missed = int(re.search(r"missed +(\d+) runs", one.said)[1])  # type: ignore[index]
+        late = {"flow_runs": {"state": {"name": {"any_": ["Late"]}}}}
+        one.until(lambda: not one.ask("flow_runs/filter", body | late), "it caught up")
+        assert missed >= 2
+        assert len(re.findall("one is made up for", one.said)) == 1
 
 
 @pytest.fixture
