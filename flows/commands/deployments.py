@@ -33,7 +33,7 @@ def serve(
             metavar="URL",
         ),
     ] = None,
-    schedule: Annotated[list[str] | None, typer.Option(help="FLOW=CRON; may be repeated.", metavar="FLOW=CRON")] = None,
+    schedule: Annotated[list[str] | None, typer.Option(help="FLOW=CRON, or FLOW=never; may be repeated.", metavar="FLOW=CRON")] = None,
     notify: Annotated[
         str | None,
         typer.Option(help="Block that is told of failures, promotions and refusals; or set GRISTMILL_NOTIFY_URL.", metavar="TYPE/NAME"),

@@ -38,6 +38,9 @@ _BACKOFF = 30.0
 """Seconds between starts of a server that keeps ending, at the most."""
 _SPARE = 3.0
 """Seconds for a flow's process to tell the server how it ended."""
+USUAL = {RETRAIN: "23 * * * *", "maintenance": "41 3 * * *"}
+"""Schedules of flows for which none is given. A retraining that waits for its period, or a frozen window, must be asked for again."""
+NEVER = "never"
 POLL = 5
 """Seconds between looks for runs that are due."""
 
@@ -58,13 +61,16 @@ class Served:
 
 
 def cron_by_flow(said: Sequence[str]) -> dict[str, str]:
-    """Schedules by flow, of `FLOW=CRON`. Raises `RequestError` for a flow that there is none of, or a time that is none."""
+    """Schedules by flow: those of `FLOW=CRON`, and `USUAL` where nothing is said. Raises `RequestError` for a flow or a time that is none."""
     names = [row.name for row in TABLE]
-    schedules = {}
+    schedules = dict(USUAL)
     for one in said:
         name, _, cron = (part.strip() for part in one.partition("="))
         if name not in names:
             raise RequestError(f"--schedule {one!r}: there is no flow {name!r}; the flows are {', '.join(names)}")
+        if cron == NEVER:
+            schedules.pop(name, None)
+            continue
         try:
             CronSchedule(cron=cron)
         except ValueError as error:

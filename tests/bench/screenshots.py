@@ -49,9 +49,7 @@ def _show(page: Tab, url: str, wanted: str, path: Path, tab_named: str = "") -> 
         time.sleep(0.5)
     time.sleep(2)
     if tab_named:
-        page.evaluate(
-            f"[...document.querySelectorAll('main a, main button, main li')].find(e => e.innerText.trim() === '{tab_named}').click()"
-        )
+        page.evaluate(f"[...document.querySelectorAll('a, button, li')].find(e => e.innerText.trim() === '{tab_named}').click()")
         time.sleep(2)
         page.evaluate("[...document.querySelectorAll('*')].filter(e => e.scrollHeight > e.clientHeight).forEach(e => e.scrollTop = 420)")
         time.sleep(1)
