@@ -61,7 +61,7 @@ class Served:
 
 
 def cron_by_flow(said: Sequence[str]) -> dict[str, str]:
-    """Schedules by flow: those of `FLOW=CRON`, and `USUAL` where nothing is said. Raises `RequestError` for a flow or a time that is none."""
+    """Schedules by flow: those of `FLOW=CRON`, and `USUAL` where nothing is said. Raises `RequestError` for what is none."""
     names = [row.name for row in TABLE]
     schedules = dict(USUAL)
     for one in said:
