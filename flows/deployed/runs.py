@@ -44,7 +44,6 @@ class Run:
 
     id: UUID
     name: str
-    flow: str
     state: str
     message: str
     step: str | None
@@ -75,21 +74,23 @@ def newest_runs(limit: int) -> list[Run]:
 
 
 def _described(client: SyncPrefectClient, run: FlowRun) -> Run:
-    step, progress, told, left = _at_work(client, run) if run.state and run.state.is_running() else (None, None, "", None)
+    step, progress, told, left = _at_work(client, run.id) if run.state and run.state.is_running() else (None, None, "", None)
     state = (run.state.name or run.state.type.value) if run.state else "?"
     message = (run.state.message or "") if run.state else ""
     spent = run.total_run_time.total_seconds() if run.state and run.state.is_final() else run.estimated_run_time.total_seconds()
-    return Run(run.id, run.name, "", state, message, step, progress, told, left, run.start_time, spent)
+    return Run(run.id, run.name, state, message, step, progress, told, left, run.start_time, spent)
 
 
-def _at_work(client: SyncPrefectClient, run: FlowRun) -> tuple[str | None, float | None, str, float | None]:
-    """The step that a run is at, and its progress."""
-    only = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+def _at_work(client: SyncPrefectClient, run: UUID) -> tuple[str | None, float | None, str, float | None]:
+    """The step that a run is at, or a flow that it runs, and its progress."""
+    only = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
     running = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING])))
     tasks = client.read_task_runs(flow_run_filter=only, task_run_filter=running, limit=1)
     if not tasks:
         return None, None, "", None
-    shown = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]), type=ArtifactFilterType(any_=["progress"]))
+    if tasks[0].state and (child := tasks[0].state.state_details.child_flow_run_id) is not None:
+        return _at_work(client, child)
+    shown = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run]), type=ArtifactFilterType(any_=["progress"]))
     for artifact in client.read_artifacts(artifact_filter=shown, sort=ArtifactSort.CREATED_DESC, limit=_PAGE):
         if artifact.task_run_id == tasks[0].id and isinstance(artifact.data, (int, float)):
             share = float(artifact.data)
