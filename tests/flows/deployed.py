@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,8 +54,15 @@ class Serving:
     def ask(self, path: str, body: Json | None = None, method: str | None = None) -> Any:
         request = urllib.request.Request(f"{self.url}/{path}", headers={"content-type": "application/json"}, method=method)
         request.data = json.dumps(body).encode() if body is not None else None
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read() or "null")
+        for attempt in range(10):
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.loads(answer.read() or "null")
+            except urllib.error.HTTPError as error:  # the database is locked just now: Prefect's own clients ask again, too
+                if error.code != 503 or attempt == 9:
+                    raise
+                time.sleep(1)
+        raise AssertionError("unreachable")
 
     def deployments(self) -> dict[str, Json]:
         found = self.ask("deployments/filter", {})
