@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from schemas.store import Store
+from tests.flows.chromium import needs_chromium, tab
 from tests.flows.conftest import command_in
 from tests.flows.deployed import Serving, serving
 
@@ -17,10 +20,28 @@ pytestmark = pytest.mark.slow
 NAMES = ("ingest", "build", "pretrain", "finetune", "evaluate", "report", "maintenance")
 
 
+NOTICES: list[dict[str, str]] = []
+
+
+class _Listener(BaseHTTPRequestHandler):
+    """Somebody's webhook."""
+
+    def do_POST(self) -> None:
+        NOTICES.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None: ...
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with serving(tmp_path_factory.mktemp("served"), "--schedule", "report=0 3 * * *") as one:
-        yield one
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Listener) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.server_port}/"
+        with serving(tmp_path_factory.mktemp("served"), "--schedule", "report=0 3 * * *", GRISTMILL_NOTIFY_URL=url) as one:
+            yield one
+        listener.shutdown()
 
 
 def test_deployments_are_listed_with_documented_parameters(served: Serving) -> None:
@@ -36,6 +57,17 @@ def test_deployments_are_listed_with_documented_parameters(served: Serving) -> N
         assert one["parameters"]["store"] == str(served.folder / ".gristmill" / "store")
     assert deployed["build/tiny"]["parameter_openapi_schema"]["properties"]["workers"]["anyOf"][0]["minimum"] == 1
     assert [one["schedule"]["cron"] for one in deployed["report/tiny"]["schedules"]] == ["0 3 * * *"]
+    automations = {one["name"] for one in served.ask("automations/filter", {})}
+    assert automations == {"gristmill: zombies", *(f"gristmill: tell of {what}" for what in ("failure", "promotion", "refusal"))}
+
+
+@needs_chromium
+def test_the_pages_show_deployments_and_what_parameters_mean(served: Serving, tmp_path: Path) -> None:
+    pages, deployed = served.url.removesuffix("/api"), served.deployments()["ingest/tiny"]["id"]
+    with tab(tmp_path / "profile") as page:
+        for path, wanted in (("deployments", "maintenance"), (f"deployments/deployment/{deployed}/run", "must have been unchanged")):
+            page.open(f"{pages}/{path}")
+            served.until(lambda wanted=wanted: wanted in str(page.evaluate("document.body.innerText")), f"{path} shows {wanted}", 120)  # type: ignore[misc]
 
 
 def test_a_run_is_tracked_and_a_second_one_queues(served: Serving) -> None:
@@ -79,6 +111,9 @@ def test_bad_parameters_and_failures_say_why(served: Serving) -> None:
     state = served.ends(broken)
     assert state["type"] == "FAILED"
     assert "none.yaml" in state["message"]
+    served.until(lambda: bool(NOTICES), "the failure is told")
+    assert NOTICES[0]["event"] == "failure"
+    assert "none.yaml" in NOTICES[0]["text"]
 
 
 def test_only_one_serves_in_a_place(served: Serving) -> None:

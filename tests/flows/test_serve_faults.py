@@ -75,6 +75,7 @@ def test_kill_9_of_serve_leaves_nothing_and_the_run_goes_on_with_the_next(served
     served.process.wait()
     served.until(lambda: not served.processes(), "no process is left", 30)
     served.start()
+    assert [one["name"] for one in served.ask("automations/filter", {})] == ["gristmill: zombies"]
     assert served.ends(run)["type"] == "COMPLETED"
     assert served.run(run)["run_count"] == 2
 
