@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -54,6 +55,8 @@ class Serving:
     def ask(self, path: str, body: Json | None = None, method: str | None = None) -> Any:
         request = urllib.request.Request(f"{self.url}/{path}", headers={"content-type": "application/json"}, method=method)
         request.data = json.dumps(body).encode() if body is not None else None
+        if secret := self._env.get("PREFECT_SERVER_API_AUTH_STRING"):
+            request.add_header("authorization", f"Basic {base64.b64encode(secret.encode()).decode()}")
         for attempt in range(10):
             try:
                 with urllib.request.urlopen(request, timeout=60) as answer:

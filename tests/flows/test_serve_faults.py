@@ -11,6 +11,8 @@ import socket
 import sqlite3
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -134,7 +136,9 @@ def postgresql(tmp_path: Path) -> Iterator[str]:
         shutil.rmtree(data, ignore_errors=True)
 
 
-def test_postgresql_holds_the_state(tmp_path: Path, postgresql: str) -> None:
-    with serving(tmp_path, "--database", postgresql) as one:
+def test_postgresql_holds_the_state_behind_a_password(tmp_path: Path, postgresql: str) -> None:
+    with serving(tmp_path, "--database", postgresql, "--host", "0.0.0.0", PREFECT_SERVER_API_AUTH_STRING="mill:grist") as one:
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{one.url}/flows/count", data=b"{}", timeout=60)
         assert one.ends(one.begin("build/tiny", workers=1))["type"] == "COMPLETED"
         assert not (tmp_path / ".gristmill" / "prefect" / "prefect.db").exists()
