@@ -18,6 +18,7 @@ from flows.commands import (
     cards,
     chatting,
     comparing,
+    deployments,
     drifting,
     evaluating,
     finetuning,
@@ -60,6 +61,7 @@ def _options(
 
 for group in (
     running,
+    deployments,
     artifacts,
     making,
     models,

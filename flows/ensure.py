@@ -20,7 +20,7 @@ from flows.arrivals import Arrivals
 from flows.forgetting.obeyed import check_obeyed
 from flows.launch import ChildFailed, run_child
 from flows.planning import Action, decide
-from flows.progress import Meter, of_file, of_parts
+from flows.progress import Meter, Progress, of_file, of_parts
 from flows.ready import Ready
 from flows.room import check_room
 from flows.stage_errors import refuse_stage_errors
@@ -40,6 +40,7 @@ from schemas.store import Store
 from schemas.terms import tell_terms
 
 Say = Callable[[str], None]
+Watch = Callable[[Progress], None]
 
 _PLANS = 5
 """How often an incremental version is planned at the most if files change while they are read."""
@@ -58,8 +59,8 @@ class Outcome:
     """What an incremental version found in its sources."""
 
 
-def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifact], say: Say) -> Outcome:
-    """Have the artifact of `step`, whose inputs are all at hand by step name.
+def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifact], say: Say, watch: Watch = lambda _: None) -> Outcome:
+    """Have the artifact of `step`, whose inputs are all at hand by step name. `watch` is told of the work's progress, often.
 
     Raises `ChildFailed`, `LeaseLost` or `Damaged` (too many stage errors, too); a draft then stays for the next run to finish.
     """
@@ -70,7 +71,7 @@ def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifa
         while True:
             ready = step.prepare(recipe, store, inputs)
             try:
-                outcome = _ensure(step, recipe, store, name, inputs, ready, say)
+                outcome = _ensure(step, recipe, store, name, inputs, ready, say, watch)
             except ChildFailed:
                 changed = ready.changed() if ready.changed is not None and next(plans) < _PLANS else []
                 if not changed:
@@ -94,7 +95,9 @@ def _turn(step: Step, recipe: Recipe, store: Store, name: str, say: Say) -> Abst
     return Lease(chain, lambda holder: say(waiting + holder))
 
 
-def _ensure(step: Step, recipe: Recipe, store: Store, name: str, inputs: Mapping[str, Artifact], ready: Ready, say: Say) -> Outcome:
+def _ensure(
+    step: Step, recipe: Recipe, store: Store, name: str, inputs: Mapping[str, Artifact], ready: Ready, say: Say, watch: Watch
+) -> Outcome:
     leases = store.lease_folder(step.kind, name, ready.identity.fingerprint)
     with Lease(leases, lambda holder: say(f"  {step.name:<10} waiting for another run of this step: {holder}")) as lease:
         decision = decide(step, recipe, store, ready)
@@ -112,7 +115,7 @@ def _ensure(step: Step, recipe: Recipe, store: Store, name: str, inputs: Mapping
         if step.name == "pretrain" and recipe.run.machines > 1:
             say(f"  {step.name:<10} waiting for {recipe.run.machines} machines; on each other: gristmill join {draft.path.resolve()}")
         meter = Meter(step.name)
-        tries, seconds = _work(step, draft, recipe, meter)
+        tries, seconds = _work(step, draft, recipe, meter, watch)
         lease.check()
         told = draft.scratch() / RUN_FACTS
         facts = read_json(told) if told.is_file() else {}
@@ -142,15 +145,21 @@ def _commit(
         return artifact
 
 
-def _work(step: Step, draft: Draft, recipe: Recipe, meter: Meter) -> tuple[int, float]:
+def _work(step: Step, draft: Draft, recipe: Recipe, meter: Meter, watch: Watch) -> tuple[int, float]:
     measure = of_parts(draft, step.parts_as_progress) if step.parts_as_progress else of_file(draft)
     log, temporary = draft.scratch() / "log.txt", draft.scratch() / "tmp"
     temporary.mkdir(exist_ok=True)
     env = {"TMPDIR": str(temporary.resolve())}  # what libraries leave in it goes with the scratch
     if step.name == "pretrain":
         env["OMP_NUM_THREADS"] = str(recipe.run.threads_per_rank)
+
+    def look() -> None:
+        progress = measure()
+        meter.show(progress)
+        watch(progress)
+
     try:
-        tries = run_child(step.command(draft.path.resolve(), recipe.run), log, lambda: meter.show(measure()), env)
+        tries = run_child(step.command(draft.path.resolve(), recipe.run), log, look, env, recipe.run.limit_of(step.name))
     finally:
         seconds = meter.close()
     return tries, seconds

@@ -10,16 +10,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
 from flows.arriving.events import emit_committed
-from flows.ensure import Outcome, ensure
+from flows.ensure import ensure
 from flows.labels import check_labels
 from flows.progress import duration
+from flows.published import PublishedProgress, key_of, publish_report, publish_step
 from flows.report_file import report_path, write_run_report
 from flows.steps import FINETUNE, STEPS, wanted_steps
 from schemas.artifact import Artifact
@@ -52,38 +52,43 @@ def say(line: str) -> None:
 @flow(name="gristmill", flow_run_name="{name}", persist_result=False, validate_parameters=False)
 def run_flow(name: str, recipe: Json, store: str, until: str | None, report: bool) -> list[Json]:
     """Ensure every step of a recipe in order, then write the report if it is wanted; returns a JSON object a step."""
-    parsed = Recipe.model_validate(recipe)
-    outcomes: list[Json] = []
-    steps = wanted_steps(parsed, until)
-    for step in steps:
-        inputs = {o["step"]: o["path"] for o in outcomes if o["step"] in step.needs}
-        outcomes.append(step_task.with_options(task_run_name=step.name)(step.name, recipe, store, inputs))
-        learned = parsed.finetune if FINETUNE in {step.name for step in steps} else None
-        if step.name == "documents" and learned is not None and learned.source is not None:
-            check_labels(Artifact.open(Path(outcomes[-1]["path"])), learned)
-    if parsed.corpus.incremental:
-        _tell_committed(outcomes, Store(store))
+    outcomes = ensure_steps(recipe, store, until, step_task)
     if outcomes and report:
         outcomes.append(report_task(store, outcomes[-1]["path"], name))
     return outcomes
 
 
-def _tell_committed(outcomes: list[Json], store: Store) -> None:
-    """Send the event of an ingest, if what it came to is new."""
-    made = {o["step"]: Artifact.open(Path(o["path"])) for o in outcomes if o["step"] in ("documents", "tokens")}
-    if "documents" in made:
-        emit_committed(store, made["documents"], made.get("tokens"))
+def ensure_steps(recipe: Json, store: str, until: str | None, task: StepTask) -> list[Json]:
+    """Ensure the steps of a recipe in order, each by a run of `task` in the flow that calls this."""
+    parsed = Recipe.model_validate(recipe)
+    outcomes: list[Json] = []
+    steps = wanted_steps(parsed, until)
+    for step in steps:
+        inputs = {o["step"]: o["path"] for o in outcomes if o["step"] in step.needs}
+        outcomes.append(task.with_options(task_run_name=step.name)(step.name, recipe, store, inputs))
+        learned = parsed.finetune if FINETUNE in {step.name for step in steps} else None
+        if step.name == "documents" and learned is not None and learned.source is not None:
+            check_labels(Artifact.open(Path(outcomes[-1]["path"])), learned)
+    if parsed.corpus.incremental:
+        made = {o["step"]: Artifact.open(Path(o["path"])) for o in outcomes}
+        if "documents" in made:
+            emit_committed(Store(store), made["documents"], made.get("tokens"))
+    return outcomes
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def step_task(step: str, recipe: Json, store: str, inputs: dict[str, str]) -> Json:
-    """Ensure one step; publish its ledger or its facts."""
-    chosen = next(s for s in STEPS if s.name == step)
+    """Ensure one step; publish its progress, and then its ledger or its facts."""
+    chosen, parsed = next(s for s in STEPS if s.name == step), Recipe.model_validate(recipe)
     artifacts = {role: Artifact.open(Path(path)) for role, path in inputs.items()}
-    outcome = ensure(chosen, Recipe.model_validate(recipe), Store(store), artifacts, say)
-    if outcome.action != "reuse":
+    name = chosen.artifact_name(parsed)
+    with PublishedProgress(key_of(name, f"{step}-progress"), f"{chosen.kind}/{name}") as progress:
+        outcome = ensure(chosen, parsed, Store(store), artifacts, say, progress)
+    if outcome.action == "reuse":  # who made it has published it
+        get_run_logger().info(f"{step}: {outcome.artifact.reference} is there already")
+    else:
         say(f"  {step:<10} done in {duration(outcome.seconds)}: {outcome.artifact.reference}")
-    _publish(outcome)
+        publish_step(outcome)
     return {
         "step": step,
         "action": outcome.action,
@@ -96,31 +101,13 @@ def step_task(step: str, recipe: Json, store: str, inputs: dict[str, str]) -> Js
     }
 
 
+StepTask = Task[[str, Json, str, dict[str, str]], Json]
+
+
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="report")
 def report_task(store: str, path: str, name: str) -> Json:
     """Write the page about an artifact and all that it was made from."""
     target = write_run_report(Store(store), Artifact.open(Path(path)), report_path(Store(store), name))
     say(f"  {'report':<10} {target}")
+    publish_report(name, target)
     return {"step": "report", "action": "run", "why": [], "path": str(target)}
-
-
-def _publish(outcome: Outcome) -> None:
-    """Publish a Prefect artifact: the ledger as a table if the step has one, else the facts of its parts."""
-    manifest = outcome.artifact.manifest
-    key = f"{manifest.name}-{outcome.step}".lower().replace("_", "-").replace(".", "-")
-    about = f"{outcome.artifact.reference}, fingerprint {manifest.fingerprint[:8]}, {outcome.action}"
-    if manifest.ledgers:
-        rows = [
-            {
-                "source": source,
-                "read": ledger.records_read,
-                "kept": ledger.records_kept,
-                "failed": ledger.records_failed,
-                **{f"rejected: {reason}": n for reason, n in sorted(ledger.rejected.items())},
-            }
-            for source, ledger in manifest.ledgers.items()
-        ]
-        create_table_artifact(key=key, table=rows, description=about)
-    else:
-        facts = "\n".join(f"- **{k}**: `{str(v)[:300]}`" for part in manifest.parts[:1] for k, v in part.facts.items())
-        create_markdown_artifact(key=key, markdown=f"{about}\n\n{facts}")

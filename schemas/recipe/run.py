@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from schemas.recipe.section import Positive, Section
+
+Timed = Literal["documents", "tokenizer", "tokens", "pretrain", "finetune", "evaluate"]
 
 
 class Run(Section):
@@ -43,6 +46,9 @@ class Run(Section):
     differs by rounding, and the model's facts say so."""
     restarts: Annotated[int, Field(ge=0)] = 3
     """How often a training whose rank died goes on from its newest checkpoint by itself."""
+    time_limit: Mapping[Timed, Annotated[float, Field(gt=0)]] = {}
+    """Seconds that a step may take, by its name (`{pretrain: 86400}`). After them it is told to end, as a cancelled one is: a training
+    writes a checkpoint, and the run fails. The next one goes on from there."""
     tensorboard: str | None = None
     """Folder for the event files of TensorBoard, which show a training while it runs, relative to the working directory; null: none."""
     settle: Annotated[float, Field(ge=0)] = 10.0
@@ -71,3 +77,7 @@ class Run(Section):
     def readers(self) -> int:
         """Ranks that read samples of their own: all, unless they compute each sample together."""
         return 1 if self.shard == "tensor" else self.ranks
+
+    def limit_of(self, step: str) -> float | None:
+        """Seconds that a step may take, if there is a limit."""
+        return next((seconds for name, seconds in self.time_limit.items() if name == step), None)

@@ -5,6 +5,7 @@ It speaks the DevTools protocol over a pair of pipes, so nothing else needs to b
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -63,6 +64,13 @@ class Tab:
     def dark(self) -> None:
         """Let the page believe that its reader prefers dark."""
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+
+    def picture(self, path: Path) -> None:
+        """A PNG of the window."""
+        path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
+
+    def size(self, width: int, height: int) -> None:
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def _call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1
