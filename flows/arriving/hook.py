@@ -15,7 +15,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,10 +107,16 @@ def serve_hooks(
     asyncio.run(_serve(hook_app(recipes, store, known, act), listening, stop))
 
 
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are another's to hear, as the main thread is."""
+        yield
+
+
 async def _serve(app: FastAPI, listening: Any, stop: threading.Event) -> None:
     options: dict[str, Any] = {"access_log": False, "log_config": None, "http": "h11", "ws": "none", "lifespan": "off"}
-    server = uvicorn.Server(uvicorn.Config(app, server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=5, **options))
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]  # they are another's, as is the main thread
+    server = _Server(uvicorn.Config(app, server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=5, **options))
 
     async def end() -> None:
         while not stop.is_set():
