@@ -163,9 +163,9 @@ def judged(compared: list[Compared], limits: Drift) -> tuple[Finding, ...]:
 
 
 def too_few(old: Sample, new: Sample) -> list[str]:
-    """Languages of which nothing more than their share is told, and why."""
+    """New languages of which nothing more than their share is told, and why."""
     notes = []
-    for lang in sorted({*new.langs.tolist(), *old.langs.tolist()}):
+    for lang in sorted(set(new.langs.tolist())):
         counts = [int((side.langs == lang).sum()) for side in (new, old)]
         if min(counts) < FEWEST:
             notes.append(f"{lang}: {counts[0]:,} new and {counts[1]:,} learned documents are too few to tell more than its share")
