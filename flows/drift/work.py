@@ -32,6 +32,8 @@ from schemas.store import Store
 FEWEST = 20
 """Documents of a language on either side, below which nothing is said of it."""
 _SEED = 0
+OF_TOKENS = ("rare_tokens", "bytes_per_token")
+"""Measures of tokens, which compare within one tokenizer."""
 ALL = "all"
 
 
@@ -118,6 +120,9 @@ def drift_of(recipe: Recipe, store: Store, limits: Drift, say: Say) -> Drifted:
     old = sample(learned(before), counts, unknown, True, old_documents)
     asked, notes = _bits(recipe, store, reign, limits, old_documents, new_documents, new, say)
     found = [*compare(old, new), *asked]
+    if before.manifest.identity.inputs.get("tokenizer") != now.manifest.identity.inputs.get("tokenizer"):
+        found = [one for one in found if one[0] not in OF_TOKENS]
+        notes = (f"{' and '.join(OF_TOKENS)} can't be told: the new tokens are another tokenizer's", *notes)
     if len(old) < old.of or len(new) < new.of:
         notes = (f"of {new.of:,} new and {old.of:,} learned documents, {len(new):,} and {len(old):,} were looked at", *notes)
     return Drifted(judged(found, limits), (*too_few(old, new), *notes), before, now, new.of, limits.alpha)

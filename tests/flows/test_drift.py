@@ -25,7 +25,7 @@ from flows.drift.sample import Batches, Sample, learned, news, sample, vocabular
 from flows.drift.work import Finding, compare, judged, too_few
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
-from schemas.recipe import Drift, Recipe, Retrain
+from schemas.recipe import Drift, Recipe, Retrain, Tokenizer
 from schemas.store import Store
 from tests.flows.chains import ingest, ingest_tokens
 from tests.flows.champions import crown
@@ -223,7 +223,14 @@ def test_the_newest_tokens_are_compared_with_the_champions(corpus: Corpus) -> No
     assert drifted(corpus.recipe.model_copy(update={"retrain": Retrain()}), corpus.store) == ()
     told = json.loads(json.dumps(found.as_json()))
     assert told["findings"][0]["verdict"] == "drifts" and told["learned"] == corpus.tokens[0].reference
-    crown(corpus.store, corpus.tokens[1])
+    other = corpus.recipe.model_copy(update={"tokenizer": Tokenizer(vocab_size=1000)})
+    encoded = ingest_tokens(corpus.store, other, corpus.documents[1], make_tokenizer(corpus.store, other, corpus.documents[1]))
+    anew = drift_of(corpus.recipe, corpus.store, Drift(bits_per_byte=None), print)
+    assert anew.now.path == encoded.path and anew.notes == (
+        "rare_tokens and bytes_per_token can't be told: the new tokens are another tokenizer's",
+    )
+    assert {one.measure for one in anew.findings} == {"language", "length", "pos"} and anew.new_documents == found.new_documents
+    crown(corpus.store, encoded)
     nothing = drift_of(corpus.recipe, corpus.store, Drift(bits_per_byte=None), print)
     assert nothing.findings == () and nothing.notes == ("0 new documents are too few to tell: 20 are needed",)
 
