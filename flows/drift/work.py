@@ -110,7 +110,7 @@ def drift_of(recipe: Recipe, store: Store, limits: Drift, say: Say) -> Drifted:
         raise RequestError(f"{recipe.name} has no champion yet, whose text could be compared with: `gristmill promote {recipe.name}`")
     before, now = champions_tokens(store, reign), store.find(f"tokens/{recipe.name}")
     if before is None:
-        raise RequestError(f"what the champion of {recipe.name} (reign {reign.number}) learned from is not in the store any more")
+        raise RequestError(f"what the champion of {recipe.name} (reign {reign.number}) learned from is not in the store")
     counts, unknown = vocabulary_counts(learned(before)), unknown_token(store, before)
     old_documents, new_documents = made_from(store, before, "documents"), made_from(store, now, "documents")
     new = sample(news(now, before), counts, unknown, False, new_documents)
