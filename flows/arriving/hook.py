@@ -24,7 +24,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from flows.arriving.pushed import NotTaken, put
-from flows.arriving.signatures import HEADER, VARIABLE, Repeated, Unsigned, check, secrets, take
+from flows.arriving.signatures import HEADER, VARIABLE, Repeated, Unsigned, check, fresh, secrets, take
 from model.serving.listen import bind
 from schemas.recipe import Recipe
 from schemas.store import Store
@@ -63,8 +63,8 @@ def hook_app(recipes: Mapping[str, Recipe], store: Store, known: Sequence[bytes]
     app = FastAPI(openapi_url=None)
 
     async def taken(request: Request, name: str, most: int) -> bytes:
-        body = await _body(request, most, bounds.seconds)
-        now = time.time()
+        fresh(request.headers.get(HEADER), time.time())
+        body, now = await _body(request, most, bounds.seconds), time.time()
         signature = check(known, request.headers.get(HEADER), request.url.path, body, now)
         if name not in recipes:
             raise _Refused(404, f"no recipe of this name is served; there is {', '.join(sorted(recipes))}")

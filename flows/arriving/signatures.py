@@ -53,17 +53,22 @@ def sign(secret: bytes, time: int, path: str, body: bytes) -> str:
     return f"t={time},v1={_code(secret, str(time), path, body)}"
 
 
-def check(secrets: Sequence[bytes], header: str | None, path: str, body: bytes, now: float) -> str:
-    """The signature of a request, which names it. Raises `Unsigned`."""
+def fresh(header: str | None, now: float) -> tuple[str, str]:
+    """Time and code of a header, both unproved: what can be refused before a body is read. Raises `Unsigned`."""
     parsed = _FORM.fullmatch(header or "")
     if parsed is None:
         raise Unsigned(f"sign the request: {HEADER}: t=TIME,v1=HEX")
-    time, given = parsed.groups()
+    if abs(now - int(parsed[1])) > TOLERANCE:
+        raise Unsigned(f"the signature is {abs(now - int(parsed[1])):.0f} s from now, more than {TOLERANCE}: sign anew, and set the clock")
+    return parsed[1], parsed[2]
+
+
+def check(secrets: Sequence[bytes], header: str | None, path: str, body: bytes, now: float) -> str:
+    """The signature of a request, which names it. Raises `Unsigned`."""
+    time, given = fresh(header, now)
     known = [hmac.compare_digest(_code(secret, time, path, body), given) for secret in secrets]  # all, so that time tells nothing
     if not any(known):
-        raise Unsigned(f"the signature is not that of this path and body by a secret of {VARIABLE}")
-    if abs(now - int(time)) > TOLERANCE:
-        raise Unsigned(f"the signature is {abs(now - int(time)):.0f} s from now, more than {TOLERANCE}: sign anew, and set the clock")
+        raise Unsigned(f"it is not the signature of this path and body by a secret of {VARIABLE}: sign both, as they are sent")
     return f"{time}-{given}"
 
 
