@@ -94,7 +94,13 @@ def hook_app(recipes: Mapping[str, Recipe], store: Store, known: Sequence[bytes]
 
 
 def serve_hooks(
-    recipes: Mapping[str, Recipe], store: Store, act: Act, host: str, port: int, stop: threading.Event, say: Callable[[str], None]
+    recipes: Mapping[str, Recipe],
+    store: Store,
+    act: Act,
+    stop: threading.Event,
+    say: Callable[[str], None],
+    host: str = "127.0.0.1",
+    port: int = PORT,
 ) -> None:
     """Serve hooks until `stop` is set; without a secret in the environment, say so and return. Raises `RequestError` for an address that
     can't be had."""

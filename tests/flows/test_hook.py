@@ -111,7 +111,7 @@ def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooks]:
             raise RuntimeError("the server of deployments is away")
         asked.append((name, why))
 
-    thread = threading.Thread(target=serve_hooks, args=({"c": wanted}, store, act, "127.0.0.1", 0, stop, say))
+    thread = threading.Thread(target=serve_hooks, args=({"c": wanted}, store, act, stop, say), kwargs={"port": 0})
     thread.start()
     assert up.wait(30)
     yield Hooks(int(said[0].split("/hooks")[0].rpartition(":")[2]), wanted, store, asked, said)
@@ -194,20 +194,20 @@ def test_a_slow_sender_leaves_room_for_a_few_only(hooks: Hooks) -> None:
     assert answer[0] == 202
 
 
-def test_the_documented_commands_sign(hooks: Hooks) -> None:
+def test_the_documented_commands_sign(hooks: Hooks, tmp_path: Path) -> None:
 
     page = (Path(__file__).parents[2] / "docs" / "arrivals.md").read_text(encoding="utf-8")
     environment = {**os.environ, "GRISTMILL_HOOK_SECRET": SECRET.decode()}
-    for n, (language, code) in enumerate(re.findall(r"^```(python|sh)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)):
-        code = code.replace("127.0.0.1:4299", f"127.0.0.1:{hooks.port}").replace("/hooks/mine", "/hooks/c").replace("monday", f"monday{n}")
+    for language, code in re.findall(r"^```(python|sh)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        code = code.replace("127.0.0.1:4299", f"127.0.0.1:{hooks.port}").replace("/hooks/mine", "/hooks/c").replace("/tmp/", f"{tmp_path}/")
         program = ["python", "-c", code] if language == "python" else ["sh", "-c", code]
         done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0 and '"accepted":true' in done.stdout.replace(" ", ""), (code, done.stdout, done.stderr)
-    assert len(hooks.asked) >= 2
+    assert hooks.asked == [("c", "a notice of 1 file"), ("c", "file monday.txt for source a")]
 
 
 def test_without_a_secret_no_hook_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     said: list[str] = []
-    serve_hooks({}, Store(tmp_path), lambda name, why: None, "127.0.0.1", 0, threading.Event(), said.append)
+    serve_hooks({}, Store(tmp_path), lambda name, why: None, threading.Event(), said.append)
     assert said == [f"no hooks: nobody could sign, as {VARIABLE} is not set (openssl rand -hex 32)"]
