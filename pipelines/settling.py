@@ -36,7 +36,7 @@ class Settling:
 
     def why_waits(self, root: str, uri: str) -> str | None:
         """Why an input of a source waits; None: it doesn't. Raises `OSError`."""
-        if any(name.startswith(".") for name in uri.split("/")) or uri.lower().endswith(_UNFINISHED):
+        if is_unfinished(uri):
             return "its name is that of an unfinished file"
         if self.marker is not None and not self._marker_of(root, uri).exists():
             return f"its marker ({self.marker}) is not there"
@@ -52,3 +52,8 @@ class Settling:
     def _marker_of(self, root: str, uri: str) -> Place:
         marker = self.marker or ""
         return place_of(root, uri + marker if marker.startswith(".") else uri[: uri.rfind("/") + 1] + marker)
+
+
+def is_unfinished(uri: str) -> bool:
+    """Whether a name is one that writers give to files that aren't finished."""
+    return any(name.startswith(".") for name in uri.split("/")) or uri.lower().endswith(_UNFINISHED)

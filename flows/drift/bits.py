@@ -8,7 +8,7 @@ import heapq
 import json
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +38,11 @@ Asking = tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64], npt.NDArray[np.fl
 
 def bits_of(store: Store, model: Artifact, name: str, run: Run, old: Artifact, now: Artifact, ids: pa.Array, say: Say) -> dict[str, Asking]:
     """By language, what the champion's model makes of held-out documents of `old` and of the documents `ids` of `now`."""
-    sides = (_held_out(old), _new(now, ids))
+    new = _drawn(_new(now, ids))
+    sides = (_drawn(_held_out(old, {lang for lang, _ in new})), new)
     chosen: dict[str, tuple[bool, str, str]] = {}
     for comes_new, side in zip((False, True), sides, strict=True):
-        chosen |= {passage_id(text).hex(): (comes_new, lang, text) for lang, text in _drawn(side)}
+        chosen |= {passage_id(text).hex(): (comes_new, lang, text) for lang, text in side}
     lines = [json.dumps({"lang": lang, "text": text}, ensure_ascii=False) for _, lang, text in chosen.values()]
     most = sum(len(text.encode()) for _, _, text in chosen.values())
     if not lines or all(comes_new for comes_new, _, _ in chosen.values()):
@@ -63,10 +64,12 @@ def bits_of(store: Store, model: Artifact, name: str, run: Run, old: Artifact, n
     return found
 
 
-def _held_out(documents: Artifact) -> Iterator[pa.RecordBatch]:
+def _held_out(documents: Artifact, langs: Collection[str]) -> Iterator[pa.RecordBatch]:
+    spoken = pa.array(sorted(langs), pa.string())
     for path in documents.paths("documents"):
         for batch in read_batches(path, ("doc_id", "lang", "subset", "text")):
-            yield batch.filter(pc.not_equal(batch.column("subset"), "train"))
+            of = pc.is_in(batch.column("lang"), value_set=spoken)
+            yield batch.filter(pc.and_(of, pc.not_equal(batch.column("subset"), "train")))
 
 
 def _new(documents: Artifact, ids: pa.Array) -> Iterator[pa.RecordBatch]:

@@ -32,6 +32,8 @@ from schemas.store import Store
 FEWEST = 20
 """Documents of a language on either side, below which nothing is said of it."""
 _SEED = 0
+OF_TOKENS = ("rare_tokens", "bytes_per_token")
+"""Measures of tokens, which compare within one tokenizer."""
 ALL = "all"
 
 
@@ -108,7 +110,7 @@ def drift_of(recipe: Recipe, store: Store, limits: Drift, say: Say) -> Drifted:
         raise RequestError(f"{recipe.name} has no champion yet, whose text could be compared with: `gristmill promote {recipe.name}`")
     before, now = champions_tokens(store, reign), store.find(f"tokens/{recipe.name}")
     if before is None:
-        raise RequestError(f"what the champion of {recipe.name} (reign {reign.number}) learned from is not in the store any more")
+        raise RequestError(f"what the champion of {recipe.name} (reign {reign.number}) learned from is not in the store")
     counts, unknown = vocabulary_counts(learned(before)), unknown_token(store, before)
     old_documents, new_documents = made_from(store, before, "documents"), made_from(store, now, "documents")
     new = sample(news(now, before), counts, unknown, False, new_documents)
@@ -118,6 +120,9 @@ def drift_of(recipe: Recipe, store: Store, limits: Drift, say: Say) -> Drifted:
     old = sample(learned(before), counts, unknown, True, old_documents)
     asked, notes = _bits(recipe, store, reign, limits, old_documents, new_documents, new, say)
     found = [*compare(old, new), *asked]
+    if before.manifest.identity.inputs.get("tokenizer") != now.manifest.identity.inputs.get("tokenizer"):
+        found = [one for one in found if one[0] not in OF_TOKENS]
+        notes = (f"{' and '.join(OF_TOKENS)} can't be told: the new tokens are another tokenizer's", *notes)
     if len(old) < old.of or len(new) < new.of:
         notes = (f"of {new.of:,} new and {old.of:,} learned documents, {len(new):,} and {len(old):,} were looked at", *notes)
     return Drifted(judged(found, limits), (*too_few(old, new), *notes), before, now, new.of, limits.alpha)
@@ -163,9 +168,9 @@ def judged(compared: list[Compared], limits: Drift) -> tuple[Finding, ...]:
 
 
 def too_few(old: Sample, new: Sample) -> list[str]:
-    """Languages of which nothing more than their share is told, and why."""
+    """New languages of which nothing more than their share is told, and why."""
     notes = []
-    for lang in sorted({*new.langs.tolist(), *old.langs.tolist()}):
+    for lang in sorted(set(new.langs.tolist())):
         counts = [int((side.langs == lang).sum()) for side in (new, old)]
         if min(counts) < FEWEST:
             notes.append(f"{lang}: {counts[0]:,} new and {counts[1]:,} learned documents are too few to tell more than its share")

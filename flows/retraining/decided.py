@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from flows.retraining.challenger import CHALLENGER
 from schemas.artifact import Artifact
-from schemas.store import Store
+from schemas.store import FINETUNED, Store
 
 KIND = "decision"
 TOKENS, REIGN = "tokens", "reign"
 """In a decision's identity: the input and the setting that say what it is about."""
-CHALLENGER = "-challenger"
-"""Behind a recipe's name: the name of what a retraining makes."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Decided:
 
 def ledger(store: Store, name: str) -> Iterator[Decided]:
     """All that was decided for a name, oldest first."""
-    challengers = [one for suffix in ("", "-finetuned") for one in store.artifacts("model", name + CHALLENGER + suffix)]
+    challengers = [one for suffix in ("", FINETUNED) for one in store.artifacts("model", name + CHALLENGER + suffix)]
     made = {one.manifest.content_digest: one.version for one in reversed(challengers)}
     for decision in store.artifacts(KIND, name):
         identity = decision.manifest.identity

@@ -75,7 +75,7 @@ def _reasons(retrain: Retrain, reign: Reign | None, learned: Artifact | None, ne
     if reign is None:
         return ("there is no champion yet",)
     if retrain.after_tokens is not None and news.tokens >= retrain.after_tokens:
-        lost = "" if learned is not None else "; what the champion learned from is not in the store any more, so all counts as new"
+        lost = "" if learned is not None else "; what the champion learned from is not in the store, so all counts as new"
         return (f"{_told(news)}, at least the {retrain.after_tokens:,} of retrain.after_tokens{lost}",)
     return ()
 

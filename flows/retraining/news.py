@@ -13,12 +13,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flows.lineage import made_from
+from flows.retraining.knew import known_tokens
 from schemas.arrow import read_batches
 from schemas.artifact import Artifact
 from schemas.champion import Reign
+from schemas.errors import RequestError
 from schemas.sampling import SAMPLED, times_read
-from schemas.store import NotFound, Store
+from schemas.store import Store
 
 ROLE = "tokens"
 """Of token shards, and of the input that is tokens."""
@@ -33,14 +34,13 @@ class News:
 
 
 def champions_tokens(store: Store, reign: Reign) -> Artifact | None:
-    """The tokens that a reign's pretrained model learned from; None: they, or the model, are not in the store any more."""
+    """The tokens that a reign's pretrained model knew; None: neither they nor any that stand for them are in the store."""
     if (reference := reign.models.get("pretrain")) is None:
         return None
     try:
-        model = store.find(reference)
-    except NotFound:
+        return known_tokens(store, store.find(reference))
+    except RequestError:
         return None
-    return made_from(store, model, ROLE)
 
 
 def count(now: Artifact, before: Artifact | None) -> News:

@@ -25,7 +25,7 @@ from flows.drift.sample import Batches, Sample, learned, news, sample, vocabular
 from flows.drift.work import Finding, compare, judged, too_few
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
-from schemas.recipe import Drift, Recipe, Retrain
+from schemas.recipe import Drift, Recipe, Retrain, Tokenizer
 from schemas.store import Store
 from tests.flows.chains import ingest, ingest_tokens
 from tests.flows.champions import crown
@@ -223,15 +223,29 @@ def test_the_newest_tokens_are_compared_with_the_champions(corpus: Corpus) -> No
     assert drifted(corpus.recipe.model_copy(update={"retrain": Retrain()}), corpus.store) == ()
     told = json.loads(json.dumps(found.as_json()))
     assert told["findings"][0]["verdict"] == "drifts" and told["learned"] == corpus.tokens[0].reference
-    crown(corpus.store, corpus.tokens[1])
+    other = corpus.recipe.model_copy(update={"tokenizer": Tokenizer(vocab_size=1000)})
+    encoded = ingest_tokens(corpus.store, other, corpus.documents[1], make_tokenizer(corpus.store, other, corpus.documents[1]))
+    anew = drift_of(corpus.recipe, corpus.store, Drift(bits_per_byte=None), print)
+    assert anew.now.path == encoded.path and anew.notes == (
+        "rare_tokens and bytes_per_token can't be told: the new tokens are another tokenizer's",
+    )
+    assert {one.measure for one in anew.findings} == {"language", "length", "pos"} and anew.new_documents == found.new_documents
+    crown(corpus.store, encoded)
     nothing = drift_of(corpus.recipe, corpus.store, Drift(bits_per_byte=None), print)
     assert nothing.findings == () and nothing.notes == ("0 new documents are too few to tell: 20 are needed",)
 
 
 def test_few_documents_of_a_language_are_told_as_such(corpus: Corpus) -> None:
     everything = learned(corpus.tokens[0])
-    old, new = sides(corpus, everything, only(everything, in_half(1, True, ("manual",))))
-    assert too_few(old, new) == [f"zh: 0 new and {(old.langs == 'zh').sum()} learned documents are too few to tell more than its share"]
+
+    def hardly_chinese(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+        chinese: npt.NDArray[np.bool_] = pc.equal(batch.column("lang"), "zh").to_numpy(zero_copy_only=False)
+        return ~chinese | (np.cumsum(chinese) <= 5)
+
+    old, new = sides(corpus, everything, only(everything, hardly_chinese))
+    chinese = [int((side.langs == "zh").sum()) for side in (new, old)]
+    assert 5 <= chinese[0] < 20
+    assert too_few(old, new) == [f"zh: {chinese[0]} new and {chinese[1]} learned documents are too few to tell more than its share"]
     assert ("pos", "zh") not in {(measure, where) for measure, where, *_ in compare(old, new)}
 
 

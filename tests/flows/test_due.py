@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.retraining.decided import ledger
 from flows.retraining.due import Due, due
 from flows.retraining.news import count
 from flows.retraining.times import frozen_until
@@ -141,7 +142,8 @@ def test_the_next_begins_a_period_after_the_last_one_began(grown: Folder) -> Non
     crown(grown.store, next(grown.store.artifacts("tokens", "c")))
     decide(grown.store, grown.grow(), 1)
     grown.grow()
-    soon = datetime.now(UTC) + timedelta(minutes=30)
+    (decided,) = ledger(grown.store, "c")
+    soon = decided.began + timedelta(minutes=30)
     found = grown.due(soon, after_tokens=1, at_most_every=3600)
     assert not found.due
     assert found.waits == ("the last retraining began 30 min ago; the next may in 30 min (at_most_every)",)
@@ -156,7 +158,7 @@ def test_a_champion_whose_tokens_are_gone_makes_all_new(grown: Folder) -> None:
     remove_tree(first.path)
     grown.grow()
     found = grown.due(after_tokens=1)
-    assert found.due and found.new_documents == 40 and "not in the store any more" in found.reasons[0]
+    assert found.due and found.new_documents == 40 and "is not in the store, so all counts as new" in found.reasons[0]
 
 
 def test_what_can_not_be_answered_is_told(grown: Folder, tmp_path: Path) -> None:
