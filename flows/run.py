@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
@@ -20,6 +19,7 @@ from flows.arriving.events import emit_committed
 from flows.ensure import Outcome, ensure
 from flows.labels import check_labels
 from flows.progress import duration
+from flows.published import publish_step
 from flows.report_file import report_path, write_run_report
 from flows.steps import FINETUNE, STEPS, wanted_steps
 from schemas.artifact import Artifact
@@ -83,7 +83,7 @@ def step_task(step: str, recipe: Json, store: str, inputs: dict[str, str]) -> Js
     outcome = ensure(chosen, Recipe.model_validate(recipe), Store(store), artifacts, say)
     if outcome.action != "reuse":
         say(f"  {step:<10} done in {duration(outcome.seconds)}: {outcome.artifact.reference}")
-    _publish(outcome)
+    publish_step(outcome)
     return {
         "step": step,
         "action": outcome.action,
@@ -102,25 +102,3 @@ def report_task(store: str, path: str, name: str) -> Json:
     target = write_run_report(Store(store), Artifact.open(Path(path)), report_path(Store(store), name))
     say(f"  {'report':<10} {target}")
     return {"step": "report", "action": "run", "why": [], "path": str(target)}
-
-
-def _publish(outcome: Outcome) -> None:
-    """Publish a Prefect artifact: the ledger as a table if the step has one, else the facts of its parts."""
-    manifest = outcome.artifact.manifest
-    key = f"{manifest.name}-{outcome.step}".lower().replace("_", "-").replace(".", "-")
-    about = f"{outcome.artifact.reference}, fingerprint {manifest.fingerprint[:8]}, {outcome.action}"
-    if manifest.ledgers:
-        rows = [
-            {
-                "source": source,
-                "read": ledger.records_read,
-                "kept": ledger.records_kept,
-                "failed": ledger.records_failed,
-                **{f"rejected: {reason}": n for reason, n in sorted(ledger.rejected.items())},
-            }
-            for source, ledger in manifest.ledgers.items()
-        ]
-        create_table_artifact(key=key, table=rows, description=about)
-    else:
-        facts = "\n".join(f"- **{k}**: `{str(v)[:300]}`" for part in manifest.parts[:1] for k, v in part.facts.items())
-        create_markdown_artifact(key=key, markdown=f"{about}\n\n{facts}")
