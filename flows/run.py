@@ -16,7 +16,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
 from flows.arriving.events import emit_committed
-from flows.ensure import Outcome, ensure
+from flows.ensure import ensure
 from flows.labels import check_labels
 from flows.progress import duration
 from flows.published import publish_step
