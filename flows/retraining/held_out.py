@@ -1,6 +1,6 @@
 """The model: the *held-out sets* of a gate are two, of text that no model was trained on (subset `test`), drawn by a rule that knows
-nothing of models. *Old* text is of the documents that the champion was made from, which are one artifact and stay as they are; *new* text is
-of documents that came since. What the challenger's training text has the like of is *contaminated*, and goes, from both sides alike.
+nothing of models. *Old* text is of the documents that the champion was made from, which are one artifact and stay as they are; *new* text
+is of documents that came since. What the challenger's training text has the like of is *contaminated*, and goes, from both sides alike.
 
 Two texts are alike if they are equal but for case and white space, or if 8 of 10 of their runs of five characters are shared
 (`model.examples.shingles`).
