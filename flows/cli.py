@@ -28,6 +28,7 @@ from flows.commands import (
     models,
     pii,
     probing,
+    retraining,
     running,
     serving,
     tagger,
@@ -60,6 +61,7 @@ def _options(
 
 for group in (
     running,
+    retraining,
     artifacts,
     making,
     models,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flows.retraining.decide import REIGN, STEP
-from flows.retraining.judging import Bundle, role_of
+from flows.retraining.judging import CHAMPION, Bundle, role_of
 from schemas.artifact import Artifact
 from schemas.champion import Overtaken, Reign, begin_reign, champion, history
 from schemas.errors import RequestError
@@ -139,6 +139,16 @@ def unfinished(store: Store, name: str) -> Artifact | None:
     for decision in store.newest_first("decision", name):
         settings = decision.manifest.identity.settings
         if decision.manifest.identity.step == STEP and last is not None and settings[REIGN] == last.number:
+            return decision
+    return None
+
+
+def decided_about(store: Store, name: str, tokens: Artifact, reign: Reign) -> Artifact | None:
+    """The newest decision about a challenger that learned from these tokens, against the models of a reign, in whatever reign they were
+    the champion: what was rolled back is not made again from the same text."""
+    wanted = {"tokens": tokens.manifest.content_digest, role_of(CHAMPION, "pretrain"): reign.digests["pretrain"]}
+    for decision in store.newest_first("decision", name):
+        if wanted.items() <= decision.manifest.identity.inputs.items():
             return decision
     return None
 
