@@ -4,6 +4,7 @@ hand, `champion` shows who reigned when and why."""
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -181,7 +182,7 @@ def _history_lines(store: Store, reigns: dict[str, Any]) -> list[str]:
     return aligned(("name", "reign", "", "began", "by", "models", "why"), rows, left={0, 2, 3, 4, 5, 6}) if rows else ["no champion yet"]
 
 
-def _forgotten(store: Store, models: dict[str, str]) -> list[str]:
+def _forgotten(store: Store, models: Mapping[str, str]) -> list[str]:
     """What is to be said of models that saw documents which were forgotten."""
     from schemas.forgotten import read_mark
 
