@@ -143,12 +143,11 @@ def champion(
     store: StoreOption = None,
 ) -> None:
     """Show who reigns, who reigned before, and why."""
-    from schemas.champion import history
+    from schemas.champion import history, names
     from schemas.errors import RequestError
 
     opened = open_store(store)
-    names = [name] if name is not None else _names(opened)
-    reigns = {one: history(opened.root, one) for one in names}
+    reigns = {one: history(opened.root, one) for one in ([name] if name is not None else names(opened.root))}
     if name is not None and not reigns[name]:
         raise RequestError(f"{name} has no champion yet: `gristmill promote {name}` names the first")
     if as_json:
@@ -158,13 +157,6 @@ def champion(
         return
     for line in _history_lines(opened, reigns):
         print(line)
-
-
-def _names(store: Store) -> list[str]:
-    from schemas.champion import FOLDER
-
-    folder = store.root / FOLDER
-    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
 def _history_lines(store: Store, reigns: dict[str, Any]) -> list[str]:

@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 
 from flows.evaluated import results_of
-from flows.retraining.held_out import SETS
-from flows.retraining.judging import BIAS, CHAMPION, MEMORISATION, PARITY, TASKS
-from model.evaluate.language_results import KIND as TEXT
+from flows.retraining.judging import BIAS, CHAMPION, MEMORISATION, PARITY, SETS, TASKS
 from model.metrics.gating import FEWEST, Gain, Guarded, corrected, gained, guarded
 from model.metrics.items import read_items
 from model.metrics.metric import Floats
@@ -93,7 +91,7 @@ def _gain(evaluation: Artifact, results: Any, asked: Sequence[str], alpha: float
 def _set_of(result: Result) -> str | None:
     """The set of which a result is all text of one language."""
     name, _, rest = result.task.partition(".")
-    return name if result.kind == TEXT and name in SETS and not rest.startswith("from.") else None
+    return name if result.headline == BITS and name in SETS and not rest.startswith("from.") else None
 
 
 def _items(evaluation: Artifact, result: Result, system: str, metric: str = BITS) -> Floats:
@@ -130,7 +128,7 @@ def _about(result: Result) -> tuple[str, str]:
         return BIAS, rest
     if name == MEMORISATION:
         return MEMORISATION, "training text"
-    return ("", "") if result.kind == TEXT else (TASKS, result.task)
+    return ("", "") if result.headline == BITS else (TASKS, result.task)
 
 
 @dataclass(frozen=True)

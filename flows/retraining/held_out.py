@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.retraining.judging import SETS
 from model.evaluate.held_out import draw
 from model.evaluate.held_out_text import Passage, passages_of
 from model.examples import Classified
@@ -23,7 +24,6 @@ from model.finetune.labelled import read_labelled
 from schemas.arrow import read_batches
 from schemas.artifact import Artifact
 
-SETS = ("old", "new")
 SUBSET = "test"
 CHARACTERS = 1 << 21
 """Of training text that is compared at a time: bounds memory."""

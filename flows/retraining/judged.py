@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 
-from flows.retraining.held_out import SETS, SUBSET, HeldOut, held_out
-from flows.retraining.judging import BIAS, MEMORISATION, PARITY, STEP, TASKS, role_of
+from flows.retraining.held_out import SUBSET, HeldOut, held_out
+from flows.retraining.judging import BIAS, MEMORISATION, PARITY, SETS, STEP, TASKS, role_of
 from flows.retraining.probes import Found, labels_bias, memorisation, pronoun_bias
 from model.checkpoint import Mismatch, read_config
 from model.device import environment

@@ -27,6 +27,8 @@ from schemas.store import Store
 STEP, VERSION = "judge", 1
 NAME = "-gate"
 """Behind a recipe's name: the name of its evaluations of challengers."""
+SETS = ("old", "new")
+"""Of held-out text, see `flows.retraining.held_out`."""
 CHAMPION = "champion"
 """The system that a challenger is compared with."""
 TASKS, BIAS, MEMORISATION, PARITY = "tasks", "bias", "memorisation", "parity"

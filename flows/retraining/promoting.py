@@ -12,7 +12,7 @@ from typing import Literal
 from flows.retraining.decide import REIGN, STEP
 from flows.retraining.judging import CHAMPION, Bundle, role_of
 from schemas.artifact import Artifact
-from schemas.champion import Overtaken, Reign, begin_reign, champion, history
+from schemas.champion import Overtaken, Reign, begin_reign, champion, history, kept
 from schemas.errors import RequestError
 from schemas.results import MODEL
 from schemas.store import FINETUNED, NotFound, Store
@@ -73,10 +73,9 @@ def roll_back(store: Store, name: str, to: int | None, why: str) -> Promotion:
     if not past:
         raise RequestError(f"{name} has no champion yet, so there is nothing to go back to: `gristmill promote {name}` names the first")
     if to is None:
-        others = [reign for reign in past if reign.digests != past[-1].digests]
-        if not others:
+        target, *rest = kept(store.root, name)
+        if not rest:
             raise RequestError(f"{name}: no other model has reigned, so there is nothing to go back to")
-        target = others[-1]
     elif (found := next((reign for reign in past if reign.number == to), None)) is None:
         raise RequestError(f"--to {to}: {name} has reigns 1 to {past[-1].number}")
     else:
