@@ -74,27 +74,28 @@ def measure(evaluation: Artifact, gate: Gate, needed: float, seed: int) -> Measu
 def bits_per_byte(evaluation: Artifact, system: str, gate: Gate) -> float:
     """Of one system, over the sets that the gain is measured on. Raises `Damaged` if none was asked."""
     asked = SETS if gate.on == "both" else (gate.on,)
-    rows = [_items(evaluation, result, system) for result in results_of(evaluation) if _set_of(result) in asked]
+    rows = [items_of(evaluation, result, system) for result in results_of(evaluation) if set_of(result) in asked]
     if not rows:
         raise Damaged(f"{evaluation.reference}: no text was held out")
     return float(value_named(BITS)(np.concatenate(rows).sum(0)))
 
 
 def _gain(evaluation: Artifact, results: Any, asked: Sequence[str], alpha: float, needed: float, seed: int) -> Gain | None:
-    chosen = [result for result in results if _set_of(result) in asked]
+    chosen = [result for result in results if set_of(result) in asked]
     if not chosen:
         return None
-    champion, challenger = (np.concatenate([_items(evaluation, one, system) for one in chosen]) for system in (CHAMPION, MODEL))
+    champion, challenger = (np.concatenate([items_of(evaluation, one, system) for one in chosen]) for system in (CHAMPION, MODEL))
     return gained(champion, challenger, value_named(BITS), needed, alpha, seed)
 
 
-def _set_of(result: Result) -> str | None:
+def set_of(result: Result) -> str | None:
     """The set of which a result is all text of one language."""
     name, _, rest = result.task.partition(".")
     return name if result.headline == BITS and name in SETS and not rest.startswith("from.") else None
 
 
-def _items(evaluation: Artifact, result: Result, system: str, metric: str = BITS) -> Floats:
+def items_of(evaluation: Artifact, result: Result, system: str, metric: str = BITS) -> Floats:
+    """[items, k] statistics of a system."""
     assert result.items is not None
     return read_items(evaluation.path / result.items, system).statistics[metric]
 
@@ -111,7 +112,7 @@ def _guards(evaluation: Artifact, results: Mapping[str, Result], gate: Gate, see
         if result.n < FEWEST:
             missing.append(f"{guard}, {what}: {result.n} items are too few to tell; {FEWEST} are wanted")
             continue
-        champion, challenger = (_items(evaluation, result, system, result.headline) for system in (CHAMPION, MODEL))
+        champion, challenger = (items_of(evaluation, result, system, result.headline) for system in (CHAMPION, MODEL))
         better = result.systems[MODEL][result.headline].better
         test = guarded(champion, challenger, value_named(result.headline), better, margin, guard == LANGUAGES, seed)
         guards.append(Guard(guard, what, result.headline, test))
@@ -122,7 +123,7 @@ def _guards(evaluation: Artifact, results: Mapping[str, Result], gate: Gate, see
 def _about(result: Result) -> tuple[str, str]:
     """The guard that a result is of, and what it says of."""
     name, _, rest = result.task.partition(".")
-    if (found := _set_of(result)) is not None:
+    if (found := set_of(result)) is not None:
         return LANGUAGES, f"{rest} on {found} text"
     if name == BIAS:
         return BIAS, rest

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 from flows.ensure import Outcome, Say
 from flows.ready import Ready
+from flows.retraining.challenger import challenger_settings
 from flows.retraining.gate import bits_per_byte
 from flows.single import ensure_single
 from flows.steps import Step
@@ -29,17 +29,14 @@ from schemas.store import Store
 STEP, VERSION = "seeds", 1
 KIND, NAME = "decision", "-seeds"
 EVALUATION = "evaluation"
-_DECIDING = ("start", "replay", "steps", "epochs", "max_steps", "lr", "warmup", "seed")
-"""Of the section retrain; of its gate `_OF_GATE`."""
 _OF_GATE = ("seeds", "on", "max_bytes")
+"""What of the gate decides, beside what the challenger is made by."""
 
 
 def _identity(recipe: Recipe) -> Identity:
-    assert recipe.retrain is not None and recipe.pretrain is not None
-    retrain = recipe.retrain.as_json()
-    settings: dict[str, Any] = {key: retrain.get(key) for key in _DECIDING}
-    settings["gate"] = {key: retrain["gate"].get(key) for key in _OF_GATE}
-    return Identity(STEP, VERSION, {"pretrain": recipe.pretrain.as_json(), "retrain": settings}, {}, {})
+    assert recipe.retrain is not None
+    made_by, gate = challenger_settings(recipe, recipe.retrain.seed).as_json(), recipe.retrain.gate.as_json()
+    return Identity(STEP, VERSION, {"challenger": made_by, "gate": {key: gate[key] for key in _OF_GATE}}, {}, {})
 
 
 def known(store: Store, recipe: Recipe) -> Artifact | None:
@@ -71,7 +68,7 @@ def needed(seeds: Artifact) -> float:
 def _work(draft: Draft) -> None:
     if draft.part(STEP, "deviation"):
         return
-    evaluation, gate = draft.input(EVALUATION), Gate.model_validate(draft.settings["retrain"]["gate"])
+    evaluation, gate = draft.input(EVALUATION), Gate.model_validate(draft.settings["gate"])
     systems = evaluation.manifest.identity.settings["systems"]
     values = {system: bits_per_byte(evaluation, system, gate) for system in systems}
     told = {"bits_per_byte": values, "deviation": deviation([*values.values()]), "needed": needed_of([*values.values()])}
