@@ -33,7 +33,7 @@ def text_results(folder: Path, factors: Mapping[str, FACTORS], n: int = 40, seed
                 texts.append(SimpleNamespace(doc_id=f"{name}{lang}{number:04}".encode(), lang=lang, source="s", n_bytes=size))
                 nats[CHAMPION].append(size * float(draw.normal(1.4, 0.1)))
                 nats[MODEL].append(nats[CHAMPION][-1] * factor * float(draw.normal(1, 0.002)))
-        systems = {system: Nats(np.array(values), [1] * len(texts)) for system, values in nats.items()}
+        systems = {system: Nats(np.array(values), [text.n_bytes for text in texts]) for system, values in nats.items()}
         found += language_results(name, texts, systems, "0" * 64, 0, folder)
     return found
 
