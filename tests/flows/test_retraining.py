@@ -25,7 +25,7 @@ corpus:
   incremental: true
   sources: [{name: notes, path: raw, format: txt, lang: en}]
   held_out: {validation: 0.1, test: 0.3}
-tokenizer: {vocab_size: 400}
+tokenizer: {vocab_size: 512}
 pretrain:
   model: {layers: 1, width: 32, heads: 2, kv_heads: 1, ffn: 64, context: 32}
   steps: 8
