@@ -220,8 +220,8 @@ def _promote(recipe: Recipe, store: Store, decision: Artifact, force: bool) -> i
     if until is not None and not force:
         say(f"  {'promotion':<10} waits until {until:%a %Y-%m-%d %H:%M} UTC (retrain.frozen); the next retraining carries it out")
         return None
-    reasons = "; ".join(read_decision(decision)["reasons"])
-    done = promote_decision(store, decision, "gate", reasons)
+    reasons = [*(["in a frozen window, by --force"] if until is not None else []), *read_decision(decision)["reasons"]]
+    done = promote_decision(store, decision, "gate", "; ".join(reasons))
     say(f"  {'champion':<10} {done.told(recipe.name)}")
     if done.new:
         _emit(

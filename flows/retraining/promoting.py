@@ -53,15 +53,15 @@ def promote_decision(store: Store, decision: Artifact, by: By, why: str) -> Prom
 
 
 def promote_models(store: Store, name: str, bundle: Bundle, by: By, why: str) -> Promotion:
-    """Let a bundle reign that a person chose, or that is the first. Raises `RequestError` if another process began a reign meanwhile."""
+    """Let a bundle reign that a person chose, or the `first`, if there is none yet. Raises `RequestError` if another process began a reign meanwhile."""
     last = champion(store.root, name)
-    if last is not None and last.digests == _digests(bundle):
+    if last is not None and (by == "first" or last.digests == _digests(bundle)):
         return Promotion(last, False)
     try:
         return Promotion(_begin(store, name, last.number if last else 0, bundle, by, why), True)
     except Overtaken as error:
         now = champion(store.root, name)
-        if now is not None and now.digests == _digests(bundle):
+        if now is not None and (by == "first" or now.digests == _digests(bundle)):
             return Promotion(now, False)
         raise RequestError(f"{error}: look at `gristmill champion {name}`, and ask again") from error
 
