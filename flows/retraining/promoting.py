@@ -53,7 +53,8 @@ def promote_decision(store: Store, decision: Artifact, by: By, why: str) -> Prom
 
 
 def promote_models(store: Store, name: str, bundle: Bundle, by: By, why: str) -> Promotion:
-    """Let a bundle reign that a person chose, or the `first`, if there is none yet. Raises `RequestError` if another process began a reign meanwhile."""
+    """Let a bundle reign that a person chose, or the `first`, if there is none yet. Raises `RequestError` if another process began a reign
+    meanwhile."""
     last = champion(store.root, name)
     if last is not None and (by == "first" or last.digests == _digests(bundle)):
         return Promotion(last, False)

@@ -43,7 +43,6 @@ retrain:
   gate: {min_gain: 0.0, max_bytes: 20000, guards: {tasks: null, bias: null, memorisation: null}}
 run: {settle: 0, workers: 1}
 """
-pytestmark = pytest.mark.slow
 
 
 def write(folder: Path, names: range, words: list[str]) -> None:
@@ -54,21 +53,20 @@ def write(folder: Path, names: range, words: list[str]) -> None:
         (folder / f"{number:03}.txt").write_text("\n".join(lines) + "\n")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("retraining")
-    (path / "raw").mkdir()
-    (path / "r.yaml").write_text(RECIPE)
-    write(path / "raw", range(50), NOUNS)
-    return path
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    write(tmp_path / "raw", range(50), NOUNS)
+    return tmp_path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def gristmill(folder: Path, server: Server) -> Command:
     return command_in(folder, server)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def store(folder: Path) -> Store:
     return Store(folder / ".gristmill" / "store")
 
@@ -86,59 +84,58 @@ def made(store: Store) -> dict[str, int]:
     return {what: len(store.versions(*name)) for what, name in names.items()} | {"reigns": len(history(store.root, "r"))}
 
 
+@pytest.mark.slow
 def test_text_that_comes_is_learned_once_whoever_asks(folder: Path, gristmill: Command, store: Store, server: Server) -> None:
     gristmill("run", "r.yaml", "--until", "tokens")
-    told = json.loads(gristmill("retrain", "r.yaml", "--json").stdout)
-    assert told["action"] == "wait" and [reign.by for reign in history(store.root, "r")] == ["first"]  # its own steps were run before
+    told = json.loads(gristmill("retrain", "r.yaml", "--json").stdout)  # its own steps are run first
+    assert told["action"] == "wait" and [reign.by for reign in history(store.root, "r")] == ["first"]
     write(folder / "raw", range(50, 120), NOUNS)
     gristmill("ingest", "r.yaml")
     both = [start(folder, server) for _ in range(2)]
     answers = [json.loads(process.communicate()[0]) for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert made(store) == {"challengers": 1, "evaluations": 1, "decisions": 1, "reigns": 2}
-    assert {answer["action"] for answer in answers} <= {"promote", "wait"} and "promote" in {answer["action"] for answer in answers}
-    again = json.loads(gristmill("retrain", "r.yaml", "--force", "--json").stdout)
-    assert again["action"] == "wait" and made(store)["reigns"] == 2
+    once = {"challengers": 1, "evaluations": 1, "decisions": 1}
+    assert made(store) == {**once, "reigns": 2}
+    actions = {answer["action"] for answer in answers}
+    assert "promote" in actions and actions <= {"promote", "wait"}
     found = read_decision(store.find("decision/r"))
     assert found["verdict"] == "promote" and found["gain"]["gain"] > 0.02 and found["held_out"]["new"]["documents"] > 10
     assert found["parity"]["pretrain"]["passed"]
-
-
-def test_worse_text_is_refused_with_the_reason_and_a_rollback_stays(folder: Path, gristmill: Command, store: Store) -> None:
+    assert json.loads(gristmill("retrain", "r.yaml", "--force", "--json").stdout)["action"] == "wait"
     gristmill("rollback", "r", "--why", "to see that it stays")
     told = json.loads(gristmill("retrain", "r.yaml", "--json").stdout)
     assert told["action"] == "wait" and "has decided about these tokens and this champion" in told["why"][0]
-    assert made(store) == {"challengers": 1, "evaluations": 1, "decisions": 1, "reigns": 3}
-    gristmill("rollback", "r", "--to", "2", "--why", "it is the better one")
-    recipe = (folder / "r.yaml").read_text()
-    (folder / "r.yaml").write_text(recipe.replace("steps: 12", "steps: 12\n  lr: 1.0\n  replay: 0.0"))
+    assert made(store) == {**once, "reigns": 3}
+
+
+@pytest.mark.soak
+def test_worse_text_is_refused_with_the_reason(folder: Path, gristmill: Command, store: Store) -> None:
+    gristmill("run", "r.yaml", "--until", "pretrain")
+    gristmill("promote", "r")
+    (folder / "r.yaml").write_text(RECIPE.replace("steps: 12", "steps: 40\n  lr: 1.0\n  replay: 0.0"))
     write(folder / "raw", range(120, 260), ["zzq xxv", "qqq qqq qqq", "vvx"])
     gristmill("ingest", "r.yaml")
     said = gristmill("retrain", "r.yaml")
-    assert "is refused; the champion of reign 4 stays" in said.stdout
-    assert "en on old text" in said.stdout and made(store)["reigns"] == 4
+    assert "is refused; the champion of reign 1 stays" in said.stdout and "en on old text" in said.stdout
+    assert made(store)["reigns"] == 1
 
 
+@pytest.mark.soak
 def test_a_process_that_was_killed_anywhere_leaves_nothing_undone_or_twice(
     folder: Path, gristmill: Command, store: Store, server: Server
 ) -> None:
     """It is killed as soon as the challenger, the evaluation and the decision begin to be there."""
-    (folder / "r.yaml").write_text(RECIPE)
-    write(folder / "raw", range(300, 420), NOUNS)
+    gristmill("run", "r.yaml", "--until", "pretrain")
+    gristmill("promote", "r")
+    write(folder / "raw", range(50, 120), NOUNS)
     gristmill("ingest", "r.yaml")
-    before = made(store)
     for what in ("challengers", "evaluations", "decisions"):
         process = start(folder, server)
         deadline = time.monotonic() + 600
-        while made(store)[what] == before[what] and process.poll() is None and time.monotonic() < deadline:
+        while not made(store)[what] and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-    told = json.loads(gristmill("retrain", "r.yaml", "--json").stdout)
-    assert told["action"] in ("promote", "refuse")
-    after = made(store)
-    assert {what: after[what] - before[what] for what in ("challengers", "evaluations", "decisions")} == {
-        "challengers": 1, "evaluations": 1, "decisions": 1
-    }  # fmt: skip
-    assert after["reigns"] - before["reigns"] == (told["action"] == "promote")
+    assert json.loads(gristmill("retrain", "r.yaml", "--json").stdout)["action"] == "promote"
+    assert made(store) == {"challengers": 1, "evaluations": 1, "decisions": 1, "reigns": 2}
