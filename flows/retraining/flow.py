@@ -15,6 +15,7 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.events import emit_event
+from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
 from flows.lineage import made_from
@@ -43,10 +44,11 @@ BY_HAND = "asked for by hand"
 
 
 def retrain(recipe: Recipe, store: Store, reason: str | None, force: bool) -> Json:
-    """Run the flow; its log lines are at the server when this returns."""
+    """Run the flow; its log lines and events are at the server when this returns."""
     try:
         return retrain_flow(as_said(recipe), str(store.root), reason, force)
     finally:
+        EventsWorker.drain_all(timeout=5)
         APILogWorker.drain_all(timeout=5)
 
 
@@ -66,13 +68,13 @@ def retrain_flow(recipe: Json, store: str, reason: str | None = None, force: boo
     finished = finish_task(recipe, store, force)
     if finished is not None:
         return finished
-    asked = due_task(recipe, store)
-    if not asked["due"] and not (force and not asked["decided"]):
+    asked = due_task(recipe, store, force)
+    if not asked["due"]:
         return {"action": "wait", "why": asked["waits"], "reign": asked["reign"], "decision": asked["decided"]}
     why = asked["reasons"] or [BY_HAND]
     corpus = asked["corpus"]
     spread = seeds_task(recipe, store, asked["reign"], corpus)
-    challenger = challenger_task(recipe, store, asked["reign"], corpus, 0)
+    challenger = challenger_task(recipe, store, asked["reign"], corpus)
     judged = judge_task(recipe, store, asked["reign"], corpus, challenger)
     decision = decide_task(recipe, store, asked["reign"], corpus, challenger, judged, spread)
     reign = promote_task(recipe, store, decision["path"], force) if decision["verdict"] == PROMOTE else None
@@ -123,22 +125,20 @@ def finish_task(recipe: Json, store: str, force: bool) -> Json | None:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="due")
-def due_task(recipe: Json, store: str) -> Json:
+def due_task(recipe: Json, store: str, force: bool) -> Json:
     """Whether a retraining is due, and the corpus that it would learn from."""
     parsed, opened = Recipe.model_validate(recipe), Store(store)
     found = due(parsed, opened, datetime.datetime.now(datetime.UTC))
-    for line in found.reasons if found.due else found.waits:
-        say(f"  {'due':<10} {'' if found.due else 'no: '}{line}")
-    assert found.reign is not None
-    told = {**found.as_json(), "decided": None, "corpus": {role: str(one.path) for role, one in _corpus_of(opened, found).items()}}
-    if (same := decided_about(opened, parsed.name, found.tokens, found.reign)) is not None:  # the reign may be another: it was rolled back
-        return {
-            **told,
-            "due": False,
-            "decided": same.reference,
-            "waits": [f"{same.reference} has decided about these tokens and this champion"],
-        }
-    return told
+    assert found.reign is not None and parsed.retrain is not None
+    forced = force and (found.new_documents > 0 or parsed.retrain.start == "scratch")  # there has to be something to learn
+    told = {**found.as_json(), "due": found.due or forced, "decided": None}
+    if (same := decided_about(opened, parsed.name, found.tokens, found.reign)) is not None:  # in another reign, if it was rolled back
+        why = f"{same.reference} has decided about these tokens and this champion"
+        told |= {"due": False, "decided": same.reference, "waits": [why]}
+    for line in told["reasons"] if told["due"] else told["waits"]:
+        say(f"  {'due':<10} {'' if told['due'] else 'no: '}{line}")
+    corpus = _corpus_of(opened, found) if told["due"] else {}
+    return {**told, "corpus": {role: str(artifact.path) for role, artifact in corpus.items()}}
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="seeds")
@@ -165,11 +165,11 @@ def seeds_task(recipe: Json, store: str, reign: int, corpus: Mapping[str, str]) 
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="challenger")
-def challenger_task(recipe: Json, store: str, reign: int, corpus: Mapping[str, str], number: int) -> dict[str, str]:
+def challenger_task(recipe: Json, store: str, reign: int, corpus: Mapping[str, str]) -> dict[str, str]:
     """The challenger's models, by step."""
     parsed, opened = Recipe.model_validate(recipe), Store(store)
     assert parsed.retrain is not None
-    made = make_challenger(parsed, opened, _reign(opened, parsed.name, reign), _corpus(corpus), say, parsed.retrain.seed + number)
+    made = make_challenger(parsed, opened, _reign(opened, parsed.name, reign), _corpus(corpus), say, parsed.retrain.seed)
     facts = [f"- {step}: `{model.reference}`" for step, model in made.items()]
     publish_page(parsed.name, "challenger", "\n".join([f"A challenger of reign {reign}:", "", *facts]))
     return {step: str(model.path) for step, model in made.items()}

@@ -20,7 +20,8 @@ from model.metrics.items import read_items
 from model.metrics.metric import Floats
 from model.metrics.named import value_named
 from model.metrics.verdicts import told_p
-from schemas.artifact import Artifact, Damaged
+from schemas.artifact import Artifact
+from schemas.errors import RequestError
 from schemas.fingerprint import read_json
 from schemas.recipe import Gate
 from schemas.results import MODEL, Result
@@ -72,11 +73,11 @@ def measure(evaluation: Artifact, gate: Gate, needed: float, seed: int) -> Measu
 
 
 def bits_per_byte(evaluation: Artifact, system: str, gate: Gate) -> float:
-    """Of one system, over the sets that the gain is measured on. Raises `Damaged` if none was asked."""
+    """Of one system, over the sets that the gain is measured on. Raises `RequestError` if no text of them is held out."""
     asked = SETS if gate.on == "both" else (gate.on,)
     rows = [items_of(evaluation, result, system) for result in results_of(evaluation) if set_of(result) in asked]
     if not rows:
-        raise Damaged(f"{evaluation.reference}: no text was held out")
+        raise RequestError(f"{evaluation.reference}: no text is held out to measure on: see corpus.held_out and retrain.gate.on")
     return float(value_named(BITS)(np.concatenate(rows).sum(0)))
 
 
