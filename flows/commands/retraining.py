@@ -169,7 +169,7 @@ def _history_lines(store: Store, reigns: dict[str, Any]) -> list[str]:
             marks = _forgotten(store, reign.models)
             why = visible("; ".join([reign.why, *marks]))
             now = "now" if reign is found[-1] else ""
-            models = ", ".join(reference.removeprefix("model/") for reference in reign.models.values())
+            models = ", ".join(reference.removeprefix("model/") for _, reference in sorted(reign.models.items(), reverse=True))
             rows.append((name, str(reign.number), now, reign.began, reign.by, models, why if len(why) <= 160 else f"{why[:157]}..."))
     return aligned(("name", "reign", "", "began", "by", "models", "why"), rows, left={0, 2, 3, 4, 5, 6}) if rows else ["no champion yet"]
 
