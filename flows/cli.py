@@ -29,6 +29,7 @@ from flows.commands import (
     models,
     pii,
     probing,
+    retraining,
     running,
     serving,
     tagger,
@@ -62,6 +63,7 @@ def _options(
 for group in (
     running,
     deployments,
+    retraining,
     artifacts,
     making,
     models,

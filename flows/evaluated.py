@@ -58,10 +58,11 @@ def results_of(evaluation: Artifact) -> list[Result]:
 
 
 def _about(evaluation: Artifact, result: Result) -> str:
-    """Content digest of the model that a result is about, or nothing. A recipe's evaluation has two: labels are of the fine-tuned one, all
-    else is of the pretrained one."""
+    """Content digest of the model that a result is about, or nothing. Where an evaluation has two, how likely text is and what probes find
+    is of the pretrained one, all else is of the fine-tuned one."""
     inputs = evaluation.manifest.identity.inputs
-    roles = ROLES if result.kind == "classification" else ("model", "pretrain", "finetune")
+    pretrained = result.kind in ("language_modelling", "probe") or result.task.endswith(".next_sentence")
+    roles = ("model", "pretrain", "finetune") if pretrained else ROLES
     return next((inputs[role] for role in roles if role in inputs), "")
 
 

@@ -17,7 +17,8 @@ def lineage(store: Store, artifact: Artifact) -> dict[str, Artifact]:
     """By step name, in order of making, the artifact itself last. Inputs that are no longer in the store are left out.
 
     So is one with the content of what was made from it, as a pinned tokenizer is: it was handed on, and stands in for itself.
-    And so is what a challenger goes on from: the artifacts that are meant are those that it was made from now.
+    And so is what a challenger goes on from, or is compared with (roles as `champion.pretrain`): the artifacts that are meant are those
+    that it was made from now.
     """
     found: dict[str, Artifact] = {}
     seen: set[str] = set()
@@ -26,7 +27,7 @@ def lineage(store: Store, artifact: Artifact) -> dict[str, Artifact]:
         seen.add(a.manifest.content_digest)
         for role, digest in sorted(a.manifest.identity.inputs.items(), key=lambda item: item[0] == "tokenizer"):
             # A tokenizer may be of older documents than the tokens, which say what is meant. What is earlier is of the same steps.
-            made = made_from(store, a, role) if digest not in seen and role not in EARLIER else None
+            made = made_from(store, a, role) if digest not in seen and role not in EARLIER and "." not in role else None
             if made is not None:
                 visit(made)
         found.setdefault(a.manifest.identity.step, a)

@@ -68,6 +68,19 @@ def champion(root: Path, name: str) -> Reign | None:
     return next(reversed(history(root, name)), None)
 
 
+def kept(root: Path, name: str) -> list[Reign]:
+    """The reigns whose models must stay: the champion's, and that of the last other bundle, to which a rollback goes; that first."""
+    past = history(root, name)
+    others = [reign for reign in past if dict(reign.digests) != dict(past[-1].digests)]
+    return [*others[-1:], *past[-1:]]
+
+
+def names(root: Path) -> list[str]:
+    """All names that have a champion."""
+    folder = root / FOLDER
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+
 def begin_reign(
     root: Path,
     name: str,

@@ -34,7 +34,9 @@ def serve_api(
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
-    """Serve a model as OpenAI's API does: completions, chat, embeddings. A newer version takes its place without a restart."""
+    """Serve a model as OpenAI's API does: completions, chat, embeddings. A newer version takes its place without a restart; of
+    NAME@champion the next champion."""
+    from schemas.champion import ALIAS
     from schemas.errors import RequestError
 
     token = os.environ.get("GRISTMILL_API_TOKEN")
@@ -61,7 +63,8 @@ def serve_api(
         print(f"gristmill api: {line}", file=sys.stderr, flush=True)
 
     listening = bind(host, port, token)
-    house = House(resolve, Limits(slots, waiting, max_tokens, context, max_prompts, max_body, seconds), say)
+    champion = reference.removeprefix("model/") if reference.endswith(f"@{ALIAS}") else None
+    house = House(resolve, Limits(slots, waiting, max_tokens, context, max_prompts, max_body, seconds), say, champion)
 
     def ready() -> None:
         url, served = url_of(listening), house.current.artifact.reference
@@ -71,4 +74,5 @@ def serve_api(
             print(f"{served} at {url}")
         sys.stdout.flush()
 
-    serve(house, listening, token, follow if follow and "@" not in model else None, ready)
+    pinned = "@" in model and champion is None
+    serve(house, listening, token, follow if follow and not pinned else None, ready)

@@ -55,4 +55,4 @@ def watches(recipes: Mapping[str, Recipe], store: Store, interval: float, say: S
 
 def hooks(recipes: Mapping[str, Recipe], store: Store, host: str, port: int, say: Say) -> Beside:
     """The hooks of all recipes, if there is a secret that senders sign with."""
-    return lambda stop: serve_hooks(recipes, store, ask_for_ingest, host, port, stop, say)
+    return lambda stop: serve_hooks(recipes, store, ask_for_ingest, stop, say, host, port)

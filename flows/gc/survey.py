@@ -1,6 +1,6 @@
 """The model: a *thing* is a version's folder in a store: an artifact, a draft, one whose manifest is *damaged*, or a *stub*, whose run was
-killed before it had a plan. One is *retired* if documents that it holds were forgotten. The *survey* lists them with all that a verdict
-needs, and changes nothing.
+killed before it had a plan. One is *retired* if documents that it holds were forgotten, and *crowned* if it is of the champion, or of the
+one before. The *survey* lists them with all that a verdict needs, and changes nothing.
 
 What is behind a symbolic link, on another file system, or not named as a version, is *fixed*: it counts, and is never removed.
 """
@@ -18,6 +18,8 @@ from typing import Literal
 
 from flows.lineage import EARLIER
 from schemas.artifact import KINDS, MANIFEST, Artifact, Damaged
+from schemas.champion import kept
+from schemas.champion import names as names_of_champions
 from schemas.draft import PLAN, Draft
 from schemas.fingerprint import Identity
 from schemas.forgotten import read_mark
@@ -69,6 +71,8 @@ class Thing:
     """When that lease was last touched: a run made it or reused it then."""
     artifact: Artifact | None = None
     """If it is one."""
+    crowned: str = ""
+    """Whose champion it is, or was before the one of now, to which a rollback goes."""
     damage: str = ""
     """What is wrong with it, or why it is retired."""
 
@@ -79,7 +83,16 @@ class Thing:
 
 def survey(store: Store) -> list[Thing]:
     """All things of a store, oldest first within a name."""
-    return [thing for kind in KINDS for name in folders(store.root / kind) for thing in _of_name(store, kind, name.name)]
+    crowns = dict(_crowns(store))
+    things = (thing for kind in KINDS for name in folders(store.root / kind) for thing in _of_name(store, kind, name.name))
+    return [replace(thing, crowned=crowns.get(thing.reference, "")) for thing in things]
+
+
+def _crowns(store: Store) -> Iterator[tuple[str, str]]:
+    """Models by reference that a name's champion consists of, or the one before it."""
+    for name in names_of_champions(store.root):
+        for reign in kept(store.root, name):
+            yield from ((reference, f"reign {reign.number} of {name}") for reference in reign.models.values())
 
 
 def _of_name(store: Store, kind: str, name: str) -> Iterator[Thing]:

@@ -1,5 +1,6 @@
 """The model: a *verdict* says of a thing whether it stays, and why. It stays by itself (among the newest of its name, in use, young), or
-because a thing that stays was made from it or has parts of it. Of a retired one only those parts stay.
+because a thing that stays was made from it or has parts of it. Of a retired one only those parts stay. Decisions about challengers stay,
+which are small and are the ledger of what was consumed; what they were about doesn't for their sake. A champion does, and the one before.
 
 Pure: `judge` knows the time from its caller and looks at no file.
 """
@@ -15,6 +16,8 @@ from pathlib import Path
 from flows.gc.survey import Thing
 from flows.lineage import meant
 from schemas.artifact import Artifact
+
+DECISION = "decision"
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,10 @@ def _in_use(things: Sequence[Thing], rules: Rules, now: float) -> Iterator[tuple
             yield thing.path, f"a run works on it: {thing.holder}"
         elif thing.fixed:
             yield thing.path, thing.fixed
+        elif thing.state == "artifact" and thing.kind == DECISION:
+            yield thing.path, "decisions are the ledger of what was consumed"
+        elif thing.crowned and thing.state != "retired":
+            yield thing.path, thing.crowned
         elif thing.state == "retired":
             continue  # what was forgotten waits for no grace
         elif now - thing.used < rules.grace:
@@ -118,7 +125,8 @@ def _made_from(things: Sequence[Thing], stays: dict[Path, str]) -> Iterator[tupl
         if thing.path in seen:
             continue
         seen.add(thing.path)
-        inputs = [found.path for digest in sorted(thing.inputs) if (found := meant(by_content[digest], thing.name))]
+        made_from = () if thing.kind == DECISION and thing.artifact else sorted(thing.inputs)
+        inputs = [found.path for digest in made_from if (found := meant(by_content[digest], thing.name))]
         inputs += [resolved[path] for path in sorted(thing.paths) if path in resolved]
         parts = [path for path in sorted(thing.inherits) if path in by_path]
         for path in inputs:

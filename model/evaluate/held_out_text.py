@@ -33,6 +33,7 @@ from model.hf.export import TOKENIZER
 from model.metrics.writing import HAN
 from schemas import recipe
 from schemas.arrow import read_batches
+from schemas.artifact import Artifact
 from schemas.draft import Draft
 from schemas.errors import RequestError
 from schemas.progress import ProgressFile
@@ -120,7 +121,7 @@ def _nats(writer: Writer, texts: Sequence[Text], progress: ProgressFile) -> Any:
 
 
 def _ngrams(draft: Draft, settings: HeldOutText, writer: Writer, texts: Sequence[Text]) -> dict[str, Nats]:
-    learned, judged = (tokenized(list(_documents(draft, subset)), writer.tokenizer) for subset in ("train", "validation"))
+    learned, judged = (tokenized(list(passages_of(draft.input(DOCUMENTS), subset)), writer.tokenizer) for subset in ("train", "validation"))
     if not learned:
         return {}
     around, tokens = frame_of(writer), [text.predicted for text in texts]
@@ -142,12 +143,12 @@ def _digest(folder: Path) -> str:
 
 
 def _passages(draft: Draft, settings: HeldOutText, subset: str) -> list[Passage]:
-    return list(_documents(draft, subset)) if settings.documents else _unlike(list(_of_files(draft.task["roots"][FILES])))
+    return list(passages_of(draft.input(DOCUMENTS), subset)) if settings.documents else _unlike(list(_of_files(draft.task["roots"][FILES])))
 
 
-def _documents(draft: Draft, subset: str) -> Iterator[Passage]:
-    """Passages that training reads, or would."""
-    for shard in draft.input(DOCUMENTS).paths("documents"):
+def passages_of(documents: Artifact, subset: str) -> Iterator[Passage]:
+    """Passages of a documents artifact that training reads, or would."""
+    for shard in documents.paths("documents"):
         for batch in read_batches(shard, ("doc_id", "source", "lang", "subset", "weight", "text")):
             read = times_read(batch).astype(bool).tolist()
             for row, kept in zip(batch.to_pylist(), read, strict=True):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from model.metrics.answers import answer_f1, exact_match
+from model.metrics.gaps import widest_gap_value
 from model.metrics.labels import accuracy, macro_f1, macro_f1_value, mcc, mcc_value, relation_f1, word_accuracy
 from model.metrics.likelihood import bits_per_byte, bits_per_byte_value, loss, loss_value, perplexity, perplexity_value
 from model.metrics.metric import Metric, Value, mean
@@ -27,6 +28,8 @@ _VALUES: dict[str, Value] = {
     "loss": loss_value,
     "perplexity": perplexity_value,
     "bits_per_byte": bits_per_byte_value,
+    "widest_gap": widest_gap_value,
+    **dict.fromkeys(("mean_gap", "verbatim_texts"), mean),
 }
 _HARNESS = frozenset({"acc", "acc_norm"})
 """What lm-evaluation-harness calls shares of items that are right."""

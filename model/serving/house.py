@@ -113,8 +113,9 @@ class Totals:
 class House:
     """See the module."""
 
-    def __init__(self, resolve: Callable[[], Artifact], limits: Limits, say: Say) -> None:
-        """Raises as `resolve` and `Version` do."""
+    def __init__(self, resolve: Callable[[], Artifact], limits: Limits, say: Say, alias: str | None = None) -> None:
+        """`alias`: what requests may call the model whichever it is. Raises as `resolve` and `Version` do."""
+        self._alias = [alias] if alias else []
         self._resolve, self.limits, self._say = resolve, limits, say
         self.totals = Totals()
         self.current = Version(resolve(), limits, self.totals.rows)
@@ -129,7 +130,7 @@ class House:
     def names(self) -> list[str]:
         """What a request may call the model: by its version, too."""
         artifact = self.current.artifact
-        return [artifact.name, artifact.reference, f"{artifact.kind}/{artifact.name}"]
+        return [*self._alias, artifact.name, artifact.reference, f"{artifact.kind}/{artifact.name}"]
 
     def look(self) -> None:
         """Take in what the name stands for now, if that is another artifact. Called by one thread at a time."""

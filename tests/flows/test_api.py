@@ -18,6 +18,8 @@ import torch
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.retraining.judging import Bundle
+from flows.retraining.promoting import promote_models, roll_back
 from model.checkpoint import load_model
 from model.encoder import EncoderModel
 from model.generate import Asked, Drawing, Writer
@@ -366,6 +368,24 @@ def test_the_newest_version_is_followed_and_one_that_cannot_be_loaded_is_not(sto
                 client.completions.create(**{**asked, "model": first.reference})
         assert server.end() == 0
         assert "is refused" in server.said and f"{second.reference} takes the place of {first.reference}" in server.said
+
+
+def test_the_champion_is_followed_over_promotions_and_rollbacks(tmp_path: Path) -> None:
+    tokenizer = small_tokenizer(tmp_path)
+    opened, (first, second) = Store(tmp_path), (small_version(tmp_path, tokenizer, seed) for seed in (1, 2))
+    promote_models(opened, "small", Bundle(first), "first", "it is the first")
+    asked: dict[str, Any] = {"model": "small@champion", "prompt": "The", "max_tokens": 8, "temperature": 0}
+    with serving(tmp_path, "small@champion", tmp_path / "log", "--follow", "0.2") as server:
+        with openai.OpenAI(base_url=server.url, api_key="none", max_retries=0) as client:
+            assert client.completions.create(**asked).model == first.reference, "and not the newest version"
+            assert next(one.id for one in client.models.list()) == "small@champion"
+            promote_models(opened, "small", Bundle(second), "hand", "a test")
+            until(lambda: server.metrics()["versions_taken_in_total"] == 1)
+            assert client.completions.create(**asked).model == second.reference
+            roll_back(opened, "small", None, "a test")
+            until(lambda: server.metrics()["versions_taken_in_total"] == 2)
+            assert client.completions.create(**asked).model == first.reference
+        assert server.end() == 0
 
 
 def listens(server: Server) -> bool:
