@@ -64,7 +64,7 @@ class Gate(Section):
     min_gain: Annotated[float, Field(ge=0)] | None = None
     """Bits per byte on held-out text by which it must be better, at the lower end of the interval; null: twice the deviation of the
     difference between two seeds, which is measured when it is first wanted, and more if it is known from less than seven of them."""
-    seeds: Annotated[int, Field(ge=2)] = 3
+    seeds: Annotated[int, Field(ge=2)] = 4
     """Challengers that differ by nothing but their seed, from which that deviation is measured. Of 2 it takes 6.3 deviations, of 3 2.9, of
     4 2.4."""
     on: Literal["new", "old", "both"] = "both"

@@ -110,9 +110,11 @@ def test_text_that_comes_is_learned_once_whoever_asks(folder: Path, gristmill: C
 
 @pytest.mark.soak
 def test_worse_text_is_refused_with_the_reason(folder: Path, gristmill: Command, store: Store) -> None:
+    learned = RECIPE.replace("steps: 8", "steps: 150")  # or anything would be an improvement
+    (folder / "r.yaml").write_text(learned)
     gristmill("run", "r.yaml", "--until", "pretrain")
     gristmill("promote", "r")
-    (folder / "r.yaml").write_text(RECIPE.replace("steps: 12", "steps: 40\n  lr: 1.0\n  replay: 0.0"))
+    (folder / "r.yaml").write_text(learned.replace("steps: 12", "steps: 40\n  lr: 1.0\n  replay: 0.0"))
     write(folder / "raw", range(120, 260), ["zzq xxv", "qqq qqq qqq", "vvx"])
     gristmill("ingest", "r.yaml")
     said = gristmill("retrain", "r.yaml")

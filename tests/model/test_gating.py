@@ -19,8 +19,8 @@ SEED = 20261127
 def test_an_equal_challenger_is_refused_in_19_of_20_gates_and_a_better_one_is_not() -> None:
     items = read_items()
     print(f"seed {SEED}")
-    assert simulate(items, 100, 3, 0.0, SEED) <= 5
-    assert simulate(items, 20, 3, 12.0, SEED) >= 19
+    assert simulate(items, 100, 4, 0.0, SEED) <= 5
+    assert simulate(items, 20, 4, 12.0, SEED) >= 19
     assert simulate(items, 20, 7, 3.0, SEED) >= 11, "most of those that are better by three deviations"
 
 
