@@ -51,9 +51,10 @@ def _show(page: Tab, url: str, wanted: str, path: Path, tab_named: str = "") -> 
     if tab_named:
         page.evaluate(f"[...document.querySelectorAll('a, button, li')].find(e => e.innerText.trim() === '{tab_named}').click()")
         time.sleep(2)
-        page.evaluate("[...document.querySelectorAll('*')].filter(e => e.scrollHeight > e.clientHeight).forEach(e => e.scrollTop = 420)")
-        time.sleep(1)
+        page.size(WIDTH, 2 * HEIGHT)
+        time.sleep(2)
     page.picture(path)
+    page.size(WIDTH, HEIGHT)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 
