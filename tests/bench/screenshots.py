@@ -28,7 +28,6 @@ def take(folder: Path) -> None:
             _show(page, f"{pages}/deployments/deployment/{one.deployments()['ingest/tiny']['id']}/run", "settle", folder / "parameters.png")
             one.until(lambda: _trains(one, run), "the training trains", 600)
             _show(page, f"{pages}/runs/flow-run/{run}", "pretrain", folder / "run.png", tab_named="Artifacts")
-            _show(page, f"{pages}/artifacts", "long-documents", folder / "artifacts.png")
             table = next(a["id"] for a in one.artifacts(run) if a["key"] == "long-documents")
             _show(page, f"{pages}/artifacts/artifact/{table}", "reviews", folder / "ledger.png")
         print("\n".join(one.gristmill("flows").stdout.splitlines()))
