@@ -72,15 +72,18 @@ def publish_report(name: str, path: Path) -> None:
 
 
 def _ledger_rows(artifact: Artifact) -> list[Json]:
+    """One row a source; each has all reasons, as the browser takes the columns from the first one."""
+    ledgers = artifact.manifest.ledgers
+    reasons = sorted({reason for ledger in ledgers.values() for reason in ledger.rejected})
     return [
         {
             "source": source,
             "read": ledger.records_read,
             "kept": ledger.records_kept,
             "failed": ledger.records_failed,
-            **{f"rejected: {reason}": n for reason, n in sorted(ledger.rejected.items())},
+            **{f"rejected: {reason}": ledger.rejected.get(reason, 0) for reason in reasons},
         }
-        for source, ledger in artifact.manifest.ledgers.items()
+        for source, ledger in ledgers.items()
     ]
 
 

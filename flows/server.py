@@ -75,11 +75,7 @@ class Server:
         """Whether it answers. Raises `ServerFailed` if it has ended."""
         if (code := self.ended()) is not None:
             raise ServerFailed(f"the Prefect server ended with exit code {code}; see {self.log}")
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return answers(self.url)
 
     def wait(self) -> None:
         """Wait until it answers. Raises `ServerFailed`."""
@@ -122,6 +118,24 @@ def embedded_server(home: Path) -> Iterator[str]:
             yield url
         finally:
             del os.environ["PREFECT_API_URL"]
+
+
+def answers(url: str) -> bool:
+    """Whether a server answers at the URL of its API."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def wait_for(url: str) -> None:
+    """Wait until somebody else's server answers. Raises `ServerFailed`."""
+    deadline = time.monotonic() + _START_LIMIT
+    while not answers(url):
+        if time.monotonic() > deadline:
+            raise ServerFailed(f"no Prefect server has answered at PREFECT_API_URL, {url}, for {_START_LIMIT:.0f} s")
+        time.sleep(1)
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ def serve(
 ) -> None:
     """Keep a Prefect server up, with its pages for the browser, and run these recipes' flows by schedule, by event and by hand."""
     from flows.place import serving_alone, tell
-    from flows.server import Server, free_port, quiet_defaults, refuse_taken
+    from flows.server import Server, free_port, quiet_defaults, refuse_taken, wait_for
     from schemas.errors import RequestError
 
     loaded = {path: load(path, store, None) for path in recipes}
@@ -83,6 +83,8 @@ def serve(
             say("starting the server")
             server.start()
             server.wait()
+        else:
+            wait_for(url)
         tell(place, url)
         say(f"pages     {url.removesuffix('/api')}")
         from flows.deployed.beside import hooks, watches

@@ -171,10 +171,11 @@ def maintenance(
     if not Path(store).is_dir():
         raise RequestError(f"store {store}: there is no such folder")
     told = [sweep_task(store, keep, grace, yes), leases_task(store)]
-    findings = [finding for reference in sample(Store(store), audits) for finding in audit_task(store, reference)]
+    drawn = sample(Store(store), audits)
+    findings = [finding for reference in drawn for finding in audit_task(store, reference)]
     if findings:
         raise RequestError("\n".join(["what was audited is not sound:", *findings]))
-    return Completed(message="; ".join([*told, f"{audits} audited and sound"]))
+    return Completed(message="; ".join([*told, f"{len(drawn)} audited and sound"]))
 
 
 def _bind() -> None:

@@ -126,9 +126,11 @@ async def _registered(served: Served, say: Say) -> tuple[Runner, list[UUID]]:
                 automations.append(retraining(recipe.name, ids[-1]))
     async with get_client() as client:
         block = await block_of(client, served.notify, served.url)
-        await keep(client, {one.name: one for one in (*automations, *(notices(block) if block else ()))})
+        automations += notices(block) if block else ()
+        await keep(client, {one.name: one for one in automations})
         for line in [*await let_go_on(client, ids), *await only_newest_missed(client, ids)]:
             say(line)
+    say(f"ready     {len(ids)} deployments, {len(automations)} automations")
     return runner, ids
 
 

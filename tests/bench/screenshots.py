@@ -28,7 +28,6 @@ def take(folder: Path) -> None:
             _show(page, f"{pages}/deployments/deployment/{one.deployments()['ingest/tiny']['id']}/run", "settle", folder / "parameters.png")
             one.until(lambda: _trains(one, run), "the training trains", 600)
             _show(page, f"{pages}/runs/flow-run/{run}", "pretrain", folder / "run.png", tab_named="Artifacts")
-            _show(page, f"{pages}/artifacts", "long-documents", folder / "artifacts.png")
             table = next(a["id"] for a in one.artifacts(run) if a["key"] == "long-documents")
             _show(page, f"{pages}/artifacts/artifact/{table}", "reviews", folder / "ledger.png")
         print("\n".join(one.gristmill("flows").stdout.splitlines()))
@@ -51,9 +50,10 @@ def _show(page: Tab, url: str, wanted: str, path: Path, tab_named: str = "") -> 
     if tab_named:
         page.evaluate(f"[...document.querySelectorAll('a, button, li')].find(e => e.innerText.trim() === '{tab_named}').click()")
         time.sleep(2)
-        page.evaluate("[...document.querySelectorAll('*')].filter(e => e.scrollHeight > e.clientHeight).forEach(e => e.scrollTop = 420)")
-        time.sleep(1)
+        page.size(WIDTH, 2 * HEIGHT)
+        time.sleep(2)
     page.picture(path)
+    page.size(WIDTH, HEIGHT)
     print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
 

@@ -40,7 +40,7 @@ class Serving:
         self.log = self.folder / "serve.log"
         with self.log.open("w") as output:
             self.process = subprocess.Popen(command, cwd=self.folder, env=run_in, stdout=output, stderr=output)
-        self.until(lambda: "deployed  maintenance/long" in self.said or self.process.poll() is not None, "all is deployed", 600)
+        self.until(lambda: "ready  " in self.said or self.process.poll() is not None, "all is deployed", 600)
         assert self.process.poll() is None, self.said
         self.url = json.loads((self.folder / ".gristmill" / "serve.json").read_text())["url"]
 

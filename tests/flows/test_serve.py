@@ -70,6 +70,7 @@ def test_the_pages_show_deployments_and_what_parameters_mean(served: Serving, tm
             served.until(lambda wanted=wanted: wanted in str(page.evaluate("document.body.innerText")), f"{path} shows {wanted}", 120)  # type: ignore[misc]
 
 
+@pytest.mark.soak
 def test_a_run_is_tracked_and_a_second_one_queues(served: Serving) -> None:
     first, second = served.begin("build/tiny", workers=1), served.begin("build/tiny", workers=1)
     served.until(lambda: "AwaitingConcurrencySlot" in {served.state(first), served.state(second)}, "one of the two waits")
@@ -85,6 +86,7 @@ def test_a_run_is_tracked_and_a_second_one_queues(served: Serving) -> None:
     assert [one["state"] for one in json.loads(served.gristmill("flows", "--json").stdout)][:2] == ["Completed"] * 2
 
 
+@pytest.mark.soak
 def test_cancelled_training_leaves_a_checkpoint_and_no_process(served: Serving) -> None:
     run = served.begin("pretrain/long", workers=1)
     served.until(lambda: bool(list(_checkpoints(served))) or "steps of" in served.gristmill("flows").stdout, "the training trains", 600)
@@ -138,6 +140,6 @@ def test_it_ends_when_told_and_nothing_is_left(served: Serving) -> None:
 )
 def test_what_can_not_be_served_is_refused(tmp_path: Path, options: list[str], says: str) -> None:
     (tmp_path / "a.yaml").write_text("name: a\ncorpus: {sources: [{name: s, path: raw, format: txt}]}\n")
-    done = command_in(tmp_path)("serve", "a.yaml", *options, check=False)
+    done = command_in(tmp_path)("serve", "a.yaml", "--port", "0", *options, check=False)
     assert done.returncode == 2
     assert says in done.stderr

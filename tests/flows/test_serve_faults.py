@@ -70,6 +70,22 @@ def test_a_locked_database_is_waited_for(served: Serving) -> None:
     assert served.ends(run)["type"] == "COMPLETED"
 
 
+def test_a_run_that_falls_silent_is_marked_as_crashed(served: Serving) -> None:
+    """Its process is stopped, not ended: nothing tells of it but that its heart beats no more."""
+    fresh(served)
+    run = served.begin("pretrain/long", workers=1)
+    served.until(lambda: bool(served.processes("torch.distributed.run")), "it trains", 600)
+    (process,) = served.processes("prefect.engine")
+    os.kill(process, signal.SIGSTOP)
+    try:
+        served.until(lambda: served.state(run) == "Crashed", "it is marked as crashed", 600)
+        assert "no sign of life" in served.run(run)["state"]["message"]
+    finally:
+        served.gristmill("cancel", run[:8], check=False)
+        os.kill(process, signal.SIGKILL)
+    served.until(lambda: not served.processes("torch.distributed.run"), "what it had started is gone", 30)
+
+
 def test_kill_9_of_serve_leaves_nothing_and_the_run_goes_on_with_the_next(served: Serving) -> None:
     fresh(served)
     run = started(served)
@@ -96,7 +112,7 @@ def test_schedules_fire_and_a_missed_one_runs_once(tmp_path: Path) -> None:
         (tmp_path / ".gristmill" / "store").mkdir()
         deployed = one.deployments()["maintenance/long"]["id"]
         body = {"deployments": {"id": {"any_": [deployed]}}, "sort": "EXPECTED_START_TIME_ASC"}
-        ran = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+        ran = {"flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "COMPLETED"]}}}}
         one.until(lambda: len(one.ask("flow_runs/filter", body | ran)) >= 1, "the schedule fired", 400)
         one.end()
         time.sleep(150)  # two or three times are missed
