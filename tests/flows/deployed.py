@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,15 @@ LONG = RECIPE.replace("steps: 12", "steps: 200000").replace("checkpoint_every: 4
 class Serving:
     """A running one."""
 
-    def __init__(self, folder: Path, *options: str, **env: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, names: Sequence[str], *options: str, **env: str) -> None:
+        self.folder, self._names = folder, names
         self._options, self._env = options, env
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until all is deployed."""
         run_in = environment() | {"OMP_NUM_THREADS": "1", "PREFECT_DEPLOYMENT_CONCURRENCY_SLOT_WAIT_SECONDS": "3"} | self._env
-        command = [sys.executable, "-m", "flows.cli", "serve", "tiny.yaml", "long.yaml", "--port", "0", *self._options]
+        command = [sys.executable, "-m", "flows.cli", "serve", *(f"{name}.yaml" for name in self._names), "--port", "0", *self._options]
         if "--interval" not in self._options:
             command.append("--no-watch")
         self.log = self.folder / "serve.log"
@@ -125,10 +125,17 @@ class Serving:
 
 @contextlib.contextmanager
 def serving(folder: Path, *options: str, **env: str) -> Iterator[Serving]:
+    """Two recipes: one that is done soon, and one that trains for hours."""
     write_raw(folder / "raw")
-    (folder / "tiny.yaml").write_text(RECIPE)
-    (folder / "long.yaml").write_text(LONG.replace("name: tiny", "name: long"))
-    one = Serving(folder, *options, **env)
+    with serving_of(folder, {"tiny": RECIPE, "long": LONG.replace("name: tiny", "name: long")}, *options, **env) as one:
+        yield one
+
+
+@contextlib.contextmanager
+def serving_of(folder: Path, recipes: Mapping[str, str], *options: str, **env: str) -> Iterator[Serving]:
+    for name, recipe in recipes.items():
+        (folder / f"{name}.yaml").write_text(recipe)
+    one = Serving(folder, list(recipes), *options, **env)
     try:
         yield one
     finally:
