@@ -97,6 +97,14 @@ def test_more_of_it_makes_a_better_champion(served: Serving) -> None:
     assert told["by"] == "gate"
 
 
+def test_events_that_come_five_times_change_nothing(served: Serving) -> None:
+    before = sorted((store(served).root / "model").glob("*/*"))
+    for run in [served.begin(f"retrain/{NAME}") for _ in range(5)]:
+        assert served.ends(run)["type"] == "COMPLETED"
+    assert (reign(served), len(decisions(served))) == (2, 1)
+    assert sorted((store(served).root / "model").glob("*/*")) == before
+
+
 def test_worse_text_is_learned_from_and_refused(served: Serving) -> None:
     draw = random.Random(0)
     noise = [" ".join("".join(draw.choices("qxzjkvw", k=draw.randint(3, 9))) for _ in range(40)) for _ in range(150)]
