@@ -16,6 +16,8 @@ from schemas.store import FINETUNED, Store
 KIND = "decision"
 TOKENS, REIGN = "tokens", "reign"
 """In a decision's identity: the input and the setting that say what it is about."""
+MADE = ("pretrain", "finetune")
+"""The inputs that are the challenger's models."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ def ledger(store: Store, name: str) -> Iterator[Decided]:
     for decision in store.artifacts(KIND, name):
         identity = decision.manifest.identity
         if TOKENS in identity.inputs and REIGN in identity.settings:
-            versions = [made[digest] for digest in identity.inputs.values() if digest in made]
+            # The champion was a challenger once, too: its training began with the retraining before.
+            versions = [made[digest] for role, digest in identity.inputs.items() if digest in made and role in MADE]
             yield Decided(decision, identity.inputs[TOKENS], int(identity.settings[REIGN]), _time(min([decision.version, *versions])))
 
 

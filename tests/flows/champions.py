@@ -20,10 +20,11 @@ def crown(store: Store, tokens: Artifact) -> Reign:
     )
 
 
-def decide(store: Store, tokens: Artifact, reign: int) -> Artifact:
-    """Let a retraining on some tokens have been decided beside the champion of a reign."""
+def decide(store: Store, tokens: Artifact, reign: int, champion: Artifact | None = None) -> Artifact:
+    """Let a retraining on some tokens have been decided beside the champion of a reign, a model."""
     challenger = make(store, "model", f"{tokens.name}-challenger", [tokens.version, reign], {"tokens": tokens.manifest.content_digest})
-    inputs = {"tokens": tokens.manifest.content_digest, "challenger": challenger.manifest.content_digest}
+    inputs = {"tokens": tokens.manifest.content_digest, "pretrain": challenger.manifest.content_digest}
+    inputs |= {"champion.pretrain": champion.manifest.content_digest} if champion is not None else {}
     draft: Draft = store.start("decision", tokens.name, Identity("decide", 1, {"reign": reign}, inputs, {}))
     draft.add_part("decide", "decision", facts={"verdict": "refuse"})
     return draft.commit(["decide"])

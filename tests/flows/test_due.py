@@ -152,6 +152,14 @@ def test_the_next_begins_a_period_after_the_last_one_began(grown: Folder) -> Non
     assert any("retrain.frozen" in wait for wait in grown.due(after_tokens=1, frozen=everything).waits)
 
 
+def test_a_retraining_did_not_begin_with_the_one_that_made_its_champion(grown: Folder) -> None:
+    decide(grown.store, grown.grow(), 1)
+    (promoted,) = grown.store.artifacts("model", "c-challenger")
+    decide(grown.store, grown.grow(), 2, promoted)
+    first, second = ledger(grown.store, "c")
+    assert second.began > first.began
+
+
 def test_a_champion_whose_tokens_are_gone_makes_all_new(grown: Folder) -> None:
     first = next(grown.store.artifacts("tokens", "c"))
     crown(grown.store, first)
