@@ -1,6 +1,7 @@
 """The model: a *retraining* is one Prefect flow: it asks whether one is due, makes the challenger, judges it beside the champion, decides,
 and promotes. Each is a tracked task, and each is sure to be done once: steps by their fingerprints and leases, decisions by the ledger that
-`due` reads, promotions by the history of reigns. So whoever starts it again, or twice at once, changes nothing; what was killed goes on.
+`due` reads, promotions by the history of reigns. So whoever starts it again changes nothing; what was killed goes on. Of two at once the
+second waits, or it would learn from newer tokens before the first has decided whether that is due.
 
 Tasks exchange small JSON: references and paths, never tables or models.
 """
@@ -21,6 +22,7 @@ from prefect.logging.handlers import APILogWorker
 from flows.lineage import made_from
 from flows.published import publish_page, publish_step
 from flows.retraining import seeds
+from flows.retraining.askable import is_askable
 from flows.retraining.challenger import make_challenger
 from flows.retraining.decide import PROMOTE, REFUSE, WAIT, decide, read_decision
 from flows.retraining.due import Due, due
@@ -34,6 +36,7 @@ from flows.run import as_said, run_flow, say
 from schemas.artifact import Artifact
 from schemas.champion import Reign, champion, history
 from schemas.errors import RequestError
+from schemas.lease import Lease
 from schemas.recipe import EncoderDecoder, Recipe, Retrain
 from schemas.results import MODEL
 from schemas.store import Store
@@ -63,6 +66,12 @@ def retrain_flow(recipe: Json, store: str, reason: str | None = None, force: boo
     _refuse_what_no_gate_judges(parsed)
     if reason:
         say(f"  {'reason':<10} {reason}")
+    chain, _ = opened.leases_of_name("decision", parsed.name)
+    with Lease(chain, lambda holder: say(f"  {'retrain':<10} waiting for another retraining of {parsed.name}: {holder}")):
+        return _retrained(parsed, opened, recipe, store, force)
+
+
+def _retrained(parsed: Recipe, opened: Store, recipe: Json, store: str, force: bool) -> Json:
     if champion(opened.root, parsed.name) is None:
         crown_first(recipe, store)
     finished = finish_task(recipe, store, force)
@@ -135,9 +144,13 @@ def due_task(recipe: Json, store: str, force: bool) -> Json:
     if (same := decided_about(opened, parsed.name, found.tokens, found.reign)) is not None:  # in another reign, if it was rolled back
         why = f"{same.reference} has decided about these tokens and this champion"
         told |= {"due": False, "decided": same.reference, "waits": [why]}
+    corpus = _corpus_of(opened, found) if told["due"] else {}
+    on = parsed.retrain.gate.on
+    if corpus and not is_askable(corpus["before"], corpus["documents"], on):  # before anything is spent on what no gate could judge
+        where = "old or new text" if on == "both" else f"{on} text"
+        told |= {"due": False, "waits": [f"no {where} is held out to measure a gain on: see corpus.held_out.test and retrain.gate.on"]}
     for line in told["reasons"] if told["due"] else told["waits"]:
         say(f"  {'due':<10} {'' if told['due'] else 'no: '}{line}")
-    corpus = _corpus_of(opened, found) if told["due"] else {}
     return {**told, "corpus": {role: str(artifact.path) for role, artifact in corpus.items()}}
 
 

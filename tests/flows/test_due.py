@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.retraining.askable import is_askable
 from flows.retraining.decided import ledger
 from flows.retraining.due import Due, due
 from flows.retraining.news import count
@@ -25,6 +27,7 @@ from tests.flows.test_ingest_tokens import arrive, make_tokenizer
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 WEEK = timedelta(days=7)
+SETS: tuple[Literal["old", "new", "both"], ...] = ("old", "new", "both")
 clocks = st.times(min_value=datetime.min.time()).map(lambda t: t.strftime("%H:%M"))
 windows = st.builds(Window, days=st.lists(st.sampled_from(DAYS), min_size=1, unique=True).map(tuple), start=clocks, end=clocks)
 moments = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1)).map(lambda t: t.replace(tzinfo=UTC))
@@ -158,6 +161,17 @@ def test_a_retraining_did_not_begin_with_the_one_that_made_its_champion(grown: F
     decide(grown.store, grown.grow(), 2, promoted)
     first, second = ledger(grown.store, "c")
     assert second.began > first.began
+
+
+def test_a_gain_is_only_asked_for_where_text_is_held_out(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / "store"), recipe(tmp_path / "in", held_out={"validation": 0, "test": 1})
+    arrive(tmp_path, 0)
+    before = ingest(store, wanted)
+    assert [is_askable(before, before, on) for on in SETS] == [True, False, True]
+    arrive(tmp_path, 1)
+    assert is_askable(before, ingest(store, wanted), "new")
+    none = ingest(Store(tmp_path / "none"), recipe(tmp_path / "in", held_out={"validation": 1, "test": 0}))
+    assert not any(is_askable(none, none, on) for on in SETS)
 
 
 def test_a_champion_whose_tokens_are_gone_makes_all_new(grown: Folder) -> None:

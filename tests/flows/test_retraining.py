@@ -16,6 +16,7 @@ import pytest
 
 from flows.retraining.decide import read_decision
 from schemas.champion import history
+from schemas.lease import Lease
 from schemas.store import Store
 from tests.flows.conftest import NOUNS, VERBS, Command, Server, command_in, environment
 
@@ -91,7 +92,13 @@ def test_text_that_comes_is_learned_once_whoever_asks(folder: Path, gristmill: C
     assert told["action"] == "wait" and [reign.by for reign in history(store.root, "r")] == ["first"]
     write(folder / "raw", range(50, 120), NOUNS)
     gristmill("ingest", "r.yaml")
-    both = [start(folder, server) for _ in range(2)]
+    chain, _ = store.leases_of_name("decision", "r")
+    with Lease(chain, lambda holder: None):
+        early = start(folder, server)
+        assert early.stderr is not None
+        waiting = f"waiting for another retraining of r: process {os.getpid()} on "
+        assert any(waiting in line for line in early.stderr)
+    both = [early, start(folder, server)]
     answers = [json.loads(process.communicate()[0]) for process in both]
     assert [process.returncode for process in both] == [0, 0]
     once = {"challengers": 1, "evaluations": 1, "decisions": 1}
