@@ -15,7 +15,7 @@ import numpy as np
 
 from flows.evaluated import results_of
 from flows.retraining.judging import BIAS, CHAMPION, MEMORISATION, PARITY, SETS, TASKS
-from model.metrics.gating import FEWEST, Gain, Guarded, corrected, gained, guarded
+from model.metrics.gating import Gain, Guarded, corrected, draws_for, fewest, gained, guarded
 from model.metrics.items import read_items
 from model.metrics.metric import Floats
 from model.metrics.named import value_named
@@ -105,17 +105,16 @@ def _guards(evaluation: Artifact, results: Mapping[str, Result], gate: Gate, see
     guards: list[Guard] = []
     missing: list[str] = []
     margins: Mapping[str, float | None] = gate.guards.model_dump()
-    for result in results.values():
-        guard, what = _about(result)
-        margin = margins.get(guard)
-        if margin is None:
-            continue
-        if result.n < FEWEST:
-            missing.append(f"{guard}, {what}: {result.n} items are too few to tell; {FEWEST} are wanted")
+    about = [(result, *_about(result)) for result in results.values()]
+    asked = [(result, guard, what, margin) for result, guard, what in about if (margin := margins.get(guard)) is not None]
+    wanted, draws = (fewest(len(asked), gate.alpha), draws_for(len(asked), gate.alpha)) if asked else (0, 0)
+    for result, guard, what, margin in asked:
+        if result.n < wanted:
+            missing.append(f"{guard}, {what}: {result.n} items are too few to tell; {wanted} are wanted")
             continue
         champion, challenger = (items_of(evaluation, result, system, result.headline) for system in (CHAMPION, MODEL))
         better = result.systems[MODEL][result.headline].better
-        test = guarded(champion, challenger, value_named(result.headline), better, margin, guard == LANGUAGES, seed)
+        test = guarded(champion, challenger, value_named(result.headline), better, margin, guard == LANGUAGES, seed, draws)
         guards.append(Guard(guard, what, result.headline, test))
     tests = corrected([one.test for one in guards])
     return [Guard(one.guard, one.what, one.metric, test) for one, test in zip(guards, tests, strict=True)], missing

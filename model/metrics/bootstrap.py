@@ -20,16 +20,16 @@ from schemas.results import Measure
 DRAWS = 1000
 
 
-def counts(items: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
+def counts(items: int, seed: int, draws: int = DRAWS) -> Iterator[npt.NDArray[np.int64]]:
     """For each draw [items] how often each item stands in it."""
     generator = np.random.Generator(np.random.Philox(seed % (1 << 64)))
-    for _ in range(DRAWS):
+    for _ in range(draws):
         yield np.bincount(generator.integers(items, size=items), minlength=items)
 
 
-def resampled(statistics: Floats, seed: int) -> Floats:
-    """[DRAWS, k] sums of [items, k] statistics."""
-    return np.stack([drawn @ statistics for drawn in counts(len(statistics), seed)])
+def resampled(statistics: Floats, seed: int, draws: int = DRAWS) -> Floats:
+    """[draws, k] sums of [items, k] statistics."""
+    return np.stack([drawn @ statistics for drawn in counts(len(statistics), seed, draws)])
 
 
 def interval(values: Floats) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from model.metrics.metric import Better, Floats, Value
 STUDENT = (6.314, 2.920, 2.353, 2.132, 2.015)
 """One-sided 95 % points of Student's t with 1 to 5 degrees of freedom; with more they are below two."""
 FEWEST = 10
-"""Items that a guard is measured on at the least: fewer can show nothing, and would bar every challenger."""
+"""Items that a guard is measured on at the least."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +72,33 @@ def gained(champion: Floats, challenger: Floats, value: Value, needed: float, al
     return Gain(len(champion), one, other, one - other, (float(low), float(high)), needed)
 
 
-def guarded(champion: Floats, challenger: Floats, value: Value, better: Better, margin: float, share: bool, seed: int) -> Guarded:
+def fewest(guards: int, alpha: float) -> int:
+    """Items that each of so many guards is measured on at the least: fewer can show nothing, and would bar every challenger.
+
+    >>> fewest(12, 0.05), fewest(12, 0.001)
+    (10, 14)
+    """
+    return max(FEWEST, math.ceil(math.log2(guards / alpha)))
+
+
+def draws_for(guards: int, alpha: float) -> int:
+    """So many draws that the smallest p there can be survives the correction over so many guards."""
+    return max(DRAWS, math.ceil(2 * guards / alpha))
+
+
+def guarded(
+    champion: Floats, challenger: Floats, value: Value, better: Better, margin: float, share: bool, seed: int, draws: int = DRAWS
+) -> Guarded:
     """One guard's test by [n, k] statistics of the same n items, not corrected as yet. ``share``: the margin is one of the champion's
     value, not an amount."""
-    one, other, drawn_one, drawn_other = _drawn(champion, challenger, value, seed)
+    one, other, drawn_one, drawn_other = _drawn(champion, challenger, value, seed, draws)
     sign = 1.0 if better == "lower" else -1.0
 
     found = sign * (drawn_other - drawn_one) / (drawn_one if share else 1.0)
     worse = sign * (other - one) / (one if share else 1.0)
     low, high = np.percentile(found, (2.5, 97.5))
     # Of few items, each of which may go the one way or the other, no more can be told than that.
-    p = max((1 + int((found >= margin).sum())) / (1 + DRAWS), 2.0 ** -len(champion))
+    p = max((1 + int((found >= margin).sum())) / (1 + draws), 2.0 ** -len(champion))
     return Guarded(len(champion), one, other, worse, (float(low), float(high)), margin, p, p)
 
 
@@ -91,11 +107,11 @@ def corrected(found: Sequence[Guarded]) -> list[Guarded]:
     return [replace(one, corrected=p) for one, p in zip(found, holm([one.p for one in found]), strict=True)]
 
 
-def _drawn(champion: Floats, challenger: Floats, value: Value, seed: int) -> tuple[float, float, Floats, Floats]:
+def _drawn(champion: Floats, challenger: Floats, value: Value, seed: int, draws: int = DRAWS) -> tuple[float, float, Floats, Floats]:
     if champion.shape != challenger.shape or not len(champion):
         raise ValueError(f"statistics are {champion.shape} against {challenger.shape}: a gate wants the same items, one or more")
     width = champion.shape[1]
-    sums = resampled(np.hstack([champion, challenger]), seed)
+    sums = resampled(np.hstack([champion, challenger]), seed, draws)
     return float(value(champion.sum(0))), float(value(challenger.sum(0))), value(sums[:, :width]), value(sums[:, width:])
 
 

@@ -116,6 +116,15 @@ def test_what_can_t_be_measured_is_told_and_bars_nobody(store: Store, tmp_path: 
     assert "  not measured: tasks: the recipe fine-tunes nothing" in lines
 
 
+def test_a_strict_alpha_and_many_guards_still_let_a_better_challenger_through(store: Store, tmp_path: Path) -> None:
+    gate, langs = Gate(alpha=0.01), [f"l{number}" for number in range(8)]
+    results = text_results(tmp_path, {name: dict.fromkeys(langs, 0.9) for name in ("old", "new")}, n=20)
+    results += text_results(tmp_path, {"new": {"few": 0.9}}, n=10)
+    found = measure(evaluation(store, results, tmp_path), gate, 0.01, 0)
+    assert len(found.guards) == 16 and judged(found, gate).passed
+    assert found.missing == ("languages, few on new text: 10 items are too few to tell; 11 are wanted",)
+
+
 def test_a_guard_that_is_off_is_not_tested(store: Store, tmp_path: Path) -> None:
     gate = Gate.model_validate({"guards": {"languages": None, "bias": None}})
     made = evaluation(store, [*text_results(tmp_path, {"old": {"en": 1.5}}), bias(tmp_path, 0.5)], tmp_path)
