@@ -94,9 +94,8 @@ def judge_draft(draft: Draft) -> None:
         results += found.results
         missing |= dict(found.missing)
     if PARITY in asked:
-        found_parity = {
-            step: asdict(parity(folders[MODEL], scratch)) for step in ("pretrain", "finetune") if (folders := work.folders(step))
-        }
+        models = {step: folder for step in ("pretrain", "finetune") if (folder := work.folders(step).get(MODEL)) is not None}
+        found_parity = {step: asdict(parity(folder, scratch)) for step, folder in models.items()}
     content = rounded(
         {
             "subset": SUBSET,
@@ -203,7 +202,10 @@ def _bias(work: _Judging, asked: set[str]) -> Found:
 def _memorisation(work: _Judging, asked: set[str]) -> Found:
     if MEMORISATION not in asked:
         return Found()
-    readers = {name: Reader(folder) for name, folder in work.folders("pretrain").items()}
+    folders = work.folders("pretrain")
+    if len({_digest(folder) for folder in folders.values()}) > 1:  # prompts are ids, which mean other things to each
+        return Found(missing=((MEMORISATION, "the models have not the same tokenizer"),))
+    readers = {name: Reader(folder) for name, folder in folders.items()}
     return memorisation(readers, work.draft.input("tokens"), work.settings["seed"], work.scratch)
 
 

@@ -36,7 +36,7 @@ def known_tokens(store: Store, model: Artifact) -> Artifact | None:
         digest = follower.manifest.content_digest
     raise RequestError(
         f"{model.reference}: the tokens that it was trained on are not in the store any more, nor any that follow them, so nothing tells "
-        "old text from new; retrain.start: scratch needs none"
+        "old text from new: run the recipe anew, and let what it makes reign (gristmill promote NAME MODEL --why ...)"
     )
 
 
