@@ -51,8 +51,9 @@ def retrain(
     if as_json:
         print_json(outcome)
         return
-    if outcome["decision"] is None:
+    if "verdict" not in outcome:  # nothing was decided now
         print("\n".join(outcome["why"]))
+    if outcome["decision"] is None:
         return
     for line in _decision_lines(opened, outcome["decision"]):
         print(line)

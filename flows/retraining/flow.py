@@ -63,7 +63,7 @@ def retrain_flow(recipe: Json, store: str, reason: str | None = None, force: boo
     these tokens beside this champion stands all the same. Returns {"action", "why", "decision", "verdict", "reign", ...}.
     """
     parsed, opened = Recipe.model_validate(recipe), Store(store)
-    _refuse_what_no_gate_judges(parsed)
+    _retrain_of(parsed)
     if reason:
         say(f"  {'reason':<10} {reason}")
     chain, _ = opened.leases_of_name("decision", parsed.name)
@@ -73,6 +73,11 @@ def retrain_flow(recipe: Json, store: str, reason: str | None = None, force: boo
 
 def _retrained(parsed: Recipe, opened: Store, recipe: Json, store: str, force: bool) -> Json:
     if champion(opened.root, parsed.name) is None:
+        until = frozen_until(_retrain_of(parsed).frozen, datetime.datetime.now(datetime.UTC))
+        if until is not None and not force:
+            why = f"nothing begins before {until:%a %Y-%m-%d %H:%M} UTC (retrain.frozen)"
+            say(f"  {'champion':<10} there is none yet, and {why}")
+            return {"action": "wait", "why": [why], "reign": None, "decision": None}
         crown_first(recipe, store)
     finished = finish_task(recipe, store, force)
     if finished is not None:
@@ -90,8 +95,8 @@ def _retrained(parsed: Recipe, opened: Store, recipe: Json, store: str, force: b
     return {**_outcome(decision, reign), "why": why, "challenger": decision["challenger"]}
 
 
-def _refuse_what_no_gate_judges(recipe: Recipe) -> Retrain:
-    """Before anything is spent. Raises `RequestError`."""
+def _retrain_of(recipe: Recipe) -> Retrain:
+    """The section. Raises `RequestError`, before anything is spent, if there is none, or for what no gate judges."""
     if recipe.retrain is None or recipe.pretrain is None:
         raise RequestError(f"recipe {recipe.name}: has no retrain section, which says when to retrain: add `retrain: {{}}`")
     if isinstance(recipe.pretrain.model, EncoderDecoder):

@@ -13,10 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
+from prefect.logging import disable_run_logger
 
 from flows.retraining.decide import read_decision
+from flows.retraining.flow import retrain_flow
+from flows.run import as_said
 from schemas.champion import history
 from schemas.lease import Lease
+from schemas.recipe_file import load_recipe
 from schemas.store import Store
 from tests.flows.conftest import NOUNS, VERBS, Command, Server, command_in, environment
 
@@ -83,6 +87,19 @@ def made(store: Store) -> dict[str, int]:
     """How many there are of what is to be there once."""
     names = {"challengers": ("model", "r-challenger"), "evaluations": ("evaluation", "r-gate"), "decisions": ("decision", "r")}
     return {what: len(store.versions(*name)) for what, name in names.items()} | {"reigns": len(history(store.root, "r"))}
+
+
+def test_no_first_champion_is_made_in_a_frozen_window(
+    folder: Path, store: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    always = RECIPE.replace("\nretrain:\n", "\nretrain:\n  frozen: [{start: '00:00', end: '00:00'}]\n")
+    (folder / "r.yaml").write_text(always)
+    with disable_run_logger():
+        told = retrain_flow.fn(as_said(load_recipe(Path("r.yaml"))), str(store.root))
+    assert told["action"] == "wait" and "(retrain.frozen)" in told["why"][0]
+    assert "there is none yet, and nothing begins before" in capsys.readouterr().err
+    assert not list(store.artifacts()) and not history(store.root, "r")
 
 
 @pytest.mark.slow
