@@ -33,6 +33,7 @@ from flows.retraining.promoting import bundle_of, decided_about, plain_bundle, p
 from flows.retraining.times import frozen_until
 from flows.retraining.told import page_of, verdict_words
 from flows.run import as_said, run_flow, say
+from model.metrics.gating import FEWEST
 from schemas.artifact import Artifact
 from schemas.champion import Reign, champion, history
 from schemas.errors import RequestError
@@ -152,8 +153,11 @@ def due_task(recipe: Json, store: str, force: bool) -> Json:
     corpus = _corpus_of(opened, found) if told["due"] else {}
     on = parsed.retrain.gate.on
     if corpus and not is_askable(corpus["before"], corpus["documents"], on):  # before anything is spent on what no gate could judge
-        where = "old or new text" if on == "both" else f"{on} text"
-        told |= {"due": False, "waits": [f"no {where} is held out to measure a gain on: see corpus.held_out.test and retrain.gate.on"]}
+        where = "old and new text" if on == "both" else f"{on} text"
+        told |= {
+            "due": False,
+            "waits": [f"too little {where} is held out to measure a gain on: {FEWEST} documents are wanted, see corpus.held_out.test"],
+        }
     for line in told["reasons"] if told["due"] else told["waits"]:
         say(f"  {'due':<10} {'' if told['due'] else 'no: '}{line}")
     return {**told, "corpus": {role: str(artifact.path) for role, artifact in corpus.items()}}

@@ -15,7 +15,7 @@ import numpy as np
 
 from flows.evaluated import results_of
 from flows.retraining.judging import BIAS, CHAMPION, MEMORISATION, PARITY, SETS, TASKS
-from model.metrics.gating import Gain, Guarded, corrected, draws_for, fewest, gained, guarded
+from model.metrics.gating import FEWEST, Gain, Guarded, corrected, draws_for, fewest, gained, guarded
 from model.metrics.items import read_items
 from model.metrics.metric import Floats
 from model.metrics.named import value_named
@@ -161,10 +161,11 @@ def _gain_words(gain: Gain | None, gate: Gate) -> str:
         return f"no {where} is held out, so that no gain can be measured: see corpus.held_out"
     low, high = gain.interval
     sure = f"{100 * (1 - gate.alpha):g} % interval {low:+.4f} to {high:+.4f}"
-    wanted = "more than" if gain.passed else "which is not more than"
+    wanted = "more than" if low > gain.needed else "which is not more than"
+    few = f"; {gain.n} texts are too few to tell, {FEWEST} are wanted" if gain.n < FEWEST else ""
     return (
         f"gain on {where}: {gain.champion:.4f} -> {gain.challenger:.4f} bits per byte, {gain.gain:+.4f} ({sure}); at its lower end "
-        f"{wanted} the {gain.needed:.4f} that are needed"
+        f"{wanted} the {gain.needed:.4f} that are needed{few}"
     )
 
 

@@ -26,7 +26,7 @@ from model.metrics.metric import Better, Floats, Value
 STUDENT = (6.314, 2.920, 2.353, 2.132, 2.015)
 """One-sided 95 % points of Student's t with 1 to 5 degrees of freedom; with more they are below two."""
 FEWEST = 10
-"""Items that a guard is measured on at the least."""
+"""Items that a gain or a guard is measured on at the least: those of fewer are too much alike in every draw."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Gain:
 
     @property
     def passed(self) -> bool:
-        return self.interval[0] > self.needed
+        return self.n >= FEWEST and self.interval[0] > self.needed
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,12 @@ def test_what_can_t_be_measured_is_told_and_bars_nobody(store: Store, tmp_path: 
     assert "  not measured: tasks: the recipe fine-tunes nothing" in lines
 
 
+def test_a_few_texts_show_no_gain(store: Store, tmp_path: Path) -> None:
+    made = evaluation(store, text_results(tmp_path, {"new": {"en": 0.5}}, n=9), tmp_path)
+    verdict = judged(measure(made, Gate(), 0.01, 0), Gate())
+    assert not verdict.passed and verdict.reasons[0].endswith("; 9 texts are too few to tell, 10 are wanted")
+
+
 def test_a_strict_alpha_and_many_guards_still_let_a_better_challenger_through(store: Store, tmp_path: Path) -> None:
     gate, langs = Gate(alpha=0.01), [f"l{number}" for number in range(8)]
     results = text_results(tmp_path, {name: dict.fromkeys(langs, 0.9) for name in ("old", "new")}, n=20)

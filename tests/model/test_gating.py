@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.metrics.bootstrap import wilson
-from model.metrics.gating import STUDENT, corrected, deviation, gained, guarded, needed_of
+from model.metrics.gating import FEWEST, STUDENT, corrected, deviation, gained, guarded, needed_of
 from model.metrics.likelihood import bits_per_byte_value
 from model.metrics.metric import mean
 from tests.model.gates import read_items, simulate
@@ -46,7 +46,7 @@ def test_a_gain_has_the_sign_and_size_of_its_difference(n: int, seed: int, facto
     challenger = champion * np.array([factor, 1.0, 1.0])
     found = gained(champion, challenger, bits_per_byte_value, 0.0, 0.05, seed)
     assert found.gain == pytest.approx(found.champion * (1 - factor))
-    assert found.interval[0] <= found.interval[1] and found.passed == (found.interval[0] > 0)
+    assert found.interval[0] <= found.interval[1] and found.passed == (n >= FEWEST and found.interval[0] > 0)
     same = gained(champion, champion, bits_per_byte_value, 0.0, 0.05, seed)
     assert same.gain == 0 and same.interval == (0, 0) and not same.passed
 
