@@ -76,9 +76,9 @@ def _retrained(parsed: Recipe, opened: Store, recipe: Json, store: str, force: b
     if champion(opened.root, parsed.name) is None:
         until = frozen_until(_retrain_of(parsed).frozen, datetime.datetime.now(datetime.UTC))
         if until is not None and not force:
-            why = f"nothing begins before {until:%a %Y-%m-%d %H:%M} UTC (retrain.frozen)"
-            say(f"  {'champion':<10} there is none yet, and {why}")
-            return {"action": "wait", "why": [why], "reign": None, "decision": None}
+            wait = f"nothing begins before {until:%a %Y-%m-%d %H:%M} UTC (retrain.frozen)"
+            say(f"  {'champion':<10} there is none yet, and {wait}")
+            return {"action": "wait", "why": [wait], "reign": None, "decision": None}
         crown_first(recipe, store)
     finished = finish_task(recipe, store, force)
     if finished is not None:
