@@ -19,7 +19,7 @@ from model.metrics.gating import FEWEST, Gain, Guarded, corrected, draws_for, fe
 from model.metrics.items import read_items
 from model.metrics.metric import Floats
 from model.metrics.named import value_named
-from model.metrics.verdicts import told_p
+from model.metrics.verdicts import OF_A_HUNDRED, told_p
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import read_json
@@ -114,6 +114,7 @@ def _guards(evaluation: Artifact, results: Mapping[str, Result], gate: Gate, see
             continue
         champion, challenger = (items_of(evaluation, result, system, result.headline) for system in (CHAMPION, MODEL))
         better = result.systems[MODEL][result.headline].better
+        margin *= 100 if result.headline in OF_A_HUNDRED else 1  # the recipe's is in points of 0 to 1
         test = guarded(champion, challenger, value_named(result.headline), better, margin, guard == LANGUAGES, seed, draws)
         guards.append(Guard(guard, what, result.headline, test))
     tests = corrected([one.test for one in guards])

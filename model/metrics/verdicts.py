@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from model.metrics.comparison import Comparison
 
-_OF_A_HUNDRED = ("bleu", "chrf", "ter")
+OF_A_HUNDRED = ("bleu", "chrf", "ter")
 _AMOUNTS = ("loss", "perplexity", "bits_per_byte")
 
 
@@ -33,7 +33,7 @@ def told(metric: str, value: float) -> str:
     >>> told("accuracy", 0.86143), told("bleu", 23.456), told("perplexity", 1234.5678)
     ('0.861', '23.5', '1234.57')
     """
-    if metric in _OF_A_HUNDRED:
+    if metric in OF_A_HUNDRED:
         return f"{value:.1f}"
     return f"{value:.2f}" if metric == "perplexity" else f"{value:.3f}"
 
@@ -42,7 +42,7 @@ def _points(metric: str) -> tuple[float, int, str]:
     """What a difference is multiplied by, its digits after the point, and its unit."""
     if metric in _AMOUNTS:
         return 1, 2 if metric == "perplexity" else 3, ""
-    return (1 if metric in _OF_A_HUNDRED else 100), 1, " points"
+    return (1 if metric in OF_A_HUNDRED else 100), 1, " points"
 
 
 def _signed(number: float, digits: int) -> str:

@@ -16,6 +16,7 @@ from flows.retraining.told import lines_of, page_of
 from model.evaluate.results import Asked, System, result_of
 from model.metrics.gaps import widest_gap
 from model.metrics.metric import Metric, mean, scored
+from model.metrics.named import metric_named
 from schemas.recipe import Gate
 from schemas.results import MODEL, Result
 from schemas.store import Store
@@ -114,6 +115,16 @@ def test_what_can_t_be_measured_is_told_and_bars_nobody(store: Store, tmp_path: 
     assert "\\<b\\>" in page and "was \\| made" in page
     assert "  held out, old: 40 texts to predict, 0 to label; 3 stand in training text and were left out (1 equal, 2 near)" in lines
     assert "  not measured: tasks: the recipe fine-tunes nothing" in lines
+
+
+def test_a_margin_in_points_of_one_is_a_hundred_times_that_for_metrics_of_a_hundred(store: Store, tmp_path: Path) -> None:
+    metric, wanted = metric_named("chrf", "generation"), [[f"the cat sat on mat number {number}"] for number in range(30)]
+    said = {CHAMPION: [one.replace("the", "a") for (one,) in wanted], MODEL: [one.replace("the", "an") for (one,) in wanted]}
+    systems = {name: System([None] * 30, {metric.name: metric.of(answers, wanted)}) for name, answers in said.items()}
+    asked = Asked("notes", "generation", 1, 0, "", [str(n) for n in range(30)], [None] * 30, [None] * 30)
+    made = evaluation(store, [result_of(asked, [metric], systems, tmp_path)], tmp_path)
+    (guard,) = measure(made, Gate(), 0.0, 0).guards
+    assert guard.guard == "tasks" and guard.test.margin == 2.0 and 0 < guard.test.worse < 2 and guard.test.passed(0.05)
 
 
 def test_a_few_texts_show_no_gain(store: Store, tmp_path: Path) -> None:
