@@ -34,7 +34,7 @@ from schemas.recipe import Gate, Recipe
 from schemas.results import MODEL
 from schemas.store import Store
 
-STEP, VERSION = "decide", 1
+STEP, VERSION = "decide", 2
 KIND, FILE = "decision", "decision.json"
 EVALUATION, SEEDS = "evaluation", "seeds"
 REIGN = "reign"

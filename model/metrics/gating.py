@@ -4,7 +4,8 @@ more than what is *needed* even at the lower end of the interval. And it *guards
 Piaggio et al. 2012). The tests of all guards are corrected together (Holm 1979), and each has to pass.
 
 Intervals and p are of a paired bootstrap over items: what both systems said to an item is drawn together. p is the share of draws in which
-the challenger is worse by the margin or more.
+the challenger is worse by the margin or more. Of few items draws lie too close together, so they are spread by as much as Student's t is
+wider than the normal distribution (Hesterberg 2015).
 
 What is needed, unless it is said, follows from challengers that differ by nothing but their seed: twice the deviation of the difference
 between two of them. That is an estimate, from few; so it takes as many deviations as Student's t asks for, where that is more than two,
@@ -68,7 +69,8 @@ class Guarded:
 def gained(champion: Floats, challenger: Floats, value: Value, needed: float, alpha: float, seed: int) -> Gain:
     """The gain by [n, k] statistics of the same n items, of which less is better; ``alpha`` is the two-sided level of the interval."""
     one, other, drawn_one, drawn_other = _drawn(champion, challenger, value, seed)
-    low, high = np.percentile(drawn_one - drawn_other, (50 * alpha, 100 - 50 * alpha))
+    drawn = spread(drawn_one - drawn_other, one - other, len(champion))
+    low, high = np.percentile(drawn, (50 * alpha, 100 - 50 * alpha))
     return Gain(len(champion), one, other, one - other, (float(low), float(high)), needed)
 
 
@@ -94,8 +96,8 @@ def guarded(
     one, other, drawn_one, drawn_other = _drawn(champion, challenger, value, seed, draws)
     sign = 1.0 if better == "lower" else -1.0
 
-    found = sign * (drawn_other - drawn_one) / (drawn_one if share else 1.0)
     worse = sign * (other - one) / (one if share else 1.0)
+    found = spread(sign * (drawn_other - drawn_one) / (drawn_one if share else 1.0), worse, len(champion))
     low, high = np.percentile(found, (2.5, 97.5))
     # Of few items, each of which may go the one way or the other, no more can be told than that.
     p = max((1 + int((found >= margin).sum())) / (1 + draws), 2.0 ** -len(champion))
@@ -113,6 +115,14 @@ def _drawn(champion: Floats, challenger: Floats, value: Value, seed: int, draws:
     width = champion.shape[1]
     sums = resampled(np.hstack([champion, challenger]), seed, draws)
     return float(value(champion.sum(0))), float(value(challenger.sum(0))), value(sums[:, :width]), value(sums[:, width:])
+
+
+def spread(drawn: Floats, value: float, n: int) -> Floats:
+    """Values of draws of n items, as far apart as those of so few are: around that of all items."""
+    freedom, z = max(n - 1, 1), 1.959964
+    # Student's t at 95 %, by the expansion of Cornish and Fisher (Abramowitz and Stegun 26.7.5).
+    t = z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+    return value + (drawn - value) * (t / z) * math.sqrt((freedom + 1) / freedom)
 
 
 def deviation(values: Sequence[float]) -> float:

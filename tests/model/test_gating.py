@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.metrics.bootstrap import wilson
-from model.metrics.gating import FEWEST, STUDENT, corrected, deviation, gained, guarded, needed_of
+from model.metrics.gating import FEWEST, STUDENT, corrected, deviation, gained, guarded, needed_of, spread
 from model.metrics.likelihood import bits_per_byte_value
 from model.metrics.metric import mean
 from tests.model.gates import read_items, simulate
@@ -59,6 +59,29 @@ def test_a_rise_by_the_margin_is_never_passed_and_no_rise_is(n: int, seed: int, 
     assert guarded(champion, worse, bits_per_byte_value, "lower", margin, True, seed).p == 1
     same = guarded(champion, champion, bits_per_byte_value, "lower", margin, True, seed)
     assert same.worse == 0 and same.passed(0.05)
+
+
+@pytest.mark.parametrize(("n", "t"), [(10, 2.262), (30, 2.045), (1000, 1.962)])
+def test_draws_of_few_items_are_spread_as_students_t_is(n: int, t: float) -> None:
+    assert spread(np.array([1.5, 1.0]), 1.0, n) == pytest.approx([1 + 0.5 * t / 1.96 * (n / (n - 1)) ** 0.5, 1.0], rel=0.001)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("n", [FEWEST, 30])
+def test_a_challenger_that_is_worse_by_the_margin_passes_a_guard_once_in_twenty_times(n: int) -> None:
+    draw, passed = np.random.default_rng(SEED), 0
+    for seed in range(1000):
+        sizes = draw.integers(100, 400, n).astype(np.float64)
+        nats = sizes * draw.normal(1.4, 0.1, n)
+        champion, challenger = (np.column_stack([one, np.zeros(n), sizes]) for one in (nats, nats * 1.02 * draw.normal(1, 0.03, n)))
+        passed += guarded(champion, challenger, bits_per_byte_value, "lower", 0.02, True, seed).passed(0.05)
+    print(f"{n} items: {passed} of 1,000, 95 % interval {wilson(passed, 1000)}")
+    assert wilson(passed, 1000)[0] <= 0.05
+
+
+@given(st.integers(2, 60))
+def test_draws_that_are_all_alike_stay_so(n: int) -> None:
+    assert spread(np.zeros(3), 0.0, n).tolist() == [0, 0, 0]
 
 
 def test_a_fall_is_worse_where_higher_is_better() -> None:
