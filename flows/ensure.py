@@ -42,6 +42,11 @@ from schemas.terms import tell_terms
 Say = Callable[[str], None]
 Watch = Callable[[Progress], None]
 
+
+def unwatched(progress: Progress) -> None:
+    """Nobody looks."""
+
+
 _PLANS = 5
 """How often an incremental version is planned at the most if files change while they are read."""
 
@@ -59,7 +64,7 @@ class Outcome:
     """What an incremental version found in its sources."""
 
 
-def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifact], say: Say, watch: Watch = lambda _: None) -> Outcome:
+def ensure(step: Step, recipe: Recipe, store: Store, inputs: Mapping[str, Artifact], say: Say, watch: Watch = unwatched) -> Outcome:
     """Have the artifact of `step`, whose inputs are all at hand by step name. `watch` is told of the work's progress, often.
 
     Raises `ChildFailed`, `LeaseLost` or `Damaged` (too many stage errors, too); a draft then stays for the next run to finish.

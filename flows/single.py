@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
-from flows.ensure import Outcome, Say, ensure
+from flows.ensure import Outcome, Say, Watch, ensure, unwatched
 from flows.steps import Step
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
@@ -15,7 +15,9 @@ from schemas.recipe import Corpus, Recipe, Run, Source
 from schemas.store import Store
 
 
-def ensure_single(step: Step, name: str, run: Run, store: Store, inputs: Mapping[str, Artifact], say: Say) -> Outcome:
+def ensure_single(
+    step: Step, name: str, run: Run, store: Store, inputs: Mapping[str, Artifact], say: Say, watch: Watch = unwatched
+) -> Outcome:
     """Have the artifact of `step` under a name that `--name` gave, whose inputs are all at hand by role. Raises `RequestError` for a name
     that is none, and as `ensure` does."""
     unread = Corpus(sources=(Source(name="none", path=os.curdir, format="txt"),))  # a recipe has one
@@ -23,4 +25,4 @@ def ensure_single(step: Step, name: str, run: Run, store: Store, inputs: Mapping
         recipe = Recipe(name=name, corpus=unread, run=run.model_copy(update={"store": str(store.root)}))
     except ValidationError as error:
         raise RequestError(f"--name {name!r}: {error.errors()[0]['msg']}") from error
-    return ensure(step, recipe, store, inputs, say)
+    return ensure(step, recipe, store, inputs, say, watch)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import model.versions
-from flows.ensure import Say, ensure
+from flows.ensure import Say, Watch, ensure, unwatched
 from flows.ready import Ready
 from flows.retraining.knew import known_tokens
 from flows.steps import FINETUNE, STEPS, Step
@@ -27,17 +27,19 @@ CHALLENGER = "-challenger"
 PRETRAIN = "pretrain"
 
 
-def make_challenger(recipe: Recipe, store: Store, reign: Reign, inputs: Mapping[str, Artifact], say: Say, seed: int) -> dict[str, Artifact]:
+def make_challenger(
+    recipe: Recipe, store: Store, reign: Reign, inputs: Mapping[str, Artifact], say: Say, seed: int, watch: Watch = unwatched
+) -> dict[str, Artifact]:
     """Have the challenger of a reign, by step: `pretrain`, and `finetune` if the recipe has that section.
 
     ``inputs`` are the documents, the tokenizer and the tokens of now. Another ``seed`` is another challenger of the same names. Raises
     `RequestError` if the champion can't be gone on from, or nothing new came; `ChildFailed` and others as `ensure` does.
     """
     given = {role: inputs[role] for role in ("tokenizer", "tokens")} | _from_champion(recipe, store, reign, inputs, say)
-    made = {PRETRAIN: ensure(_pretrain_step(recipe, seed), recipe, store, given, say).artifact}
+    made = {PRETRAIN: ensure(_pretrain_step(recipe, seed), recipe, store, given, say, watch).artifact}
     if recipe.finetune is not None:
         step = replace(_step(FINETUNE), suffix=CHALLENGER + FINETUNED)
-        made[FINETUNE] = ensure(step, recipe, store, {"documents": inputs["documents"], PRETRAIN: made[PRETRAIN]}, say).artifact
+        made[FINETUNE] = ensure(step, recipe, store, {"documents": inputs["documents"], PRETRAIN: made[PRETRAIN]}, say, watch).artifact
     return made
 
 

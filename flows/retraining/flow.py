@@ -20,7 +20,7 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
 from flows.lineage import made_from
-from flows.published import publish_page, publish_step
+from flows.published import PublishedProgress, key_of, publish_page, publish_step
 from flows.retraining import seeds
 from flows.retraining.askable import is_askable
 from flows.retraining.challenger import make_challenger
@@ -177,10 +177,11 @@ def seeds_task(recipe: Json, store: str, reign: int, corpus: Mapping[str, str]) 
     say(f"  {'seeds':<10} measuring how far {count} challengers lie apart that differ by their seed; this is done once")
     against, opened_corpus = _reign(opened, parsed.name, reign), _corpus(corpus)
     systems = {}
-    for number in reversed(range(count)):  # the one that is judged beside the champion comes last, and is the newest of its name
-        made = make_challenger(alone, opened, against, opened_corpus, say, parsed.retrain.seed + number)
-        systems[seeds.system_of(number)] = Bundle(made["pretrain"])
-    evaluation = judge(opened, alone, systems, _read_by_judging(corpus), (), say).artifact
+    with _progress(parsed, "seeds") as progress:
+        for number in reversed(range(count)):  # the one that is judged beside the champion comes last, and is the newest of its name
+            made = make_challenger(alone, opened, against, opened_corpus, say, parsed.retrain.seed + number, progress)
+            systems[seeds.system_of(number)] = Bundle(made["pretrain"])
+        evaluation = judge(opened, alone, systems, _read_by_judging(corpus), (), say, progress).artifact
     outcome = seeds.keep(opened, parsed, evaluation, say)
     publish_step(outcome)
     return str(outcome.artifact.path)
@@ -191,7 +192,9 @@ def challenger_task(recipe: Json, store: str, reign: int, corpus: Mapping[str, s
     """The challenger's models, by step."""
     parsed, opened = Recipe.model_validate(recipe), Store(store)
     assert parsed.retrain is not None
-    made = make_challenger(parsed, opened, _reign(opened, parsed.name, reign), _corpus(corpus), say, parsed.retrain.seed)
+    against = _reign(opened, parsed.name, reign)
+    with _progress(parsed, "challenger") as progress:
+        made = make_challenger(parsed, opened, against, _corpus(corpus), say, parsed.retrain.seed, progress)
     facts = [f"- {step}: `{model.reference}`" for step, model in made.items()]
     publish_page(parsed.name, "challenger", "\n".join([f"A challenger of reign {reign}:", "", *facts]))
     return {step: str(model.path) for step, model in made.items()}
@@ -204,7 +207,8 @@ def judge_task(recipe: Json, store: str, reign: int, corpus: Mapping[str, str], 
     assert parsed.retrain is not None
     against = _reign(opened, parsed.name, reign)
     systems, read = _systems(opened, against, challenger), _read_by_judging(corpus)
-    outcome = judge(opened, parsed, systems, read, asked_of(parsed.retrain.gate), say)
+    with _progress(parsed, "judge") as progress:
+        outcome = judge(opened, parsed, systems, read, asked_of(parsed.retrain.gate), say, progress)
     publish_step(outcome)
     return str(outcome.artifact.path)
 
@@ -252,6 +256,10 @@ def _promote(recipe: Recipe, store: Store, decision: Artifact, force: bool) -> i
             {"decision": decision.reference, "reign": done.reign.number, "models": dict(done.reign.models)},
         )
     return done.reign.number
+
+
+def _progress(recipe: Recipe, what: str) -> PublishedProgress:
+    return PublishedProgress(key_of(recipe.name, f"{what}-progress"), f"{what} of {recipe.name}")
 
 
 def _emit(event: str, name: str, payload: Json) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from flows.ensure import Outcome, Say
+from flows.ensure import Outcome, Say, Watch, unwatched
 from flows.ready import Ready
 from flows.single import ensure_single
 from flows.steps import Step
@@ -49,7 +49,13 @@ class Bundle:
 
 
 def judge(
-    store: Store, of: Recipe, systems: Mapping[str, Bundle], corpus: Mapping[str, Artifact], asked: Sequence[str], say: Say
+    store: Store,
+    of: Recipe,
+    systems: Mapping[str, Bundle],
+    corpus: Mapping[str, Artifact],
+    asked: Sequence[str],
+    say: Say,
+    watch: Watch = unwatched,
 ) -> Outcome:
     """Have evaluation/NAME-gate of systems, one of which is `model`. `corpus` has the documents and tokens that the challenger was made
     from, and the documents `before` that the champion was. `asked`: what is asked beside held-out text. Raises `ChildFailed`, and
@@ -75,7 +81,7 @@ def judge(
 
     command = lambda draft, run: [sys.executable, "-m", "flows.retraining.judged", str(draft)]  # noqa: E731
     step = Step(STEP, "evaluation", STEP, tuple(inputs), (STEP,), prepare, command)
-    return ensure_single(step, of.name + NAME, of.run, store, inputs, say)
+    return ensure_single(step, of.name + NAME, of.run, store, inputs, say, watch)
 
 
 def role_of(system: str, step: str) -> str:
