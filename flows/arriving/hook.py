@@ -65,7 +65,7 @@ def hook_app(recipes: Mapping[str, Recipe], store: Store, known: Sequence[bytes]
     async def taken(request: Request, name: str, most: int) -> bytes:
         fresh(request.headers.get(HEADER), time.time())
         body, now = await _body(request, most, bounds.seconds), time.time()
-        signature = check(known, request.headers.get(HEADER), request.url.path, body, now)
+        signature = check(known, request.headers.get(HEADER), request.scope["path"], body, now)  # `url` is what the sender calls us
         if name not in recipes:
             raise _Refused(404, f"no recipe of this name is served; there is {', '.join(sorted(recipes))}")
         await asyncio.to_thread(take, store.root / FOLDER / name, signature, now)
@@ -93,24 +93,19 @@ def hook_app(recipes: Mapping[str, Recipe], store: Store, known: Sequence[bytes]
     return app
 
 
-def serve_hooks(
-    recipes: Mapping[str, Recipe],
-    store: Store,
-    act: Act,
-    stop: threading.Event,
-    say: Callable[[str], None],
-    host: str = "127.0.0.1",
-    port: int = PORT,
-) -> None:
-    """Serve hooks until `stop` is set; without a secret in the environment, say so and return. Raises `RequestError` for an address that
-    can't be had."""
+def open_hooks(
+    recipes: Mapping[str, Recipe], store: Store, act: Act, say: Callable[[str], None], host: str = "127.0.0.1", port: int = PORT
+) -> Callable[[threading.Event], None] | None:
+    """Listen, and return what serves hooks until an event is set; without a secret in the environment, say so. Raises `RequestError` for a
+    secret that can be guessed, and for an address that can't be had."""
     known = secrets()
     if not known:
         say(f"no hooks: nobody could sign, as {VARIABLE} is not set (openssl rand -hex 32)")
-        return
+        return None
     listening = bind(host, port, VARIABLE)
+    app = hook_app(recipes, store, known, act)
     say(f"hooks at http://{host}:{listening.getsockname()[1]}/hooks/NAME, for {', '.join(sorted(recipes))}")
-    asyncio.run(_serve(hook_app(recipes, store, known, act), listening, stop))
+    return lambda stop: asyncio.run(_serve(app, listening, stop))
 
 
 class _Server(uvicorn.Server):

@@ -181,7 +181,10 @@ async def _keep_up(server: Server, over: asyncio.Event, say: Say) -> None:
             await asyncio.wait_for(over.wait(), _LOOK)
         if not over.is_set() and (code := server.ended()) is not None:
             say(f"the server ended with exit code {code} (see {server.log}): it is started again")
-            server.start()
+            try:
+                server.start()
+            except OSError as error:  # no memory for a process, say: later there may be
+                say(f"it can't be started: {error}")
             await asyncio.sleep(wait)
             wait = min(2 * wait, _BACKOFF)
     server.end()

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.arriving.hook import FOLDER, serve_hooks
+from flows.arriving.hook import FOLDER, open_hooks
 from flows.arriving.signatures import HEADER, TOLERANCE, VARIABLE, Repeated, Unsigned, check, secrets, sign, take
 from schemas.errors import RequestError
 from schemas.recipe import Recipe
@@ -97,23 +98,18 @@ class Hooks(NamedTuple):
 @pytest.fixture
 def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooks]:
     monkeypatch.setenv(VARIABLE, f"{OLD.decode()},{SECRET.decode()}")
-    store, wanted, stop, up = Store(tmp_path / "store"), recipe(tmp_path / "in"), threading.Event(), threading.Event()
+    store, wanted, stop = Store(tmp_path / "store"), recipe(tmp_path / "in"), threading.Event()
     store.root.mkdir()
     asked: list[tuple[str, str]] = []
     said: list[str] = []
-
-    def say(line: str) -> None:
-        said.append(line)
-        up.set()
 
     def act(name: str, why: str) -> None:
         if "fails" in why:
             raise RuntimeError("the server of deployments is away")
         asked.append((name, why))
 
-    thread = threading.Thread(target=serve_hooks, args=({"c": wanted}, store, act, stop, say), kwargs={"port": 0})
+    thread = threading.Thread(target=open_hooks({"c": wanted}, store, act, said.append, port=0), args=(stop,))
     thread.start()
-    assert up.wait(30)
     yield Hooks(int(said[0].split("/hooks")[0].rpartition(":")[2]), wanted, store, asked, said)
     stop.set()
     thread.join(30)
@@ -209,5 +205,14 @@ def test_the_documented_commands_sign(hooks: Hooks, tmp_path: Path) -> None:
 def test_without_a_secret_no_hook_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     said: list[str] = []
-    serve_hooks({}, Store(tmp_path), lambda name, why: None, threading.Event(), said.append)
+    assert open_hooks({}, Store(tmp_path), lambda name, why: None, said.append) is None
     assert said == [f"no hooks: nobody could sign, as {VARIABLE} is not set (openssl rand -hex 32)"]
+
+
+def test_a_hook_that_could_not_work_is_refused_before_anything_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "short")
+    with pytest.raises(RequestError, match="less than 16"):
+        open_hooks({}, Store(tmp_path), lambda name, why: None, lambda line: None, port=0)
+    monkeypatch.setenv(VARIABLE, SECRET.decode())
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(RequestError, match="can't listen"):
+        open_hooks({}, Store(tmp_path), lambda name, why: None, lambda line: None, port=other.getsockname()[1])
