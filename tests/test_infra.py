@@ -161,6 +161,25 @@ def test_a_composition_is_told_its_secrets_and_reached_on_loopback_only() -> Non
         assert f"${{{key}:?" in (INFRA / "compose.yaml").read_text(), "a composition without it must not start"
 
 
+def test_a_volume_of_a_composition_is_over_a_folder_that_is_its_users() -> None:
+    """One that isn't in the image would be root's, and nobody could write."""
+    made = re.findall(r"install -d -o gristmill -g gristmill (\S+)", (INFRA / "Dockerfile").read_text())
+    for name, service in COMPOSE["services"].items():
+        if name != "database":
+            named = [volume.split(":")[1] for volume in service.get("volumes", []) if not volume.startswith(".")]
+            assert set(named) <= set(made), name
+
+
+def test_who_is_told_the_secret_of_hooks_can_be_reached() -> None:
+    worker = COMPOSE["services"]["worker"]
+    assert "GRISTMILL_HOOK_SECRET" in worker["environment"] and worker["ports"] == ["127.0.0.1:4299:4299"]
+    assert "--host 0.0.0.0" in worker["entrypoint"][-1]
+    found = {manifest["kind"]: manifest for name, manifest in manifests() if name.startswith("worker")}
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert "--host 0.0.0.0" in container["command"][-1]
+    assert container["ports"][0]["containerPort"] == found["Service"]["spec"]["ports"][0]["targetPort"] == 4299
+
+
 def manifests() -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted(INFRA.glob("k8s/**/*.yaml")):
         if path.name != "kustomization.yaml":
