@@ -22,6 +22,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from flows.arriving.pushed import NotTaken, put
 from flows.arriving.signatures import HEADER, VARIABLE, Repeated, Unsigned, check, fresh, secrets, take
@@ -32,6 +33,9 @@ from schemas.store import Store
 PORT = 4299
 FOLDER = ".hooks"
 """Of the ledgers, in a store."""
+_CONNECTIONS = 64
+_HEADERS = 10.0
+"""Seconds until a new connection has sent the head of a request."""
 _NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}")
 
 Act = Callable[[str, str], object]
@@ -108,6 +112,21 @@ def open_hooks(
     return lambda stop: asyncio.run(_serve(app, listening, stop))
 
 
+class _Connection(H11Protocol):
+    """One of not too many, whose sender says soon what he wants: idle ones would take this process' files until it could open no more."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > _CONNECTIONS:
+            transport.abort()
+        else:
+            self.loop.call_later(_HEADERS, self._end_if_silent)
+
+    def _end_if_silent(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.abort()
+
+
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -116,7 +135,7 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(app: FastAPI, listening: Any, stop: threading.Event) -> None:
-    options: dict[str, Any] = {"access_log": False, "log_config": None, "http": "h11", "ws": "none", "lifespan": "off"}
+    options: dict[str, Any] = {"access_log": False, "log_config": None, "http": _Connection, "ws": "none", "lifespan": "off"}
     server = _Server(uvicorn.Config(app, server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=5, **options))
 
     async def end() -> None:

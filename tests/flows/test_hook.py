@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.arriving import hook
 from flows.arriving.hook import FOLDER, open_hooks
 from flows.arriving.signatures import HEADER, TOLERANCE, VARIABLE, Repeated, Unsigned, check, secrets, sign, take
 from schemas.errors import RequestError
@@ -188,6 +189,25 @@ def test_a_slow_sender_leaves_room_for_a_few_only(hooks: Hooks) -> None:
     while (answer := hooks.send("POST", "/hooks/c", b"{}", time=int(now())))[0] == 429:  # there is room again
         assert monotonic() < deadline, answer
     assert answer[0] == 202
+
+
+def test_connections_that_say_nothing_are_few_and_end(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook, "_CONNECTIONS", 3)
+    monkeypatch.setattr(hook, "_HEADERS", 0.5)
+    silent = [socket.create_connection(("127.0.0.1", hooks.port), timeout=30) for _ in range(3)]
+    with socket.create_connection(("127.0.0.1", hooks.port), timeout=30) as other:
+        assert _is_ended(other)
+    assert all(_is_ended(one) for one in silent)
+    for one in silent:
+        one.close()
+    assert hooks.send("POST", "/hooks/c", b"{}")[0] == 202
+
+
+def _is_ended(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
 
 
 def test_the_documented_commands_sign(hooks: Hooks, tmp_path: Path) -> None:
