@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from typer.main import get_command
 
 from flows.cli import app
+from flows.deployed.pools import KINDS
 from tests.test_house import PROJECT, ROOT, pins, requirements
 
 INFRA = ROOT / "infra"
@@ -133,6 +134,14 @@ def test_images_are_installed_by_the_script_that_is_tried_and_run_as_nobody() ->
 
 
 SECRET = re.compile(r"AUTH|SECRET|PASSWORD|TOKEN|CONNECTION_URL|API_KEY|NOTIFY_URL", re.IGNORECASE)
+
+
+def test_a_pools_image_runs_what_its_worker_says() -> None:
+    """A worker hands over a whole command, to which an entry point would be put in front."""
+    images = {variables["image"] for variables in KINDS.values() if "image" in variables}
+    assert images == {"gristmill:flow"}
+    stage = (INFRA / "Dockerfile").read_text().partition("FROM cpu AS flow\n")[2].partition("\nFROM ")[0]
+    assert "ENTRYPOINT []" in stage
 
 
 def test_no_image_holds_a_secret() -> None:
