@@ -31,7 +31,8 @@ class ServerFailed(Exception):
 def quiet_defaults(home: Path, pages: bool = False) -> None:
     """Settings for Prefect that keep it inside `home`, silent and offline; what the user has set stands. Call before importing it.
 
-    Leases of concurrency limits lie in files, so that a server that starts anew knows them.
+    Leases of concurrency limits lie in files, so that a server that starts anew knows them. Runs that ended 90 days ago go, with their logs
+    and artifacts: what was made is in the store. A password that our server asks for is known to our clients.
     """
     for key, value in {
         "PREFECT_HOME": str(home.resolve()),
@@ -43,8 +44,11 @@ def quiet_defaults(home: Path, pages: bool = False) -> None:
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home.resolve() / "pages"),
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     }.items():
         os.environ.setdefault(key, value)
+    if secret := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", secret)
 
 
 class Server:
@@ -106,7 +110,7 @@ def embedded_server(home: Path) -> Iterator[str]:
     home.mkdir(parents=True, exist_ok=True)
     quiet_defaults(home)
     with contextlib.ExitStack() as stack:
-        if (url := served_at(home.parent)) is None:
+        if (url := served_at(home.parent, _START_LIMIT)) is None:
             server = Server(home)
             stack.callback(server.end)
             with alone(home):

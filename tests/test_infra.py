@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 from typer.main import get_command
 
 from flows.cli import app
+from flows.deployed.pools import KINDS
 from tests.test_house import PROJECT, ROOT, pins, requirements
 
 INFRA = ROOT / "infra"
@@ -135,6 +136,14 @@ def test_images_are_installed_by_the_script_that_is_tried_and_run_as_nobody() ->
 SECRET = re.compile(r"AUTH|SECRET|PASSWORD|TOKEN|CONNECTION_URL|API_KEY|NOTIFY_URL", re.IGNORECASE)
 
 
+def test_a_pools_image_runs_what_its_worker_says() -> None:
+    """A worker hands over a whole command, to which an entry point would be put in front."""
+    images = {variables["image"] for variables in KINDS.values() if "image" in variables}
+    assert images == {"gristmill:flow"}
+    stage = (INFRA / "Dockerfile").read_text().partition("FROM cpu AS flow\n")[2].partition("\nFROM ")[0]
+    assert "ENTRYPOINT []" in stage
+
+
 def test_no_image_holds_a_secret() -> None:
     held = [rest for word, rest in instructions() if word in ("ARG", "ENV") and SECRET.search(rest)]
     assert held == []
@@ -159,6 +168,25 @@ def test_a_composition_is_told_its_secrets_and_reached_on_loopback_only() -> Non
         assert named <= COMPOSE["volumes"].keys()
     for key in ("PREFECT_AUTH", "GRISTMILL_DATABASE_PASSWORD"):
         assert f"${{{key}:?" in (INFRA / "compose.yaml").read_text(), "a composition without it must not start"
+
+
+def test_a_volume_of_a_composition_is_over_a_folder_that_is_its_users() -> None:
+    """One that isn't in the image would be root's, and nobody could write."""
+    made = re.findall(r"install -d -o gristmill -g gristmill (\S+)", (INFRA / "Dockerfile").read_text())
+    for name, service in COMPOSE["services"].items():
+        if name != "database":
+            named = [volume.split(":")[1] for volume in service.get("volumes", []) if not volume.startswith(".")]
+            assert set(named) <= set(made), name
+
+
+def test_who_is_told_the_secret_of_hooks_can_be_reached() -> None:
+    worker = COMPOSE["services"]["worker"]
+    assert "GRISTMILL_HOOK_SECRET" in worker["environment"] and worker["ports"] == ["127.0.0.1:4299:4299"]
+    assert "--host 0.0.0.0" in worker["entrypoint"][-1]
+    found = {manifest["kind"]: manifest for name, manifest in manifests() if name.startswith("worker")}
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert "--host 0.0.0.0" in container["command"][-1]
+    assert container["ports"][0]["containerPort"] == found["Service"]["spec"]["ports"][0]["targetPort"] == 4299
 
 
 def manifests() -> Iterator[tuple[str, dict[str, Any]]]:

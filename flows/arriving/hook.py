@@ -22,6 +22,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from flows.arriving.pushed import NotTaken, put
 from flows.arriving.signatures import HEADER, VARIABLE, Repeated, Unsigned, check, fresh, secrets, take
@@ -32,6 +33,9 @@ from schemas.store import Store
 PORT = 4299
 FOLDER = ".hooks"
 """Of the ledgers, in a store."""
+_CONNECTIONS = 64
+_HEADERS = 10.0
+"""Seconds until a new connection has sent the head of a request."""
 _NAME = re.compile(r"[0-9A-Za-z_][0-9A-Za-z_.-]{0,127}")
 
 Act = Callable[[str, str], object]
@@ -65,7 +69,7 @@ def hook_app(recipes: Mapping[str, Recipe], store: Store, known: Sequence[bytes]
     async def taken(request: Request, name: str, most: int) -> bytes:
         fresh(request.headers.get(HEADER), time.time())
         body, now = await _body(request, most, bounds.seconds), time.time()
-        signature = check(known, request.headers.get(HEADER), request.url.path, body, now)
+        signature = check(known, request.headers.get(HEADER), request.scope["path"], body, now)  # `url` is what the sender calls us
         if name not in recipes:
             raise _Refused(404, f"no recipe of this name is served; there is {', '.join(sorted(recipes))}")
         await asyncio.to_thread(take, store.root / FOLDER / name, signature, now)
@@ -93,24 +97,34 @@ def hook_app(recipes: Mapping[str, Recipe], store: Store, known: Sequence[bytes]
     return app
 
 
-def serve_hooks(
-    recipes: Mapping[str, Recipe],
-    store: Store,
-    act: Act,
-    stop: threading.Event,
-    say: Callable[[str], None],
-    host: str = "127.0.0.1",
-    port: int = PORT,
-) -> None:
-    """Serve hooks until `stop` is set; without a secret in the environment, say so and return. Raises `RequestError` for an address that
-    can't be had."""
+def open_hooks(
+    recipes: Mapping[str, Recipe], store: Store, act: Act, say: Callable[[str], None], host: str = "127.0.0.1", port: int = PORT
+) -> Callable[[threading.Event], None] | None:
+    """Listen, and return what serves hooks until an event is set; without a secret in the environment, say so. Raises `RequestError` for a
+    secret that can be guessed, and for an address that can't be had."""
     known = secrets()
     if not known:
         say(f"no hooks: nobody could sign, as {VARIABLE} is not set (openssl rand -hex 32)")
-        return
+        return None
     listening = bind(host, port, VARIABLE)
+    app = hook_app(recipes, store, known, act)
     say(f"hooks at http://{host}:{listening.getsockname()[1]}/hooks/NAME, for {', '.join(sorted(recipes))}")
-    asyncio.run(_serve(hook_app(recipes, store, known, act), listening, stop))
+    return lambda stop: asyncio.run(_serve(app, listening, stop))
+
+
+class _Connection(H11Protocol):
+    """One of not too many, whose sender says soon what he wants: idle ones would take this process' files until it could open no more."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > _CONNECTIONS:
+            transport.abort()
+        else:
+            self.loop.call_later(_HEADERS, self._end_if_silent)
+
+    def _end_if_silent(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.abort()
 
 
 class _Server(uvicorn.Server):
@@ -121,7 +135,7 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(app: FastAPI, listening: Any, stop: threading.Event) -> None:
-    options: dict[str, Any] = {"access_log": False, "log_config": None, "http": "h11", "ws": "none", "lifespan": "off"}
+    options: dict[str, Any] = {"access_log": False, "log_config": None, "http": _Connection, "ws": "none", "lifespan": "off"}
     server = _Server(uvicorn.Config(app, server_header=False, timeout_keep_alive=15, timeout_graceful_shutdown=5, **options))
 
     async def end() -> None:

@@ -8,6 +8,7 @@ difference.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -143,5 +144,9 @@ def _changes(recipe: Recipe, stop: threading.Event, say: Say) -> Iterator[bool]:
 
 def _folders(recipe: Recipe) -> set[str]:
     """The folders of local sources that are there."""
-    roots = (source.path.removeprefix("file://") for source in recipe.corpus.sources if not is_url(source.path))
-    return {str(folder.resolve()) for root in roots if (folder := root_folder(Path(root))).is_dir()}
+    found = set()
+    for source in recipe.corpus.sources:
+        with contextlib.suppress(OSError, RuntimeError):  # of one that may not be looked into, a look tells
+            if not is_url(source.path) and (folder := root_folder(Path(source.path.removeprefix("file://")))).is_dir():
+                found.add(str(folder.resolve()))
+    return found

@@ -45,7 +45,7 @@ def serve(
 ) -> None:
     """Keep a Prefect server up, with its pages for the browser, and run these recipes' flows by schedule, by event and by hand."""
     from flows.place import serving_alone, tell
-    from flows.server import Server, free_port, quiet_defaults, refuse_taken, wait_for
+    from flows.server import Server, alone, free_port, quiet_defaults, refuse_taken, wait_for
     from schemas.errors import RequestError
 
     loaded = {path: load(path, store, None) for path in recipes}
@@ -59,7 +59,7 @@ def serve(
     place = opened.root.parent
     foreign = os.environ.get("PREFECT_API_URL")
     if foreign is None:
-        _authenticate(host)
+        _refuse_open(host)
         if database is not None:
             os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = database
 
@@ -75,36 +75,33 @@ def serve(
             server = Server(home, host, port or free_port())
             refuse_taken(server.host, server.port)
             os.environ["PREFECT_API_URL"] = server.url
-        from flows.deployed.serving import Served, cron_by_flow, serve  # reads all that was set here
+        from flows.deployed.beside import hooks, watches  # which reads all that was set here, as does the next one
+        from flows.deployed.serving import Served, cron_by_flow, serve
 
         schedules, url = cron_by_flow(schedule or []), os.environ["PREFECT_API_URL"]
+        by_name = {recipe.name: recipe for recipe in loaded.values()}
+        beside = [] if no_watch else watches(by_name, opened, interval, say)
+        if os.environ.get("GRISTMILL_HOOK_SECRET"):
+            beside += hooks(by_name, opened, host, hook_port, say)
         if server is not None:
             ends.callback(server.end)
             say("starting the server")
-            server.start()
-            server.wait()
+            with alone(home):
+                server.start()
+                server.wait()
         else:
             wait_for(url)
         tell(place, url)
         say(f"pages     {url.removesuffix('/api')}")
-        from flows.deployed.beside import hooks, watches
-
-        by_name = {recipe.name: recipe for recipe in loaded.values()}
-        beside = [] if no_watch else watches(by_name, opened, interval, say)
-        if os.environ.get("GRISTMILL_HOOK_SECRET"):
-            beside.append(hooks(by_name, opened, host, hook_port, say))
         serve(Served(loaded, opened, schedules, notify, os.environ.get("GRISTMILL_NOTIFY_URL"), beside), server, say)
 
 
-def _authenticate(host: str) -> None:
-    """Refuse an address beyond this machine without a password; let our own clients know it. Raises `RequestError`."""
+def _refuse_open(host: str) -> None:
+    """Raises `RequestError` for an address beyond this machine without a password."""
     from schemas.errors import RequestError
 
-    secret = os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
-    if host not in _LOOPBACK and not secret:
+    if host not in _LOOPBACK and not os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         raise RequestError(f"--host {host} can be reached by others: set PREFECT_SERVER_API_AUTH_STRING to USER:PASSWORD first")
-    if secret:
-        os.environ.setdefault("PREFECT_API_AUTH_STRING", secret)
 
 
 @contextmanager
@@ -118,8 +115,6 @@ def _server_of(store: str | None) -> Iterator[None]:
     url = os.environ.get("PREFECT_API_URL") or served_at(place)
     if url is None:
         raise RequestError(f"nobody serves in {place}: start `gristmill serve`, name its store by --store, or set PREFECT_API_URL")
-    if secret := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
-        os.environ.setdefault("PREFECT_API_AUTH_STRING", secret)
     os.environ["PREFECT_API_URL"] = url
     quiet_defaults(place / _PLACE)
     yield

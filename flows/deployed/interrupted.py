@@ -1,5 +1,6 @@
 """The model: an *interrupted* run is one that the server takes for running, and whose process is gone since nobody serves. It goes on from
-what is in the store. A *missed* run was due while nobody served: of each deployment the newest is run, and no other.
+what is in the store. A *missed* run was due while nobody served: of each deployment the newest is run, and no other. A deployment of the
+store that nobody serves any more is *paused*: its schedule would plan runs that nobody takes, for ever.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
+    DeploymentFilterTags,
     FlowRunFilter,
     FlowRunFilterNextScheduledStartTime,
     FlowRunFilterState,
@@ -20,6 +22,8 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import AwaitingRetry, Cancelled
+
+from flows.deployed.table import TAG
 
 _LATE = datetime.timedelta(seconds=60)
 
@@ -52,6 +56,18 @@ async def only_newest_missed(client: PrefectClient, deployments: Sequence[UUID])
         for run in old:
             await client.delete_flow_run(run.id)
         lines.append(f"missed    {len(runs)} runs of a schedule; one is made up for, {newest.name}")
+    return lines
+
+
+async def pause_unserved(client: PrefectClient, deployments: Sequence[UUID], store: str) -> list[str]:
+    """Pause what was served for the store, and is not any more: a recipe or a section that is gone. Serving it again lets it go on."""
+    lines = []
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    for one in await client.read_deployments(deployment_filter=ours, limit=200):
+        served = one.id in deployments or one.work_pool_name is not None or (one.parameters or {}).get("store") != store
+        if not served and not one.paused:
+            await client.pause_deployment(one.id)
+            lines.append(f"paused    {one.tags[-1]}/{one.name}: it is not served any more")
     return lines
 
 

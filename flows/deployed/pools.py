@@ -17,16 +17,22 @@ HEAD = """\
 # What `gristmill serve` serves, for workers of work pools. Written by: python -m flows.deployed.pools > infra/prefect.yaml
 #
 #   prefect work-pool create gristmill-process --type process            (or --type docker, --type kubernetes)
-#   export GRISTMILL_RECIPE=/work/my.yaml GRISTMILL_NAME=mine GRISTMILL_STORE=/work/.gristmill/store
-#   prefect --no-prompt deploy --prefect-file infra/prefect.yaml --name build/mine-process       (or --all)
+#   export GRISTMILL_RECIPE=/work/my.yaml GRISTMILL_NAME=mine GRISTMILL_STORE=/work/.gristmill/store GRISTMILL_FOLDER=/work
+#   prefect --no-prompt deploy --prefect-file infra/prefect.yaml --name '{{ $GRISTMILL_NAME }}-process'
 #   prefect worker start --pool gristmill-process
 #
-# Paths are those that the run sees: in a container, of its volumes. gristmill is installed where the run runs, so nothing is pulled.
+# Names are compared as they are written here: the quotes keep the shell from them. That deploys all flows, for one kind of pool; one flow
+# alone is --name 'flows.deployed.flows.build/{{ $GRISTMILL_NAME }}-process'.
+#
+# Paths are those that the run sees: in a container, of its volumes. gristmill is installed where the run runs, so nothing is pulled. A
+# process begins in GRISTMILL_FOLDER, from which relative paths of the recipe are; Docker mounts GRISTMILL_VOLUME, a folder or a volume, at
+# /work, where a container begins. On Kubernetes, mount the store and recipes at /work in the pool's base job template. The image is the
+# Dockerfile's target `flow`. The process pool was tried; the other two never were.
 """
 KINDS: dict[str, dict[str, Any]] = {
-    "process": {},
-    "docker": {"image": "gristmill:cpu", "volumes": ["{{ $GRISTMILL_VOLUME }}:/work"], "auto_remove": True},
-    "kubernetes": {"image": "gristmill:cpu", "finished_job_ttl": 3600},
+    "process": {"working_dir": "{{ $GRISTMILL_FOLDER }}"},
+    "docker": {"image": "gristmill:flow", "volumes": ["{{ $GRISTMILL_VOLUME }}:/work"], "auto_remove": True},
+    "kubernetes": {"image": "gristmill:flow", "finished_job_ttl": 3600},
 }
 """What a job of a pool of each type is given."""
 

@@ -16,6 +16,7 @@ from prefect.client.schemas.filters import (
     ArtifactFilterFlowRunId,
     ArtifactFilterType,
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterId,
     FlowRunFilterParentTaskRunId,
     LogFilter,
@@ -33,6 +34,8 @@ from schemas.errors import RequestError
 
 _FOUND = 200
 """Newest runs among which a name is looked up."""
+_AHEAD = datetime.timedelta(seconds=30)
+"""In which a runner begins what is due soon."""
 _FOLLOW = 2.0
 _PAGE = 200
 _LEVELS = {10: "DEBUG", 20: "INFO", 30: "WARNING", 40: "ERROR", 50: "CRITICAL"}
@@ -66,11 +69,17 @@ class Run:
 def newest_runs(limit: int) -> list[Run]:
     """The newest runs that were started or are due, newest first; those that a schedule holds for later are left out."""
     with get_client(sync_client=True) as client:
-        top = FlowRunFilter(parent_task_run_id=FlowRunFilterParentTaskRunId(is_null_=True))
-        found = client.read_flow_runs(flow_run_filter=top, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_FOUND)
-        now = datetime.datetime.now(datetime.UTC)
-        due = [run for run in found if not (run.state and run.state.is_scheduled() and (run.next_scheduled_start_time or now) > now)]
-        return [_described(client, run) for run in due[:limit]]
+        top = FlowRunFilterParentTaskRunId(is_null_=True)
+        return [_described(client, run) for run in _newest(client, min(limit, _PAGE), FlowRunFilter(parent_task_run_id=top))]
+
+
+def _newest(client: SyncPrefectClient, limit: int, wanted: FlowRunFilter) -> list[FlowRun]:
+    """The newest runs whose time has come; what waits for its turn, or for another try, was due before, and is among them."""
+    now = datetime.datetime.now(datetime.UTC)
+    come = FlowRunFilterExpectedStartTime.model_validate({"before_": now + _AHEAD})
+    only = wanted.model_copy(update={"expected_start_time": come})
+    found = client.read_flow_runs(flow_run_filter=only, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=limit)
+    return [run for run in found if not (run.state and run.state.name == "Scheduled" and (run.expected_start_time or now) > now)]
 
 
 def _described(client: SyncPrefectClient, run: FlowRun) -> Run:
@@ -120,11 +129,9 @@ def lines_of(runs: Sequence[Run]) -> Iterator[str]:
 def find_run(named: str) -> FlowRun:
     """The newest run of a name, or the one whose id starts so. Raises `RequestError` if there is none, or more than one id starts so."""
     with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_FOUND)
-    now = datetime.datetime.now(datetime.UTC)
+        found = _newest(client, _FOUND, FlowRunFilter())
     for run in found:
-        later = run.state is not None and run.state.is_scheduled() and run.next_scheduled_start_time and run.next_scheduled_start_time > now
-        if run.name == named and not later:
+        if run.name == named:
             return run
     matches = [run for run in found if str(run.id).startswith(named.lower())]
     if len(matches) == 1:

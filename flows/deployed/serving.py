@@ -22,7 +22,7 @@ from prefect.runner import Runner
 
 from flows.deployed.automations import HEARTBEAT, block_of, keep, notices, retraining, zombies
 from flows.deployed.flows import SERVER
-from flows.deployed.interrupted import let_go_on, only_newest_missed
+from flows.deployed.interrupted import let_go_on, only_newest_missed, pause_unserved
 from flows.deployed.table import RETRAIN, TABLE, deployments
 from flows.launch import GRACE
 from flows.server import Server
@@ -128,7 +128,8 @@ async def _registered(served: Served, say: Say) -> tuple[Runner, list[UUID]]:
         block = await block_of(client, served.notify, served.url)
         automations += notices(block) if block else ()
         await keep(client, {one.name: one for one in automations})
-        for line in [*await let_go_on(client, ids), *await only_newest_missed(client, ids)]:
+        unserved = await pause_unserved(client, ids, str(served.store.root.resolve()))
+        for line in [*unserved, *await let_go_on(client, ids), *await only_newest_missed(client, ids)]:
             say(line)
     say(f"ready     {len(ids)} deployments, {len(automations)} automations")
     return runner, ids
@@ -181,7 +182,10 @@ async def _keep_up(server: Server, over: asyncio.Event, say: Say) -> None:
             await asyncio.wait_for(over.wait(), _LOOK)
         if not over.is_set() and (code := server.ended()) is not None:
             say(f"the server ended with exit code {code} (see {server.log}): it is started again")
-            server.start()
+            try:
+                server.start()
+            except OSError as error:  # no memory for a process, say: later there may be
+                say(f"it can't be started: {error}")
             await asyncio.sleep(wait)
             wait = min(2 * wait, _BACKOFF)
     server.end()

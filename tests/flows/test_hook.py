@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.arriving.hook import FOLDER, serve_hooks
+from flows.arriving import hook
+from flows.arriving.hook import FOLDER, open_hooks
 from flows.arriving.signatures import HEADER, TOLERANCE, VARIABLE, Repeated, Unsigned, check, secrets, sign, take
 from schemas.errors import RequestError
 from schemas.recipe import Recipe
@@ -97,23 +99,18 @@ class Hooks(NamedTuple):
 @pytest.fixture
 def hooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hooks]:
     monkeypatch.setenv(VARIABLE, f"{OLD.decode()},{SECRET.decode()}")
-    store, wanted, stop, up = Store(tmp_path / "store"), recipe(tmp_path / "in"), threading.Event(), threading.Event()
+    store, wanted, stop = Store(tmp_path / "store"), recipe(tmp_path / "in"), threading.Event()
     store.root.mkdir()
     asked: list[tuple[str, str]] = []
     said: list[str] = []
-
-    def say(line: str) -> None:
-        said.append(line)
-        up.set()
 
     def act(name: str, why: str) -> None:
         if "fails" in why:
             raise RuntimeError("the server of deployments is away")
         asked.append((name, why))
 
-    thread = threading.Thread(target=serve_hooks, args=({"c": wanted}, store, act, stop, say), kwargs={"port": 0})
+    thread = threading.Thread(target=open_hooks({"c": wanted}, store, act, said.append, port=0), args=(stop,))
     thread.start()
-    assert up.wait(30)
     yield Hooks(int(said[0].split("/hooks")[0].rpartition(":")[2]), wanted, store, asked, said)
     stop.set()
     thread.join(30)
@@ -194,6 +191,25 @@ def test_a_slow_sender_leaves_room_for_a_few_only(hooks: Hooks) -> None:
     assert answer[0] == 202
 
 
+def test_connections_that_say_nothing_are_few_and_end(hooks: Hooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hook, "_CONNECTIONS", 3)
+    monkeypatch.setattr(hook, "_HEADERS", 0.5)
+    silent = [socket.create_connection(("127.0.0.1", hooks.port), timeout=30) for _ in range(3)]
+    with socket.create_connection(("127.0.0.1", hooks.port), timeout=30) as other:
+        assert _is_ended(other)
+    assert all(_is_ended(one) for one in silent)
+    for one in silent:
+        one.close()
+    assert hooks.send("POST", "/hooks/c", b"{}")[0] == 202
+
+
+def _is_ended(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 def test_the_documented_commands_sign(hooks: Hooks, tmp_path: Path) -> None:
 
     page = (Path(__file__).parents[2] / "docs" / "arrivals.md").read_text(encoding="utf-8")
@@ -209,5 +225,14 @@ def test_the_documented_commands_sign(hooks: Hooks, tmp_path: Path) -> None:
 def test_without_a_secret_no_hook_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     said: list[str] = []
-    serve_hooks({}, Store(tmp_path), lambda name, why: None, threading.Event(), said.append)
+    assert open_hooks({}, Store(tmp_path), lambda name, why: None, said.append) is None
     assert said == [f"no hooks: nobody could sign, as {VARIABLE} is not set (openssl rand -hex 32)"]
+
+
+def test_a_hook_that_could_not_work_is_refused_before_anything_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "short")
+    with pytest.raises(RequestError, match="less than 16"):
+        open_hooks({}, Store(tmp_path), lambda name, why: None, lambda line: None, port=0)
+    monkeypatch.setenv(VARIABLE, SECRET.decode())
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(RequestError, match="can't listen"):
+        open_hooks({}, Store(tmp_path), lambda name, why: None, lambda line: None, port=other.getsockname()[1])

@@ -14,7 +14,6 @@ SECRETS = {
     "GRISTMILL_API_TOKEN": "planted-api-token-5d1f",
     "GRISTMILL_HOOK_SECRET": "planted-hook-secret-77aa",
     "PREFECT_SERVER_API_AUTH_STRING": "admin:planted-prefect-9c3e",
-    "PREFECT_API_AUTH_STRING": "admin:planted-prefect-9c3e",
     "WANDB_API_KEY": "planted0wandb0key0c0ffee0c0ffee0c0ffee00",
     "AWS_SECRET_ACCESS_KEY": "planted-aws-secret-b00c",
     "MLFLOW_TRACKING_URI": "http://someone:planted-mlflow-1234@127.0.0.1:9",

@@ -61,6 +61,15 @@ def test_deployments_are_listed_with_documented_parameters(served: Serving) -> N
     assert automations == {"gristmill: zombies", *(f"gristmill: tell of {what}" for what in ("failure", "promotion", "refusal"))}
 
 
+def test_the_server_plans_the_runs_of_a_schedule(served: Serving) -> None:
+    """Its scheduler does it, which can fail with nothing but a log to say so."""
+    body = {"deployments": {"id": {"any_": [served.deployments()["report/tiny"]["id"]]}}}
+    served.until(lambda: bool(served.ask("flow_runs/filter", body)), "the next times of the schedule are planned", 180)
+    planned = served.ask("flow_runs/filter", body)
+    assert all(run["auto_scheduled"] and run["state"]["type"] == "SCHEDULED" for run in planned)
+    assert "report tiny" not in served.gristmill("flows").stdout  # what is not due yet is not shown
+
+
 @needs_chromium
 def test_the_pages_show_deployments_and_what_parameters_mean(served: Serving, tmp_path: Path) -> None:
     pages, deployed = served.url.removesuffix("/api"), served.deployments()["ingest/tiny"]["id"]
