@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import Any
@@ -56,15 +56,6 @@ def drop(folder: Path, name: str, texts: Sequence[str]) -> None:
     waiting.rename(folder / f"{name}.jsonl")
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    folder = tmp_path_factory.mktemp("watched")
-    (folder / "inbox").mkdir()
-    drop(folder / "inbox", "first", PARAGRAPHS[:HALF])
-    with serving_of(folder, {NAME: RECIPE}, "--interval", "5") as one:
-        yield one
-
-
 def store(served: Serving) -> Store:
     return Store(served.folder / ".gristmill" / "store")
 
@@ -78,12 +69,14 @@ def decisions(served: Serving) -> list[dict[str, Any]]:
     return [json.loads(one.paths("decision")[0].read_text()) for one in store(served).artifacts("decision", NAME)]
 
 
-def test_what_lands_first_makes_the_first_champion(served: Serving) -> None:
+def first_champion(served: Serving) -> None:
+    """What lands first makes the first champion."""
     served.until(lambda: reign(served) == 1, "there is a champion", 900)
     assert champion(store(served).root, NAME).by == "first"  # type: ignore[union-attr]
 
 
-def test_more_of_it_makes_a_better_champion(served: Serving) -> None:
+def better_champion(served: Serving) -> None:
+    """More of it makes a better one; all that led there is tracked."""
     drop(served.folder / "inbox", "second", PARAGRAPHS[HALF:])
     served.until(lambda: reign(served) == 2, "the challenger was promoted", 900)
     (found,) = decisions(served)
@@ -97,7 +90,8 @@ def test_more_of_it_makes_a_better_champion(served: Serving) -> None:
     assert told["by"] == "gate"
 
 
-def test_events_that_come_five_times_change_nothing(served: Serving) -> None:
+def asked_five_times(served: Serving) -> None:
+    """Starts that come five times change nothing."""
     before = sorted((store(served).root / "model").glob("*/*"))
     for run in [served.begin(f"retrain/{NAME}") for _ in range(5)]:
         assert served.ends(run)["type"] == "COMPLETED"
@@ -105,7 +99,8 @@ def test_events_that_come_five_times_change_nothing(served: Serving) -> None:
     assert sorted((store(served).root / "model").glob("*/*")) == before
 
 
-def test_worse_text_is_learned_from_and_refused(served: Serving) -> None:
+def worse_text(served: Serving) -> None:
+    """Worse text is learned from, and what learned from it is refused."""
     draw = random.Random(0)
     noise = [" ".join("".join(draw.choices("qxzjkvw", k=draw.randint(3, 9))) for _ in range(40)) for _ in range(150)]
     drop(served.folder / "inbox", "third", noise)
@@ -116,9 +111,18 @@ def test_worse_text_is_learned_from_and_refused(served: Serving) -> None:
     assert reign(served) == 2
 
 
-def test_a_rollback_restores_what_reigned(served: Serving) -> None:
+def rolled_back(served: Serving) -> None:
+    """A rollback restores what reigned."""
     served.gristmill("rollback", NAME, "--why", "a test")
     found = champion(store(served).root, NAME)
     assert found is not None
     assert (found.number, found.by, found.why.endswith("a test")) == (3, "rollback", True)
     assert found.models == json.loads((store(served).root / "champions" / NAME / "000001.json").read_text())["models"]
+
+
+def test_what_lands_in_a_folder_becomes_a_better_champion_or_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "inbox").mkdir()
+    drop(tmp_path / "inbox", "first", PARAGRAPHS[:HALF])
+    with serving_of(tmp_path, {NAME: RECIPE}, "--interval", "5") as served:
+        for step in (first_champion, better_champion, asked_five_times, worse_text, rolled_back):
+            step(served)
