@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from tests.flows.conftest import GOOD, THINGS, Server, command_in
 
 pytestmark = pytest.mark.slow
 
+FLUSHED = 5.0
+"""Seconds after which a server stores what it was sent (PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL)."""
+
 
 def events(server: Server, name: str) -> list[dict[str, Any]]:
     """Of a recipe, as the server has them, oldest first."""
@@ -27,6 +31,15 @@ def events(server: Server, name: str) -> list[dict[str, Any]]:
     with urllib.request.urlopen(request, timeout=30) as answer:
         found: list[dict[str, Any]] = json.load(answer)["events"]
     return found[::-1]
+
+
+def until_stored(server: Server, name: str) -> list[dict[str, Any]]:
+    """The same, once there is any: the server stores events in batches, every few seconds."""
+    for _ in range(120):
+        if found := events(server, name):
+            return found
+        time.sleep(0.5)
+    return []
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +63,7 @@ def inbox(workspace: Path, server: Server, tmp_path_factory: pytest.TempPathFact
 
 
 def test_an_ingest_that_commits_leaves_an_event(inbox: Path, server: Server) -> None:
-    (event,) = events(server, "tiny")
+    (event,) = until_stored(server, "tiny")
     store = Store(inbox / ".gristmill" / "store")
     tokens = store.find("tokens/tiny")
     told = event["payload"]
@@ -62,6 +75,7 @@ def test_an_ingest_that_commits_leaves_an_event(inbox: Path, server: Server) -> 
     shutil.rmtree(mark.parent)  # as if the run had been killed before it told
     mark.parent.write_text("in the way")  # and the next one can't write down that it did, which is only a warning
     command_in(inbox, server)("run", "tiny.yaml", "--until", "tokens")
+    time.sleep(2 * FLUSHED)
     assert [one["id"] for one in events(server, "tiny")] == [event["id"]]  # sent again, stored once
 
 
