@@ -95,7 +95,6 @@ def test_a_run_is_tracked_and_a_second_one_queues(served: Serving) -> None:
     assert [one["state"] for one in json.loads(served.gristmill("flows", "--json").stdout)][:2] == ["Completed"] * 2
 
 
-@pytest.mark.soak
 def test_cancelled_training_leaves_a_checkpoint_and_no_process(served: Serving) -> None:
     run = served.begin("pretrain/long", workers=1)
     served.until(lambda: bool(list(_checkpoints(served))) or "steps of" in served.gristmill("flows").stdout, "the training trains", 600)

@@ -20,8 +20,6 @@ import pytest
 
 from tests.flows.deployed import Serving, serving
 
-pytestmark = pytest.mark.soak
-
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
@@ -41,6 +39,7 @@ def fresh(served: Serving) -> None:
     shutil.rmtree(served.folder / ".gristmill" / "store", ignore_errors=True)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_by_itself(served: Serving) -> None:
     run = started(served)
     served.kill("prefect.engine")
@@ -51,6 +50,7 @@ def test_a_killed_run_goes_on_by_itself(served: Serving) -> None:
     assert "its process died; it goes on" in served.gristmill("logs", run[:8]).stdout
 
 
+@pytest.mark.slow
 def test_a_killed_server_is_started_again_and_the_run_ends(served: Serving) -> None:
     fresh(served)
     run = started(served)
@@ -60,6 +60,7 @@ def test_a_killed_server_is_started_again_and_the_run_ends(served: Serving) -> N
     assert served.ends(served.begin("report/long"))["type"] == "COMPLETED"
 
 
+@pytest.mark.soak
 def test_a_locked_database_is_waited_for(served: Serving) -> None:
     fresh(served)
     run = started(served)
@@ -70,6 +71,7 @@ def test_a_locked_database_is_waited_for(served: Serving) -> None:
     assert served.ends(run)["type"] == "COMPLETED"
 
 
+@pytest.mark.soak
 def test_a_run_that_falls_silent_is_marked_as_crashed(served: Serving) -> None:
     """Its process is stopped, not ended: nothing tells of it but that its heart beats no more."""
     fresh(served)
@@ -86,6 +88,7 @@ def test_a_run_that_falls_silent_is_marked_as_crashed(served: Serving) -> None:
     served.until(lambda: not served.processes("torch.distributed.run"), "what it had started is gone", 30)
 
 
+@pytest.mark.soak
 def test_kill_9_of_serve_leaves_nothing_and_the_run_goes_on_with_the_next(served: Serving) -> None:
     fresh(served)
     run = started(served)
@@ -98,6 +101,7 @@ def test_kill_9_of_serve_leaves_nothing_and_the_run_goes_on_with_the_next(served
     assert served.run(run)["run_count"] == 2
 
 
+@pytest.mark.soak
 def test_ending_serve_lets_a_run_go_on_with_the_next(served: Serving) -> None:
     fresh(served)
     run = started(served)
@@ -107,6 +111,7 @@ def test_ending_serve_lets_a_run_go_on_with_the_next(served: Serving) -> None:
     assert served.ends(run)["type"] == "COMPLETED"
 
 
+@pytest.mark.soak
 def test_schedules_fire_and_a_missed_one_runs_once(tmp_path: Path) -> None:
     with serving(tmp_path, "--schedule", "maintenance=* * * * *") as one:
         (tmp_path / ".gristmill" / "store").mkdir()
@@ -152,6 +157,7 @@ def postgresql(tmp_path: Path) -> Iterator[str]:
         shutil.rmtree(data, ignore_errors=True)
 
 
+@pytest.mark.soak
 def test_postgresql_holds_the_state_behind_a_password(tmp_path: Path, postgresql: str) -> None:
     with serving(tmp_path, "--database", postgresql, "--host", "0.0.0.0", PREFECT_SERVER_API_AUTH_STRING="mill:grist") as one:
         with pytest.raises(urllib.error.HTTPError, match="401"):
