@@ -41,7 +41,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         url = f"http://127.0.0.1:{listener.server_port}/"
         with serving(tmp_path_factory.mktemp("served"), "--schedule", "report=0 3 * * *", GRISTMILL_NOTIFY_URL=url) as one:
             yield one
+            ends_when_told_and_leaves_nothing(one)
         listener.shutdown()
+
+
+def ends_when_told_and_leaves_nothing(served: Serving) -> None:
+    """No test of its own: where tests are dealt to processes, others could follow it."""
+    assert served.end() == 0
+    assert not served.processes()
+    assert "nobody serves" in served.gristmill("flows", check=False).stderr
 
 
 def test_deployments_are_listed_with_documented_parameters(served: Serving) -> None:
@@ -130,12 +138,6 @@ def test_only_one_serves_in_a_place(served: Serving) -> None:
     done = served.gristmill("serve", "tiny.yaml", "--port", "0", check=False)
     assert done.returncode == 2
     assert f"process {served.process.pid}" in done.stderr
-
-
-def test_it_ends_when_told_and_nothing_is_left(served: Serving) -> None:
-    assert served.end() == 0
-    assert not served.processes()
-    assert "nobody serves" in served.gristmill("flows", check=False).stderr
 
 
 @pytest.mark.parametrize(
