@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from flows.lineage import meant
 from model.metrics.items import Judged, read_items
 from schemas.artifact import Artifact, Damaged
 from schemas.errors import RequestError
 from schemas.fingerprint import read_json
-from schemas.results import MODEL, Result
+from schemas.results import MODEL, PROBE, Result
 from schemas.store import Store
 
 ROLES = ("model", "finetune", "pretrain")
@@ -57,11 +58,20 @@ def results_of(evaluation: Artifact) -> list[Result]:
         raise Damaged(f"{paths[0]}: not the results of an evaluation: {type(error).__name__}: {error}") from error
 
 
-def _about(evaluation: Artifact, result: Result) -> str:
+def details_of(evaluation: Artifact) -> dict[str, Any]:
+    """What a probe told beside its results, by task; none of other evaluations. Raises `Damaged` naming the file."""
+    paths = evaluation.paths("results")
+    try:
+        return dict(read_json(paths[0]).get("details", {})) if paths else {}
+    except (AttributeError, TypeError, ValueError, OSError) as error:
+        raise Damaged(f"{paths[0]}: not the results of an evaluation: {type(error).__name__}: {error}") from error
+
+
+def about(evaluation: Artifact, result: Result) -> str:
     """Content digest of the model that a result is about, or nothing. Where an evaluation has two, how likely text is and what probes find
     is of the pretrained one, all else is of the fine-tuned one."""
     inputs = evaluation.manifest.identity.inputs
-    pretrained = result.kind in ("language_modelling", "probe") or result.task.endswith(".next_sentence")
+    pretrained = result.kind in ("language_modelling", PROBE) or result.task.endswith(".next_sentence")
     roles = ("model", "pretrain", "finetune") if pretrained else ROLES
     return next((inputs[role] for role in roles if role in inputs), "")
 
@@ -74,7 +84,7 @@ def evaluated(store: Store) -> list[Evaluated]:
     newest: dict[tuple[str, str], Evaluated] = {}
     for evaluation in sorted(store.artifacts("evaluation"), key=lambda artifact: artifact.version):
         for result in results_of(evaluation):
-            digest = _about(evaluation, result)
+            digest = about(evaluation, result)
             found = meant(models.get(digest, ()), evaluation.name)
             name = found.name if found else f"model {digest[:8]}" if digest else evaluation.name
             version = found.version if found else None
@@ -94,7 +104,7 @@ def evaluated_as(store: Store, reference: str) -> list[Evaluated]:
     newest: dict[str, Evaluated] = {}
     for evaluation in sorted(store.artifacts("evaluation"), key=lambda one: one.version):
         if digest in (evaluation.manifest.identity.inputs.get(role) for role in ROLES):
-            found = [result for result in results_of(evaluation) if _about(evaluation, result) == digest]
+            found = [result for result in results_of(evaluation) if about(evaluation, result) == digest]
             newest |= {result.task: Evaluated(result, evaluation, artifact.name, artifact.version) for result in found}
     return _some(newest.values(), f"{artifact.reference}: has not been evaluated on any task")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flows.lineage import lineage
 from flows.report import gather, write_report
+from flows.report.gather import found_about, is_probe, newest
 from flows.report.tongues import ENGLISH
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
@@ -28,6 +29,9 @@ def write_run_report(store: Store, artifact: Artifact, target: Path | None = Non
         pretrain=made.get("pretrain"),
         finetune=made.get("finetune"),
         evaluation=made.get("evaluate"),
+        probes=[
+            one for step in ("pretrain", "finetune") if step in made for one in newest(filter(is_probe, found_about(store, made[step])))
+        ],
     )
     target = target or report_path(store, artifact.name)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,8 @@ import pyarrow as pa
 
 MODEL = "model"
 """The system that is judged; the others are its baselines."""
+PROBE, PROBE_OF_LABELS = "probe", "probe-of-labels"
+"""Kinds of results that tell what people worry about: about a model, and where two models are judged together, about the fine-tuned one."""
 
 ITEMS = pa.schema(
     [

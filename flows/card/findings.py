@@ -4,9 +4,11 @@ error, and what a reader must know to compare them: items, digest of the data, s
 
 from __future__ import annotations
 
-from flows.card.gather import CardFacts, Found
+from flows.card.gather import CardFacts
 from flows.report import model_sections
 from flows.report.blocks import Block, Note, Section
+from flows.report.facts import Found
+from flows.report.probes import PLAINLY, tables
 from flows.report.results import result_table
 from flows.report.wording import plural
 
@@ -33,11 +35,11 @@ def evaluation(facts: CardFacts) -> Section:
 
 
 def probes(facts: CardFacts) -> Section:
-    blocks: list[Block] = [result_table(one.result, one.where) for one in facts.probes]
+    blocks: list[Block] = [table for one in facts.probes for table in tables(one)]
     missing = unmeasured(facts)
     if missing:
         blocks.append(Note(f"Not measured: {'; '.join(missing)}."))
-    lead = "What people worry about, as far as it was measured. No probe says that a model is harmless, fair, or keeps nothing."
+    lead = f"What people worry about, as far as it was measured. {PLAINLY}"
     if not facts.probes:
         lead = "Nothing of what people worry about was measured."
     return Section("probes", "Bias, memorisation, harm", lead, blocks)

@@ -6,16 +6,16 @@ Each figure is read where it was committed; speeds and times are of `run.json`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.evaluated import ROLES, results_of
+from flows.evaluated import ROLES
 from flows.lineage import lineage
 from flows.report.evaluation import read_evaluation
-from flows.report.facts import Evaluation, ReportFacts, Sampled, TokenizerFacts
-from flows.report.gather import node, token_counts, training_of
+from flows.report.facts import Evaluation, Found, ReportFacts, Sampled, TokenizerFacts
+from flows.report.gather import found_about, is_probe, newest, node, token_counts, training_of
 from flows.sampling import sampled
 from model.checkpoint import Mismatch, read_config
 from model.cost import Cost, cost
@@ -32,16 +32,8 @@ TRAINED = ("pretrain", "finetune")
 """Steps that train a model."""
 SHAPE = ("layers", "width", "heads", "kv_heads", "head_width", "head_size", "ffn", "context", "tie_embeddings")
 """What is told of an architecture; other keys mean something to some families only."""
-PROBE = "probe"
-"""Kind of a probe's results."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A result, and where it stands: an evaluation artifact, or what a probe printed."""
-
-    result: Result
-    where: str
+COST = "cost"
+"""The probe whose figures stand among the costs."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +63,8 @@ class CardFacts:
     probes: tuple[Found, ...] = ()
     spent: Mapping[str, Cost] = field(default_factory=dict)
     """What each training took, by step."""
+    kept: Mapping[str, str] = field(default_factory=dict)
+    """Where that stands, by step, if a probe keeps it."""
 
     @property
     def name(self) -> str:
@@ -97,10 +91,12 @@ def gather_card(store: Store, model: Artifact, probes: Sequence[Path] = ()) -> C
     made = lineage(store, model)
     made[model.manifest.identity.step] = model
     config, shape = _described(model)
-    every = [*_evaluations(store, model), *(_probe(path, model) for path in probes)]
-    newest = {_asked(one.result): one for one in every}
+    every = [one for one in found_about(store, model) if one.result.task != COST]
+    every += [_probe(path, model) for path in probes]
+    found = newest(every)
     documents, tokenizer, tokens = made.get("documents"), made.get("tokenizer"), made.get("tokens")
     trained = {step: made[step] for step in TRAINED if step in made}
+    costs = {step: one for step, artifact in trained.items() if (one := _kept_cost(store, artifact)) is not None}
     vocabulary = tokenizer.facts("tokenizer") if tokenizer else None
     run = ReportFacts(
         name=model.name,
@@ -123,10 +119,11 @@ def gather_card(store: Store, model: Artifact, probes: Sequence[Path] = ()) -> C
         examples={subset: digest for subset, digest in model.manifest.identity.inputs.items() if subset in SUBSETS},
         run=run,
         terms=_terms(documents) if documents else {},
-        found=tuple(one for _, one in sorted(newest.items()) if one.result.kind != PROBE),
-        older=len(every) - len(newest),
-        probes=tuple(one for _, one in sorted(newest.items()) if one.result.kind == PROBE),
-        spent={step: cost(artifact) for step, artifact in trained.items()},
+        found=tuple(one for one in found if not is_probe(one)),
+        older=len(every) - len(found),
+        probes=tuple(filter(is_probe, found)),
+        spent={step: Cost(**costs[step].details) if step in costs else cost(artifact) for step, artifact in trained.items()},
+        kept={step: one.where for step, one in costs.items()},
     )
 
 
@@ -141,24 +138,9 @@ def _described(model: Artifact) -> tuple[dict[str, Any], dict[str, Any]]:
     return config, {key: value for key, value in architecture.model_dump(mode="json").items() if key in SHAPE}
 
 
-def _asked(result: Result) -> tuple[str, str, int, int, str]:
-    """Results of the same question take each other's place."""
-    return result.kind, result.task, result.version, result.shots, result.data
-
-
-def _evaluations(store: Store, model: Artifact) -> Iterator[Found]:
-    """The results that are about a model, the oldest first."""
-    for evaluation in sorted(store.artifacts("evaluation"), key=lambda one: one.version):
-        inputs = evaluation.manifest.identity.inputs
-        for result in results_of(evaluation):
-            if _about(result, inputs) == model.manifest.content_digest:
-                yield Found(result, evaluation.reference)
-
-
-def _about(result: Result, inputs: Mapping[str, str]) -> str | None:
-    """Digest of the model that was judged: a run's evaluation has two, and asks the pretrained one for the likelihood of text."""
-    roles = ("pretrain", *ROLES) if result.kind == "language_modelling" else ROLES
-    return next((inputs[role] for role in roles if role in inputs), None)
+def _kept_cost(store: Store, model: Artifact) -> Found | None:
+    """The newest that a probe keeps."""
+    return next((one for one in reversed(list(found_about(store, model))) if one.result.task == COST), None)
 
 
 def _probe(path: Path, model: Artifact) -> Found:
@@ -169,7 +151,7 @@ def _probe(path: Path, model: Artifact) -> Found:
         raise RequestError(f"{path}: is not what `gristmill probe ... --json` prints: {type(error).__name__}: {error}") from error
     if reference != model.reference:
         raise RequestError(f"{path}: is about {reference}, and the card about {model.reference}")
-    return Found(result, "gristmill probe")
+    return Found(result, "gristmill probe", model.reference, told.get("details", {}))
 
 
 def _untasked(store: Store, model: Artifact) -> Evaluation | None:

@@ -208,7 +208,8 @@ def cost(facts: CardFacts) -> Section:
             ("Hardware", str(used.get("card") or used.get("cpu") or NOT_TOLD), "facts"),
             ("Energy", _energy(one.kilowatt_hours), "seconds × CPUs × an assumption"),
         ]
-        blocks += [_told(f"What {step} took", rows), Note(f"Energy of {step}: {one.assumption}.")]
+        kept = f" From {facts.kept[step]}." if step in facts.kept else ""
+        blocks += [_told(f"What {step} took", rows), Note(f"Energy of {step}: {one.assumption}.{kept}")]
     note = (
         "Operations are additions and multiplications of forward and backward passes. Seconds are of the command that ended the run, "
         "or those of all tokens at the median speed, if that is more. What was tried before, and evaluations, are not counted."

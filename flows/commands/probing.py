@@ -1,10 +1,12 @@
 """The model: `gristmill probe` asks a model what people worry about, and `gristmill explain` draws what it makes of a text. Each prints for
-people, or with `--json` one value: a `Result` (`schemas.results`) and details."""
+people, or with `--json` one value: a `Result` (`schemas.results`) and details. What a probe found is kept: who asks the same again is told
+that."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,8 +16,10 @@ from flows.commands.models import Model, printable
 from flows.commands.options import AsJson, StoreOption, open_store, print_json
 
 if TYPE_CHECKING:
-    from flows.probing import Probed
+    from flows.probing.asked import Asked
+    from flows.probing.kept import Kept
     from schemas.artifact import Artifact
+    from schemas.store import Store
 
 app = typer.Typer()
 probe = typer.Typer(
@@ -26,6 +30,7 @@ probe = typer.Typer(
 
 Seed = Annotated[int, typer.Option(help="Equal seeds ask the same.")]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens of each text at the most.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads to compute with.")]
 Lang = Annotated[str, typer.Option(help="en, zh, or a YAML file of templates.", metavar="LANG")]
 
 
@@ -37,7 +42,19 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _told(found: Probed, model: Artifact, as_json: bool, lines: Iterable[str]) -> None:
+def _kept(store: Store, model: Artifact, asked: Asked, threads: int = 1, tokens: Artifact | None = None, file: str = "") -> Kept:
+    """What a probe finds, or found when it was asked before; where that is kept is told beside it."""
+    from flows.probing.kept import kept_in
+    from flows.probing.step import probe_model
+    from schemas.recipe import Run
+
+    outcome = probe_model(store, model, asked, Run(threads_per_rank=threads), _say, tokens, file)
+    if outcome.action != "reuse":
+        _say(f"  kept as {outcome.artifact.reference}")
+    return kept_in(outcome.artifact)
+
+
+def _told(found: Kept, model: Artifact, as_json: bool, lines: Iterable[str]) -> None:
     """Print a probe's report: figures with their intervals, what a probe adds in lines, and what a reader must know."""
     from schemas.results import MODEL
 
@@ -97,20 +114,19 @@ def memorisation(
     at_least: Annotated[int, typer.Option(min=1, help="Tokens of a verbatim span.")] = 50,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
     seed: Seed = 0,
+    threads: Threads = 1,
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
     """How much of what a model writes stands word by word in its training text."""
-    from flows import probing
-    from model.probes.reading import Reader
-    from schemas.errors import RequestError
+    from flows.probing.asked import Memorisation
+    from flows.probing.step import training_tokens
 
-    found = _find(model, store)
-    searched = probing.training_tokens(open_store(store), found, tokens)
-    try:
-        told = probing.memorisation(Reader(found.path), searched, samples, prefix, max_tokens, at_least, temperature, seed, _say)
-    except ValueError as error:
-        raise RequestError(f"{found.reference}: {error}") from error
+    opened, found = open_store(store), _find(model, store)
+    searched = training_tokens(opened, found, tokens)
+    asked = Memorisation(samples=samples, prefix=prefix, max_tokens=max_tokens, at_least=at_least, temperature=temperature, seed=seed)
+    told = _kept(opened, found, asked, threads, searched)
+    told = replace(told, details={"tokens": searched.reference, **told.details})
     details = told.details
     lines = [
         f"  {details['generated']:,} tokens in {told.result.n:,} texts, looked for among {details['searched']:,} of {details['tokens']}",
@@ -160,20 +176,16 @@ def exposure(
     folder: Annotated[Path, typer.Argument(help="That `gristmill probe canaries` wrote.", metavar="DIR")],
     drawn: Annotated[int, typer.Option(min=10, help="Other secrets that each canary's is ranked among.")] = 1000,
     seed: Seed = 0,
+    threads: Threads = 1,
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
     """How well a model knows the canaries that were planted in its corpus, and those that were not."""
-    from flows import probing
-    from model.probes.canaries import read_planted
-    from model.probes.reading import Reader
-    from schemas.errors import RequestError
+    from flows.probing.asked import Exposure
+    from flows.probing.step import PLANTED_FILE
 
-    planted, found = read_planted(folder), _find(model, store)
-    try:
-        told = probing.exposure(Reader(found.path), planted, drawn, seed)
-    except ValueError as error:
-        raise RequestError(f"{found.reference}: {error}") from error
+    found = _find(model, store)
+    told = _kept(open_store(store), found, Exposure(drawn=drawn, seed=seed), threads, file=str(folder / PLANTED_FILE))
     rows = told.details["canaries"]
     lines = [f"  {'sampled':>9} {'estimated':>9} {'rank':>6} {'copies':>6}  canary"]
     lines += [f"  {r['sampled']:>9.2f} {r['estimated']:>9.2f} {r['rank']:>6} {r['canary']['copies']:>6}  {r['text']}" for r in rows]
@@ -185,28 +197,19 @@ def bias(
     model: Model,
     lang: Lang = "en",
     positive: Annotated[str | None, typer.Option(help="The good label of a classifier.", metavar="LABEL")] = None,
+    threads: Threads = 1,
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
     """Whether a classifier's answers, a model's pronouns, or its vectors of words depend on who is meant."""
-    from flows import probing
-    from model.finetune.saved import has_head
-    from model.probes.reading import Reader
+    from flows.probing.asked import Bias
     from model.probes.templates import LANGUAGES, templates
-    from schemas.errors import RequestError
 
-    asked, found = templates(lang), _find(model, store)
-    lang = lang if lang in LANGUAGES else "own"  # where a file lies is not of a result; the digest of its data tells files apart
-    if has_head(found.path):
-        answer, labels = probing.answers_of(found.path)
-        told = probing.classifier_bias(answer, labels, positive, asked, lang)
-        _told(told, found, as_json, _gap_lines(told.details))
-        return
-    try:
-        told = probing.model_bias(Reader(found.path), asked, lang)
-    except ValueError as error:
-        raise RequestError(f"{found.reference}: {error}") from error
-    _told(told, found, as_json, _lean_lines(told.details))
+    templates(lang)  # a file of one's own is looked at before anything is begun
+    found, ships = _find(model, store), lang in LANGUAGES
+    asked = Bias.model_validate({"lang": lang if ships else "own", "positive": positive})  # where a file lies is not of a result
+    told = _kept(open_store(store), found, asked, threads, file="" if ships else lang)
+    _told(told, found, as_json, _gap_lines(told.details) if "dimensions" in told.details else _lean_lines(told.details))
 
 
 def _gap_lines(details: Any) -> list[str]:
@@ -237,19 +240,18 @@ def harm(
     max_tokens: MaxTokens = 64,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.8,
     seed: Seed = 0,
+    threads: Threads = 1,
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
     """How often a model writes listed harmful terms, or what looks like personal data, after harmless beginnings."""
-    from flows import probing
-    from model.probes.reading import Reader
+    from flows.probing.asked import Harm
     from schemas.errors import RequestError
 
+    if temperature == 0 and samples > 1:
+        raise RequestError(f"--temperature 0 --samples {samples}: texts from one beginning would be the same: give --samples 1")
     found = _find(model, store)
-    try:
-        told = probing.harm(Reader(found.path), samples, max_tokens, temperature, seed, _say)
-    except ValueError as error:
-        raise RequestError(f"{found.reference}: {error}") from error
+    told = _kept(open_store(store), found, Harm(samples=samples, max_tokens=max_tokens, temperature=temperature, seed=seed), threads)
     counts = {**told.details["harmful"], **told.details["personal_data"]}
     lines = [f"  {told.result.n:,} texts", *(f"    {n:>5}  {name}" for name, n in counts.items())]
     lines += [f"  {one['prompt']} … {_line(one['text'])}" for one in told.details["examples"]]
@@ -264,22 +266,22 @@ def cost(
     store: StoreOption = None,
 ) -> None:
     """What training a model took: operations, tokens, time, memory, and an estimate of energy."""
-    from model.cost import cost as cost_of
+    from flows.probing.asked import Cost
 
     found = _find(model, store)
-    told = cost_of(found, watts)
+    told = _kept(open_store(store), found, Cost(watts=watts)).details
     if as_json:
-        print_json({"model": found.reference, **told.as_json()})
+        print_json({"model": found.reference, **told})
         return
     print(found.reference)
     figures = [
-        (told.operations, "{:.3g} floating-point operations"),
-        (told.tokens, "{:,} tokens"),
-        (told.seconds, "{:,.0f} s"),
-        (told.peak_bytes and told.peak_bytes / 1e6, "{:,.0f} MB at the peak of the first rank"),
-        (told.utilization, "{:.0%} of the machine's matrix products"),
-        (told.kilowatt_hours, "{:.4g} kWh"),
+        (told["operations"], "{:.3g} floating-point operations"),
+        (told["tokens"], "{:,} tokens"),
+        (told["seconds"], "{:,.0f} s"),
+        (told["peak_bytes"] and told["peak_bytes"] / 1e6, "{:,.0f} MB at the peak of the first rank"),
+        (told["utilization"], "{:.0%} of the machine's matrix products"),
+        (told["kilowatt_hours"], "{:.4g} kWh"),
     ]
     for value, form in figures:
         print("  " + (form.format(value) if value is not None else form.split("}", 1)[1].strip() + ": not known"))
-    print(f"  energy {told.assumption}")
+    print(f"  energy {told['assumption']}")

@@ -8,7 +8,7 @@ training steps. A *node* is an artifact in the lineage. Optional facts are None 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from schemas.ledger import Ledger
@@ -219,6 +219,19 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Found:
+    """A result about a model, and where it stands."""
+
+    result: Result
+    where: str
+    """The evaluation, when it was made, and the contents of the model; or what a probe printed."""
+    model: str
+    """Reference of its artifact."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What a probe told beside it."""
+
+
+@dataclass(frozen=True)
 class ReportFacts:
     """All that a report page shows."""
 
@@ -239,6 +252,8 @@ class ReportFacts:
     evaluation: Evaluation | None = None
     results: tuple[Result, ...] = ()
     """Of the evaluation, by task."""
+    probes: tuple[Found, ...] = ()
+    """Of the run's models, the newest of each question."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

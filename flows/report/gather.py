@@ -4,18 +4,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
-from flows.evaluated import results_of
+from flows.evaluated import about, details_of, results_of
+from flows.probing.kept import RUN, run_digest
 from flows.report.evaluation import read_evaluation
-from flows.report.facts import Node, ReportFacts, Sampled, TokenCount, TokenizerFacts, Training
+from flows.report.facts import Found, Node, ReportFacts, Sampled, TokenCount, TokenizerFacts, Training
 from flows.report.rejects import read_examples
 from flows.report.texts import read_texts
 from flows.report.training import read_training
 from flows.sampling import sampled
 from schemas.artifact import Artifact
 from schemas.forgotten import read_mark
+from schemas.results import PROBE, PROBE_OF_LABELS, Result
+from schemas.store import Store
 
 
 def gather(
@@ -25,6 +29,7 @@ def gather(
     pretrain: Artifact | None = None,
     finetune: Artifact | None = None,
     evaluation: Artifact | None = None,
+    probes: Iterable[Found] = (),
 ) -> ReportFacts:
     """Gather the facts of a run as far as it has come; artifacts that are None leave their figures out.
 
@@ -54,7 +59,35 @@ def gather(
         finetune=training_of(finetune, "finetune") if finetune else None,
         evaluation=read_evaluation(evaluation, _labelled_source(finetune)) if evaluation else None,
         results=tuple(results_of(evaluation)) if evaluation else (),
+        probes=tuple(probes),
     )
+
+
+def found_about(store: Store, model: Artifact) -> Iterator[Found]:
+    """The results in a store that are about a model with these contents, the oldest first; not what another training of the same contents
+    took. Raises `Damaged` naming a file."""
+    digest, run = model.manifest.content_digest, run_digest(model)
+    for evaluation in sorted(store.artifacts("evaluation"), key=lambda one: one.version):
+        if evaluation.manifest.identity.inputs.get(RUN, run) != run:
+            continue
+        made = f"{datetime.strptime(evaluation.version.partition('-')[0], '%Y%m%dT%H%M%S%fZ'):%Y-%m-%d %H:%M} UTC"
+        for result in results_of(evaluation):
+            if about(evaluation, result) == digest:
+                where = f"{evaluation.reference}, made {made} of contents {digest[:12]}"
+                yield Found(result, where, model.reference, details_of(evaluation).get(result.task, {}))
+
+
+def newest(found: Iterable[Found]) -> list[Found]:
+    """Of results to the same question the last one, by question."""
+    return [one for _, one in sorted({_question(one.result): one for one in found}.items())]
+
+
+def _question(result: Result) -> tuple[str, str, int, int, str]:
+    return result.kind, result.task, result.version, result.shots, result.data
+
+
+def is_probe(found: Found) -> bool:
+    return found.result.kind in (PROBE, PROBE_OF_LABELS)
 
 
 def node(role: str, artifact: Artifact) -> Node:

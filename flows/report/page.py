@@ -21,6 +21,7 @@ from flows.report.corpus_sections import add_up, corpus, texts
 from flows.report.facts import Evaluation, ReportFacts
 from flows.report.ledger_sections import funnel, rejects, total
 from flows.report.model_sections import artifacts, evaluation, grouped, in_order, samples, system_name, tokens, training
+from flows.report.probes import probes
 from flows.report.results import seeds, tasks
 from flows.report.tongues import ENGLISH, sayer, translated
 from flows.report.wording import THIN, count, decimals, label, percent, plain, plural, short, signed_percent, size, words
@@ -116,7 +117,7 @@ def write_report(path: Path, facts: ReportFacts, tongue: str = ENGLISH) -> None:
 
 def sections(facts: ReportFacts) -> list[Section]:
     """The sections that there are figures for, in order."""
-    made = (funnel, rejects, corpus, texts, tokens, training, seeds, evaluation, tasks, samples, artifacts)
+    made = (funnel, rejects, corpus, texts, tokens, training, seeds, evaluation, tasks, probes, samples, artifacts)
     return [section for make in made if (section := make(facts))]
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.probing import answers_of
+from flows.probing.findings import answers_of
 from flows.retraining.judging import BIAS, MEMORISATION
 from model.checkpoint import Mismatch
 from model.evaluate.results import Asked, System, result_of

@@ -7,6 +7,7 @@ from model.metrics.comparison import Comparison
 
 OF_A_HUNDRED = ("bleu", "chrf", "ter")
 _AMOUNTS = ("loss", "perplexity", "bits_per_byte")
+_COUNTS = ("operations", "seconds", "tokens", "peak_bytes", "tries")
 
 
 def verdict(found: Comparison, a: str, b: str) -> str:
@@ -35,6 +36,10 @@ def told(metric: str, value: float) -> str:
     """
     if metric in OF_A_HUNDRED:
         return f"{value:.1f}"
+    if metric in _COUNTS:
+        return f"{value:.3g}" if value >= 1e9 else f"{value:,.0f}"
+    if metric == "kilowatt_hours":
+        return f"{value:.3g}"
     return f"{value:.2f}" if metric == "perplexity" else f"{value:.3f}"
 
 

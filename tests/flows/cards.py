@@ -48,15 +48,15 @@ def rows(n: int, **more: Any) -> str:
     return "\n".join(map(json.dumps, lines))
 
 
-def pretrained(store: Store, of: Artifact, seconds: float | None = 36.0) -> Artifact:
-    """A decoder without its weights, after 300 steps."""
-    settings = Pretrain(model=SHAPE, steps=300, batch=4, precision="float32", compile=False).as_json()
+def pretrained(store: Store, of: Artifact, seconds: float | None = 36.0, steps: int = 300) -> Artifact:
+    """A decoder without its weights, after some steps."""
+    settings = Pretrain(model=SHAPE, steps=steps, batch=4, precision="float32", compile=False).as_json()
     facts = {
-        "parameters": 77_000, "steps": 300, "tokens": 38_400, "train_loss": 4.0,
+        "parameters": 77_000, "steps": steps, "tokens": 128 * steps, "train_loss": 4.0,
         "environment": {"cpu": "a CPU", "ranks": 2, "threads": 1, "precision": "float32", "compiled": False, "torch": "2"},
     }  # fmt: skip
     config = {**adapter_for(SHAPE).config(SHAPE, 128), "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 2}
-    files = {"config.json": json.dumps(config), "metrics.jsonl": rows(300, bits_per_byte={"en": 2.5})}
+    files = {"config.json": json.dumps(config), "metrics.jsonl": rows(steps, bits_per_byte={"en": 2.5})}
     identity = Identity("pretrain", 2, settings, {"documents": of.manifest.content_digest}, {})
     found = commit(store, "model", "demo", identity, files, "pretrain", facts=facts)
     if seconds is not None:
@@ -86,6 +86,65 @@ def finetuned(store: Store, of: Artifact, label: str = "positive", seeds: int = 
     inputs = {"pretrain": of.manifest.content_digest, "train": "f" * 64}
     settings = {"method": "full", "max_tokens": 16, "seeds": seeds, "epochs": 1, "task": {"name": "sentiment"}}
     return commit(store, "model", "demo-sentiment", Identity("finetune", 2, settings, inputs, {}), files, "finetune", facts=facts)
+
+
+CAREFUL = (
+    "figures of these sentences and words; they do not say how a model treats people where it is used, nor that nothing else is biased"
+)
+FOUND: dict[str, tuple[dict[str, dict[str, Any]], list[str], dict[str, Any]]] = {
+    "bias-en": (
+        {"gender_widest_gap": {"value": 0.028, "interval": [0.007, 0.046]}, "gender_flip_rate": {"value": 0.0}},
+        [CAREFUL],
+        {
+            "positive": "positive",
+            "dimensions": [
+                {"name": "gender", "gaps": [{"group": "Frauen", "probability": 0.58, "gap": 0.1, "interval": [0.08, 0.12]}] * 2},
+            ],
+        },
+    ),
+    "bias-zh": (
+        {"occupation_spread": {"value": 0.05}, "association: 花与昆虫（对照）": {"value": 0.6}},
+        [CAREFUL],
+        {
+            "occupations": {"occupations": [{"occupation": "护士", "nats_per_token": -0.2}] * 26, "mean": -0.2, "interval": [-0.3, -0.1]},
+            "associations": [{"name": "花与昆虫（对照）", "effect": 0.6, "p": 0.12}],
+        },
+    ),
+    "memorisation": (
+        {"verbatim_rate": {"value": 0.25}, "verbatim_texts": {"value": 0.5, "interval": [0.2, 0.8]}},
+        ["text that many documents share, such as a licence, counts as that of the first of them"],
+        {
+            "rate_by_prompt": {"prefix": 0.5, "free": 0.0}, "median_longest": 3.5, "generated": 770, "searched": 2_666_012,
+            "longest": {"tokens": 61, "text": "a text of somebody's"},
+        },
+    ),
+    "canaries": (
+        {"exposure": {"value": 6.87}},
+        ["a canary that is not known has 1.44 on average; sampled exposures end at 9.97"],
+        {"canaries": [{"canary": {"copies": copies}, "sampled": copies, "estimated": 2 * copies} for copies in (0, 8, 8)]},
+    ),
+    "harm": (
+        {"harmful_rate": {"value": 0.0, "interval": [0.0, 0.107]}},
+        ["values are found by their form: most that a model writes are made up; `gristmill probe memorisation` looks for what is not"],
+        {"harmful": {"zh: 赌博": 1}, "personal_data": {"email": 2}},
+    ),
+}  # fmt: skip
+"""What a probe finds of a model, by the name of its result: measures, notes, details."""
+
+
+def kept(store: Store, model: Artifact, task: str, setting: int = 0) -> Artifact:
+    """What `gristmill probe` keeps."""
+    measures, notes, details = FOUND[task]
+    systems = {"model": {name: {"better": "lower", "signature": f"sig|{task}|v1", **one} for name, one in measures.items()}}
+    result = {
+        "task": task, "kind": "probe", "version": 1, "headline": next(iter(measures)), "n": 40, "seed": 0, "data": "d" * 64,
+        "systems": systems, "items": None, "shots": 0, "notes": notes,
+    }  # fmt: skip
+    identity = Identity("probe", 1, {"setting": setting}, {"model": model.manifest.content_digest}, {})
+    draft = store.start("evaluation", f"{model.name}-probe-{task}", identity)
+    (draft.scratch() / "r").write_text(json.dumps({"tasks": [result], "details": {task: details}}))
+    draft.add_part("probe", "results", [draft.adopt_as(draft.scratch() / "r", "results.json", "results")])
+    return draft.commit(["probe"])
 
 
 def probe(path: Path, model: Artifact, task: str = "bias-en") -> Path:

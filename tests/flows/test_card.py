@@ -91,6 +91,42 @@ def test_the_cost_is_that_of_the_probe_and_tells_its_assumption(store: Store) ->
     assert bare.spent["pretrain"].kilowatt_hours is None and "not estimated" in render_markdown(bare)
 
 
+def test_what_probes_kept_of_these_contents_stands_on_the_card(store: Store) -> None:
+    documents = cards.documents(store)
+    older = cards.pretrained(store, documents)
+    made = {task: cards.kept(store, older, task) for task in cards.FOUND}
+    text = render_markdown(gather_card(store, older)).replace("\\", "").replace("\u202f", " ")
+    for task, evaluation in made.items():
+        at = evaluation.version
+        when = f"{at[:4]}-{at[4:6]}-{at[6:8]} {at[9:11]}:{at[11:13]} UTC"
+        where = f"From {evaluation.reference}, made {when} of contents {older.manifest.content_digest[:12]}."
+        assert f"{task}: probe, version 1" in text and where in text
+    for row in (
+        "| gender widest gap | 0.028 | 0.007 to 0.046 | sig|bias-en|v1 |",
+        "| Frauen | 0.580 | +0.100 | +0.080 to +0.120 |",
+        "| 花与昆虫（对照） | +0.60 | 0.1200 |",
+        "| mean of all | −0.200 |",
+        "| in spans, of texts that go on from documents | 50.0 % |",
+        "| longest match of a text, median | 3.5 tokens |",
+        "| 8 documents | 2 | 8.00 | 16.00 |",
+        "| email | 2 |",
+    ):
+        assert row in text, row
+    assert "Not measured: " not in text.partition("## Bias")[2].partition("## Cost")[0] and "a text of somebody's" not in text
+    newer = cards.pretrained(store, documents, seconds=None, steps=301)
+    assert newer.name == older.name and newer.manifest.content_digest != older.manifest.content_digest
+    text = render_markdown(gather_card(store, newer))
+    assert "Nothing of what people worry about was measured" in text and "probe-" not in text
+
+
+def test_the_newest_of_a_question_counts(store: Store) -> None:
+    model = cards.pretrained(store, cards.documents(store))
+    first, second = cards.kept(store, model, "harm"), cards.kept(store, model, "harm", setting=1)
+    facts = gather_card(store, model)
+    assert [one.where.startswith(second.reference) for one in facts.probes] == [True] and facts.older == 1
+    assert first.reference not in render_markdown(facts)
+
+
 def test_equal_artifacts_give_an_equal_card(store: Store, tmp_path: Path) -> None:
     first = whole(store)
     shutil.copytree(store.root, tmp_path / "copy")

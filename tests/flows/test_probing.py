@@ -1,5 +1,5 @@
-"""The model: `gristmill probe` and `gristmill explain` on tiny models in a store, made without a run; in this process, as each command
-would spend seconds on importing torch."""
+"""The model: `gristmill probe` and `gristmill explain` on tiny models in a store, made without a run; in this process, and but for one test
+the work of probes, too, as each would spend seconds on importing torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ import torch
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.probing import found_in, training_tokens
+from flows.probing.findings import found_in
+from flows.probing.step import training_tokens
+from flows.probing.work import probe_draft
+from flows.report.gather import found_about
 from model.checkpoint import save_model
 from model.cost import cost
 from model.decoder import DecoderModel
@@ -30,6 +33,8 @@ from model.speed import operations_per_token
 from pipelines.redact import FINDERS, find
 from schemas import recipe
 from schemas.artifact import Artifact
+from schemas.audit import audit
+from schemas.draft import Draft
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.results import MODEL, Result
@@ -79,7 +84,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture
-def here(store: Store) -> Here:
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work of a probe is done in this process."""
+
+    def work(command: list[str], *_: Any) -> int:
+        probe_draft(Draft.open(command[-1]))
+        return 1
+
+    monkeypatch.setattr("flows.ensure.run_child", work)
+
+
+@pytest.fixture
+def here(store: Store, quickly: None) -> Here:
     """A command in this process, with --json: what it prints. Its errors are raised."""
 
     def run(*arguments: str, people: bool = False) -> Any:
@@ -103,6 +119,52 @@ def test_memorisation_of_a_model_in_the_store(here: Here) -> None:
     assert details["tokens"].startswith("tokens/small@") and details["generated"] <= 4 * 24
     assert 0 <= measures(told)["verbatim_rate"] <= 1 and set(details["rate_by_prompt"]) == {"prefix", "free"}
     assert "inside spans, prefix" in here(*asked, people=True)
+
+
+@pytest.mark.slow
+def test_what_is_found_is_kept_and_not_asked_again(store: Store, tmp_path: Path) -> None:
+    """By the real processes."""
+    store = Store(shutil.copytree(store.root, tmp_path / "store", ignore=shutil.ignore_patterns("evaluation")))
+
+    def run(*arguments: str) -> Any:
+        found = CliRunner().invoke(app, [*arguments, "--store", str(store.root)], catch_exceptions=False)
+        assert found.exit_code == 0
+        return found
+
+    asked = ("probe", "memorisation", "small", "--samples", "5", "--prefix", "6", "--max-tokens", "8", "--at-least", "2")
+    first, again = run(*asked, "--json"), run(*asked, "--json")
+    kept = store.find("evaluation/small-probe-memorisation")
+    assert f"kept as {kept.reference}" in first.stderr and f"reuse: {kept.reference} has its fingerprint" in again.stderr
+    assert first.stdout == again.stdout and list(json.loads(first.stdout)) == ["model", "result", "details"]
+    assert run(*asked).stdout == run(*asked).stdout and len(list(store.artifacts("evaluation", kept.name))) == 1
+    inputs = kept.manifest.identity.inputs
+    assert inputs == {role: store.find(f"{role}/small").manifest.content_digest for role in ("model", "tokens")}
+    assert audit(kept) == [] and '"memorisation": {"metric": "verbatim_rate", "n": 5' in run("show", kept.reference).stdout
+    assert run("leaderboard", "--task", "memorisation").stdout.count(kept.reference) == 1
+    other = run(*asked, "--seed", "1")
+    assert "recipe probe.seed 0 -> 1" in other.stderr and len(list(store.artifacts("evaluation", kept.name))) == 2
+
+
+def test_what_another_training_of_the_same_contents_took_is_not_told(here: Here, store: Store) -> None:
+    model = store.find("model/small")
+
+    def seconds() -> list[float]:
+        return [one.result.systems[MODEL]["seconds"].value for one in found_about(store, model) if one.result.task == "cost"]
+
+    here("probe", "cost", "small", "--watts", "7")
+    assert set(seconds()) == {3600}
+    run = (model.path / "run.json").read_bytes()
+    (model.path / "run.json").write_bytes(run.replace(b"3600.0", b"1800.0"))
+    try:
+        assert seconds() == []
+        assert here("probe", "cost", "small", "--watts", "7")["seconds"] == 1800 and seconds() == [1800]
+    finally:
+        (model.path / "run.json").write_bytes(run)
+
+
+def test_only_models_are_probed(here: Here) -> None:
+    with pytest.raises(RequestError, match="tokens/small@.*: is no model, and only models are probed"):
+        here("probe", "harm", "tokens/small")
 
 
 def test_bias_of_a_decoder_an_encoder_and_a_classifier(here: Here) -> None:

@@ -18,10 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 import yaml
-from tokenizers import Tokenizer
 
-from flows.lineage import made_from
+from flows.probing import asked as probes
 from model.checkpoint import Mismatch
+from model.cost import cost as cost_of
 from model.examples import Classified
 from model.finetune.reading import reading_of
 from model.finetune.saved import load_headed
@@ -41,10 +41,8 @@ from pipelines.word_lists import terms_of
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import digest_json
-from schemas.results import MODEL, Measure, Result
-from schemas.store import Store
+from schemas.results import MODEL, PROBE, Measure, Result
 
-KIND = "probe"
 EXAMPLES = 5
 
 Tell = Callable[[str], None]
@@ -57,44 +55,22 @@ class Probed:
     result: Result
     details: Mapping[str, Any]
 
-    def as_json(self, model: str) -> dict[str, Any]:
-        return {"model": model, "result": self.result.as_json(), "details": dict(self.details)}
-
 
 def _result(task: str, headline: str, n: int, seed: int, data: Any, measures: Mapping[str, Measure], *notes: str) -> Result:
-    return Result(task, KIND, 1, headline, n, seed, digest_json(data), {MODEL: measures}, notes=notes)
+    return Result(task, PROBE, 1, headline, n, seed, digest_json(data), {MODEL: measures}, notes=notes)
 
 
-def training_tokens(store: Store, model: Artifact, named: str | None) -> Artifact:
-    """The tokens that a model was trained on, or those that were named. Raises `RequestError` if they can't be told, or are of another
-    tokenizer than the model's."""
-    found = store.find(named if "/" in named else f"tokens/{named}") if named else made_from(store, model, "tokens")
-    if found is None:
-        raise RequestError(f"{model.reference}: the tokens that it was trained on are not in the store: name them by --tokens")
-    tokenizer = made_from(store, found, "tokenizer")
-    if tokenizer is not None and _vocabulary(tokenizer) != _vocabulary(model):
-        raise RequestError(f"{found.reference}: was made by {tokenizer.reference}, whose ids are not those of {model.reference}")
-    return found
-
-
-def _vocabulary(artifact: Artifact) -> dict[str, int]:
-    found: dict[str, int] = Tokenizer.from_file(str(artifact.paths("tokenizer")[0])).get_vocab()
-    return found
-
-
-def memorisation(
-    reader: Reader, tokens: Artifact, samples: int, prefix: int, max_tokens: int, at_least: int, temperature: float, seed: int, tell: Tell
-) -> Probed:
+def memorisation(reader: Reader, tokens: Artifact, asked: probes.Memorisation, tell: Tell) -> Probed:
     """How much of what a model writes stands in its training text: half of the texts go on from documents' first tokens, half from nothing.
 
-    Texts from nothing are always drawn, at temperature 1 if ``temperature`` is 0: else they were all the same.
+    Texts from nothing are always drawn, at temperature 1 if that is to be 0: else they were all the same.
     """
-    shards = tokens.paths("tokens")
-    known = prompts(shards, max(samples // 2, 1), prefix, seed)
-    free = [Prompt(None, ())] * max(samples - len(known), 1)
+    shards, seed, at_least = tokens.paths("tokens"), asked.seed, asked.at_least
+    known = prompts(shards, asked.samples // 2, asked.prefix, seed)
+    free = [Prompt(None, ())] * (asked.samples - len(known))
     tell(f"writing {len(known) + len(free):,} texts")
-    texts = write(reader, known, max_tokens, Drawing(temperature), seed)
-    texts += write(reader, free, max_tokens, Drawing(temperature or 1.0), seed + len(known))
+    texts = write(reader, known, asked.max_tokens, Drawing(asked.temperature), seed)
+    texts += write(reader, free, asked.max_tokens, Drawing(asked.temperature or 1.0), seed + len(known))
     tell(f"looking for them in {len(shards):,} shards")
     found = memorised(shards, texts, at_least)
     kinds = {"prefix": range(len(known)), "free": range(len(known), len(texts))}
@@ -108,7 +84,6 @@ def memorisation(
     }
     longest = max((span for span in found.longest if span), key=lambda span: span.length, default=None)
     details = {
-        "tokens": tokens.reference,
         "searched": found.searched,
         "generated": found.generated,
         "rate_by_prompt": by_kind,
@@ -117,15 +92,9 @@ def memorisation(
         "spans": len(found.spans),
         "examples": [_example(reader, texts, span, known) for span in sorted(found.spans, key=lambda one: -one.length)[:EXAMPLES]],
     }
-    asked = {
-        "tokens": tokens.manifest.content_digest,
-        "samples": samples,
-        "prefix": prefix,
-        "max_tokens": max_tokens,
-        "temperature": temperature,
-    }
+    data = {"tokens": tokens.manifest.content_digest, **asked.model_dump(include={"samples", "prefix", "max_tokens", "temperature"})}
     note = "text that many documents share, such as a licence, counts as that of the first of them"
-    return Probed(_result("memorisation", "verbatim_rate", len(texts), seed, asked, measures, note), details)
+    return Probed(_result("memorisation", "verbatim_rate", len(texts), seed, data, measures, note), details)
 
 
 def _share(found: Memorised, texts: Sequence[Sequence[int]], rows: range) -> float:
@@ -142,8 +111,9 @@ def _example(reader: Reader, texts: Sequence[Sequence[int]], span: Span, known: 
     return {"tokens": span.length, "doc_id": span.doc_id, "at": span.at, "prompted_by_the_same_document": same, "text": text}
 
 
-def exposure(reader: Reader, planted: Sequence[Canary], drawn: int, seed: int) -> Probed:
+def exposure(reader: Reader, planted: Sequence[Canary], asked: probes.Exposure) -> Probed:
     """How well a model knows planted canaries, beside those that were made and not planted (0 copies)."""
+    drawn, seed = asked.drawn, asked.seed
     found = exposures(reader, planted, drawn, seed)
     seen = [one.sampled for one in found if one.canary.copies]
     spread = float(np.std(seen, ddof=1)) / math.sqrt(len(seen)) if len(seen) > 1 else None
@@ -203,16 +173,29 @@ def model_bias(reader: Reader, asked: Templates, lang: str) -> Probed:
     return Probed(_result(f"bias-{lang}", next(iter(measures)), len(asked.occupations.occupations), 0, data, measures, LIMITS), details)
 
 
-def harm(reader: Reader, samples: int, max_tokens: int, temperature: float, seed: int, tell: Tell) -> Probed:
+def cost(model: Artifact, asked: probes.Cost) -> Probed:
+    """What training a model took, as far as it is known; the figure that decides is the first one that is."""
+    found = cost_of(model, asked.watts)
+    known = {
+        "operations": (found.operations, "floating-point operations|v1"),
+        "seconds": (found.seconds, "by the clock|v1"),
+        "tokens": (found.tokens, "read|v1"),
+        "peak_bytes": (found.peak_bytes, "of the first rank|v1"),
+        "kilowatt_hours": (found.kilowatt_hours, f"estimated at {asked.watts:g} W a CPU|v1"),
+        "tries": (found.tries, "of the training|v1"),
+    }
+    measures = {name: Measure(value, "lower", signature) for name, (value, signature) in known.items() if value is not None}
+    return Probed(_result("cost", next(iter(measures)), 1, 0, "cost", measures, f"energy {found.assumption}"), found.as_json())
+
+
+def harm(reader: Reader, settings: probes.Harm, tell: Tell) -> Probed:
     """How many texts that a model writes after harmless beginnings hold harmful terms, or what looks like personal data.
 
-    Beginnings whose language the tokenizer does not know well are asked all the same. Texts are counted, not terms. Raises `RequestError`
-    for more than one greedy text a beginning: they were one text, counted often.
+    Beginnings whose language the tokenizer does not know well are asked all the same. Texts are counted, not terms.
     """
-    if temperature == 0 and samples > 1:
-        raise RequestError(f"--temperature 0 --samples {samples}: texts from one beginning would be the same: give --samples 1")
     beginnings: dict[str, list[str]] = yaml.safe_load(files("model.probes.templates").joinpath("prompts.yaml").read_text("utf-8"))
     asked = [(lang, text) for lang, texts in beginnings.items() for text in texts]
+    samples, max_tokens, temperature, seed = settings.samples, settings.max_tokens, settings.temperature, settings.seed
     rows = [(lang, Prompt(None, tuple(reader.tokens(text)))) for lang, text in asked for _ in range(samples)]
     tell(f"writing {len(rows):,} texts")
     written = [
