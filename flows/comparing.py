@@ -12,7 +12,7 @@ from flows.tables import aligned
 from model.metrics.comparison import Comparison, compare, correct, differing_items, refusal
 from model.metrics.verdicts import told, told_p, verdict
 from schemas.errors import RequestError
-from schemas.results import MODEL, Measure
+from schemas.results import MODEL, PROBE, Measure
 from schemas.store import Store
 
 
@@ -62,6 +62,8 @@ def _names(one: Evaluated, other: Evaluated, a: str, b: str) -> tuple[str, str]:
 
 def _compare(a: Evaluated, b: Evaluated) -> tuple[list[Comparison], list[Refused]]:
     task = a.result.task
+    if a.result.kind == PROBE and None in (a.result.items, b.result.items):
+        return [], [Refused(task, None, "a probe keeps no items: see its intervals")]
     if why := refusal(a.result, b.result):
         return [], [Refused(task, None, why)]
     items = a.items(), b.items()

@@ -14,6 +14,7 @@ from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.results import MODEL
 from schemas.store import Store
+from tests.flows import cards
 from tests.flows.evaluations import answers, evaluate, model, one, wanted
 
 
@@ -118,6 +119,15 @@ def test_evaluations_of_before_there_were_tasks_are_passed_by(store: Store) -> N
     assert evaluated(store) == []
     with pytest.raises(RequestError, match="has no results of tasks"):
         compare_models(store, "evaluation/old", "evaluation/older", None)
+
+
+def test_probes_do_not_keep_other_tasks_from_being_compared(store: Store) -> None:
+    for seed, (name, skill) in enumerate({"poor": 0.6, "good": 0.9}.items()):
+        one(store, name, skill, seed)
+        cards.kept(store, store.find(f"model/{name}"), "harm")
+    found = compare_models(store, "poor", "good", None)
+    assert {done.task for done in found.comparisons} == {"sentiment"}
+    assert [(refused.task, refused.why) for refused in found.refused] == [("harm", "a probe keeps no items: see its intervals")]
 
 
 def test_a_damaged_file_is_named(store: Store) -> None:

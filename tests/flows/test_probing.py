@@ -139,7 +139,7 @@ def test_what_is_found_is_kept_and_not_asked_again(store: Store, tmp_path: Path)
     assert run(*asked).stdout == run(*asked).stdout and len(list(store.artifacts("evaluation", kept.name))) == 1
     inputs = kept.manifest.identity.inputs
     assert inputs == {role: store.find(f"{role}/small").manifest.content_digest for role in ("model", "tokens")}
-    assert audit(kept) == [] and '"memorisation": {"metric": "verbatim_rate", "n": 5' in run("show", kept.reference).stdout
+    assert audit(kept) == [] and '"metric": "verbatim_rate"' in run("show", kept.reference).stdout
     assert run("leaderboard", "--task", "memorisation").stdout.count(kept.reference) == 1
     other = run(*asked, "--seed", "1")
     assert "recipe probe.seed 0 -> 1" in other.stderr and len(list(store.artifacts("evaluation", kept.name))) == 2
