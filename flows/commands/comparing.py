@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.commands.options import AsJson, StoreOption, open_store, print_json
+from flows.commands.options import AsJson, StoreOption, Tongue, TongueOption, open_store, print_json
 
 app = typer.Typer()
 
@@ -38,6 +38,7 @@ def leaderboard(
     task: TaskOption = None,
     sort: Annotated[str | None, typer.Option(help="Metric to sort by, where a task has it; default: the one that decides.")] = None,
     page: Annotated[Path | None, typer.Option(help="HTML file to write as well.", metavar="FILE")] = None,
+    lang: TongueOption = Tongue.en,
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
@@ -47,7 +48,7 @@ def leaderboard(
     opened = open_store(store)
     found = boards(opened, task, sort)
     if page is not None:
-        write_page(page, found, opened)
+        write_page(page, found, opened, lang.value)
     if as_json:
         print_json({"boards": [board.as_json() for board in found], "page": None if page is None else str(page)})
         return

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.commands.models import Model, printable
-from flows.commands.options import AsJson, StoreOption, open_store, print_json
+from flows.commands.options import AsJson, StoreOption, Tongue, TongueOption, open_store, print_json
 
 if TYPE_CHECKING:
     from flows.probing.asked import Asked
@@ -79,6 +79,7 @@ def explain(
     text: Annotated[str, typer.Argument(help="What the model reads; for an encoder with one mask.", metavar="TEXT")],
     out: Annotated[Path, typer.Option(help="HTML file to write.", metavar="FILE")],
     target: Annotated[str | None, typer.Option(help="Explain this token, and not the likeliest.", metavar="TEXT")] = None,
+    lang: TongueOption = Tongue.en,
     as_json: AsJson = False,
     store: StoreOption = None,
 ) -> None:
@@ -94,7 +95,7 @@ def explain(
         explanation = explained(found.path, text, target)
     except ValueError as error:
         raise RequestError(f"{found.reference}: {error}") from error
-    write_page(out, explanation, found.reference)
+    write_page(out, explanation, found.reference, lang.value)
     shares = explanation.attributions
     if as_json:
         expected = [{"token": one.token, "probability": one.probability} for one in explanation.expected]

@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup
 
 from flows.report.svg import drawing, element, label, number
+from flows.report.tongues import Say
 from flows.report.wording import percent
 from model.probes.explain import Floats
 
@@ -23,7 +24,7 @@ _CELL = 15.0
 _LETTERS = 9
 
 
-def head_map(key: str, title: str, weights: Floats) -> Markup:
+def head_map(key: str, title: str, weights: Floats, say: Say) -> Markup:
     """One head's map: float [token, token attended to]."""
     size = len(weights)
     steps = np.searchsorted(STEPS, weights, "right")
@@ -31,10 +32,10 @@ def head_map(key: str, title: str, weights: Floats) -> Markup:
     for step in range(1, len(STEPS) + 1):
         if cells := "".join(f"M{x} {y}h1v1h-1z" for y, x in zip(*np.nonzero(steps == step), strict=True)):
             marks.append(element("path", d=cells, class_=f"ink-{step}"))
-    return drawing(key, size, size, title, f"Rows read, columns are attended to. {habit(weights)}.", marks)
+    return drawing(key, size, size, title, f"{say('Rows read, columns are attended to.')} {habit(weights, say)}", marks)
 
 
-def layer_map(key: str, title: str, weights: Floats, tokens: Sequence[str]) -> Markup:
+def layer_map(key: str, title: str, weights: Floats, tokens: Sequence[str], say: Say) -> Markup:
     """The same, larger, with tokens at its sides and a tip at each square."""
     side = max((len(_cut(token)) for token in tokens), default=1) * 7.4 + 8
     size = len(tokens)
@@ -43,28 +44,29 @@ def layer_map(key: str, title: str, weights: Floats, tokens: Sequence[str]) -> M
         marks.append(label(side - 5, side + (row + 0.72) * _CELL, _cut(token), "code", "end"))
         x, y = side + (row + 0.72) * _CELL, side - 5
         marks.append(element("text", _cut(token), transform=f"translate({number(x)} {number(y)}) rotate(-90)", class_="code"))
+    said = say("{reader} attends to {read}: {share}")
     for y, x in zip(*np.nonzero(weights >= STEPS[0]), strict=True):
-        tip = element("title", f"{tokens[y]} attends to {tokens[x]}: {percent(float(weights[y, x]))}")
+        tip = element("title", said.format(reader=tokens[y], read=tokens[x], share=percent(float(weights[y, x]))))
         step = int(np.searchsorted(STEPS, weights[y, x], "right"))
         place = {"x": side + x * _CELL, "y": side + y * _CELL, "width": _CELL, "height": _CELL}
         marks.append(element("rect", [tip], **place, class_=f"cell ink-{step}"))
-    return drawing(key, side + size * _CELL + 2, side + size * _CELL + 2, title, "Mean of the layer's heads.", marks)
+    return drawing(key, side + size * _CELL + 2, side + size * _CELL + 2, title, say("Mean of the layer's heads."), marks)
 
 
-def legend(key: str) -> Markup:
+def legend(key: str, say: Say) -> Markup:
     """What the steps of darkness mean."""
     marks: list[Markup] = []
     for step, least in enumerate(STEPS, 1):
         x = (step - 1) * 44.0
         marks += [element("rect", x=x, y=0, width=44, height=10, class_=f"ink-{step}"), label(x, 24, f"{least:.0%}", "tick")]
-    return drawing(key, 44.0 * len(STEPS), 28, "Shades", "From faint to full: the weight that a square has at least.", marks)
+    return drawing(key, 44.0 * len(STEPS), 28, say("Shades"), say("From faint to full: the weight that a square has at least."), marks)
 
 
-def habit(weights: Floats) -> str:
+def habit(weights: Floats, say: Say) -> str:
     """What rows have in common, leaving out the first, which may have no choice."""
     rows = weights[1:]
     if not len(rows):
-        return "one token"
+        return say("one token")
     places = np.arange(1, len(weights))
     shares = {
         "the first token": rows[:, 0],
@@ -74,10 +76,10 @@ def habit(weights: Floats) -> str:
     }
     name, share = max(((name, float(values.mean())) for name, values in shares.items() if len(values)), key=lambda one: one[1])
     if share >= HABITUAL:
-        return f"{name} {percent(share, 0)}"
+        return f"{say(name)} {percent(share, 0)}"
     with np.errstate(divide="ignore", invalid="ignore"):
         nats = -np.where(rows > 0, rows * np.log(rows), 0).sum(1)
-    return f"over {np.exp(nats).mean():.1f} tokens"
+    return say("over {n} tokens").format(n=f"{np.exp(nats).mean():.1f}")
 
 
 def _cut(token: str) -> str:

@@ -6,7 +6,7 @@ A baseline that several models were evaluated beside, with equal figures, is one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -51,10 +51,10 @@ class Board:
     sorted_by: Column
     rows: tuple[Row, ...]
 
-    def heads(self) -> list[str]:
+    def heads(self, say: Callable[[str], str] = str) -> list[str]:
         """The columns' names, with the signature where a name alone would say too little."""
         names = [name for name, _ in self.columns]
-        return [name if names.count(name) == 1 else f"{name} ({signature})" for name, signature in self.columns]
+        return [say(name) if names.count(name) == 1 else f"{say(name)} ({signature})" for name, signature in self.columns]
 
     def as_json(self) -> dict[str, Any]:
         head = {key: getattr(self, key) for key in ("task", "kind", "version", "shots", "data", "n")}

@@ -11,7 +11,7 @@ from typing import Any
 from flows.report.blocks import Block, Foreign, Heading, Row, Section, Table, Words
 from flows.report.facts import Found, ReportFacts
 from flows.report.results import result_table
-from flows.report.wording import MINUS, count, decimals, percent, plural, words
+from flows.report.wording import MINUS, as_sentence, count, decimals, percent, plural, words
 from model.metrics.verdicts import told
 from schemas.results import MODEL, Measure, Result
 
@@ -42,9 +42,10 @@ def tables(found: Found) -> Iterator[Table]:
 def _measures(result: Result, where: str) -> Table:
     rows = [Row(_name(name), [told(name, one.value), _between(one), Foreign(one.signature)]) for name, one in result.systems[MODEL].items()]
     note = f"{plural(result.n, 'item')}, data {result.data[:12]}, seed {result.seed}. From {where}."
-    said = [f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in result.notes]
     columns: list[str | Words] = ["", "Value", "95 % interval", Words("Signature")]
-    return Table(f"{result.task}: {words(result.kind)}, version {result.version}", columns, rows, " ".join([note, *said]))
+    return Table(
+        f"{result.task}: {words(result.kind)}, version {result.version}", columns, rows, " ".join([note, *map(as_sentence, result.notes)])
+    )
 
 
 def _name(measure: str) -> str:

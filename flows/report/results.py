@@ -14,7 +14,7 @@ from markupsafe import Markup
 from flows.report.blocks import Best, Block, Figure, Row, Section, Table
 from flows.report.charts import Estimate, intervals
 from flows.report.facts import ReportFacts
-from flows.report.wording import count, decimals, plural, words
+from flows.report.wording import as_sentence, count, decimals, plural, words
 from model.metrics.verdicts import told
 from schemas.results import MODEL, Measure, Result
 
@@ -41,7 +41,7 @@ def result_table(result: Result, where: str) -> Table:
     )
     better = {metric: one.better for measures in result.systems.values() for metric, one in measures.items()}
     best: list[Best] = ["ascending", *("descending" if better[m] == "higher" else "ascending" for m in metrics)]
-    text = " ".join([note, *(f"{text[:1].upper()}{text[1:].rstrip('.')}." for text in result.notes)])
+    text = " ".join([note, *map(as_sentence, result.notes)])
     return Table(caption, ["System", *map(words, metrics)], rows, text, best)
 
 

@@ -17,6 +17,7 @@ import yaml
 from markupsafe import Markup, escape
 
 from flows.report.blocks import Foreign
+from flows.report.wording import plain
 
 TONGUES = ("en", "zh")
 ENGLISH = "en"
@@ -109,6 +110,11 @@ def sayer(tongue: str) -> Say:
         return text
 
     return say
+
+
+def filled(said: str, **values: str) -> Markup:
+    """A sentence of ours with foreign text, or markup, in its places: it was said before, so nothing looks at what fills it."""
+    return Markup(escape(said)).format(**{place: one if isinstance(one, Markup) else plain(one) for place, one in values.items()})
 
 
 def translated(value: Value, say: Say) -> Value:

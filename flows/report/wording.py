@@ -140,6 +140,15 @@ def words(key: str) -> str:
     return key.replace("_", " ")
 
 
+def as_sentence(note: str) -> str:
+    """A note of a result, which has no capital and no stop.
+
+    >>> as_sentence("one leak")
+    'One leak.'
+    """
+    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
+
+
 def accuracy(classifier: Classifier) -> str:
     """Accuracy in per cent, with its standard error in points."""
     return f"{classifier.accuracy * 100:.1f}{THIN}±{THIN}{classifier.standard_error * 100:.1f}{THIN}%"

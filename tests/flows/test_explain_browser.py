@@ -67,12 +67,17 @@ def test_every_picture_is_drawn_and_opens_by_keyboard(site: Site, tmp_path: Path
         light = page.evaluate('getComputedStyle(document.querySelector(".lens tbody td")).backgroundColor')
         page.dark()
         assert page.evaluate('getComputedStyle(document.querySelector(".lens tbody td")).backgroundColor') != light
-        assert page.complaints == [] and site.asked == ["/page.html"]
+        site.pages["/page-zh.html"] = render(explanation, "model/small", "zh")
+        page.open(f"http://127.0.0.1:{site.server.server_port}/page-zh.html")
+        assert page.evaluate("document.documentElement.lang") == "zh" and page.evaluate(PICTURES) == 1 + 3 * 4
+        assert page.evaluate(COLUMNS) == heights
+        assert " 注意 " in page.evaluate('document.querySelector("details rect.cell title").textContent')
+        assert page.complaints == [] and site.asked == ["/page.html", "/page-zh.html"]
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-def test_foreign_text_runs_nothing_and_fits(site: Site, tmp_path: Path, explanation: Explanation, width: int) -> None:
-    site.pages["/page.html"] = render(hostile(explanation), ATTACK)
+@pytest.mark.parametrize(("width", "tongue"), [(360, "zh"), (1280, "en")])
+def test_foreign_text_runs_nothing_and_fits(site: Site, tmp_path: Path, explanation: Explanation, width: int, tongue: str) -> None:
+    site.pages["/page.html"] = render(hostile(explanation), ATTACK, tongue)
     with tab(tmp_path / "profile") as page:
         page.open(f"http://127.0.0.1:{site.server.server_port}/page.html")
         page._call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)

@@ -63,26 +63,27 @@ def test_a_table_sorts_by_keyboard(site: Site, store: Store, tmp_path: Path) -> 
         assert page.complaints == [] and site.asked == ["/board.html"]
 
 
-def test_foreign_text_runs_nothing_and_no_other_script_would(site: Site, store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("tongue", "title"), [("en", "Leaderboard · Gristmill"), ("zh", "排行榜 · Gristmill")])
+def test_foreign_text_runs_nothing_and_no_other_script_would(site: Site, store: Store, tmp_path: Path, tongue: str, title: str) -> None:
     with tab(tmp_path / "profile") as page:
-        show(page, site, render([hostile(board, ATTACK) for board in boards(store)], {}))
-        assert page.evaluate("document.title") == "Leaderboard · Gristmill"
+        show(page, site, render([hostile(board, ATTACK) for board in boards(store)], {}, tongue))
+        assert page.evaluate("document.title") == title and page.evaluate("document.documentElement.lang") == tongue
         assert page.evaluate("document.scripts.length") == 1 and page.evaluate("document.images.length") == 0
         assert all(name.startswith(ATTACK) for name in page.evaluate(NAMES))
         page.evaluate('document.querySelector("thead button").focus()')
         page.press("Enter")
         assert page.evaluate(SORTED)[0] == "ascending"
         assert page.complaints == [] and site.asked == ["/board.html"]
-        walled = render(boards(store), {}).replace("</footer>", f"{ATTACK}</footer>")
+        walled = render(boards(store), {}, tongue).replace("</footer>", f"{ATTACK}</footer>")
         site.pages["/walled.html"] = walled
         page.open(f"http://127.0.0.1:{site.server.server_port}/walled.html")
-        assert page.evaluate("document.title") == "Leaderboard · Gristmill" and "/leak" not in site.asked
+        assert page.evaluate("document.title") == title and "/leak" not in site.asked
         assert any("script-src" in complaint for complaint in page.complaints)
 
 
-@pytest.mark.parametrize("width", [360, 1280])
-def test_the_page_fits_its_window(site: Site, store: Store, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize(("width", "tongue"), [(360, "zh"), (1280, "en")])
+def test_the_page_fits_its_window(site: Site, store: Store, tmp_path: Path, width: int, tongue: str) -> None:
     with tab(tmp_path / "profile") as page:
-        show(page, site, render([hostile(board, "a rather long name of something ") for board in boards(store)], {}))
+        show(page, site, render([hostile(board, "a rather long name of something ") for board in boards(store)], {}, tongue))
         page._call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
