@@ -18,7 +18,9 @@ from markupsafe import Markup
 
 from flows.leaderboard.boards import Board, Column
 from flows.leaderboard.lines import about, figure
+from flows.report.blocks import Foreign
 from flows.report.page import own_text, policy, templates
+from flows.report.probes import measure_name
 from flows.report.tongues import ENGLISH, Say, filled, sayer
 from flows.report.wording import as_sentence, words
 from model.metrics.verdicts import told
@@ -89,7 +91,8 @@ def _shown(board: Board, cards: Mapping[str, str], say: Say) -> dict[str, Any]:
 
 def _words(say: Say, name: str) -> str:
     """A metric or a baseline, as words."""
-    return say(words(name))
+    told = measure_name(name)
+    return told if isinstance(told, Foreign) else say(told)
 
 
 def _note(say: Say, note: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
-from flows.report.blocks import Block, Foreign, Heading, Row, Section, Table, Words
+from flows.report.blocks import Block, Foreign, Note, Row, Section, Table
 from flows.report.facts import Found, ReportFacts
 from flows.report.results import result_table
 from flows.report.wording import MINUS, as_sentence, count, decimals, percent, plural, words
@@ -26,7 +26,7 @@ def probes(facts: ReportFacts) -> Section | None:
         return None
     blocks: list[Block] = []
     for reference, found in groupby(facts.probes, lambda one: one.model):
-        blocks += [Heading(Foreign(reference)), *(table for one in found for table in tables(one))]
+        blocks += [Note(Foreign(reference)), *(table for one in found for table in tables(one))]
     return Section("probes", "Probes", f"{plural(len(facts.probes), 'probe')} asked the models of this run. {PLAINLY}", blocks)
 
 
@@ -40,16 +40,18 @@ def tables(found: Found) -> Iterator[Table]:
 
 
 def _measures(result: Result, where: str) -> Table:
-    rows = [Row(_name(name), [told(name, one.value), _between(one), Foreign(one.signature)]) for name, one in result.systems[MODEL].items()]
-    note = f"{plural(result.n, 'item')}, data {result.data[:12]}, seed {result.seed}. From {where}."
-    columns: list[str | Words] = ["", "Value", "95 % interval", Words("Signature")]
+    rows = [Row(measure_name(name), [told(name, one.value), _between(one)]) for name, one in result.systems[MODEL].items()]
+    signatures = "; ".join(dict.fromkeys(one.signature for one in result.systems[MODEL].values()))
+    asked = f"{plural(result.n, 'item')}, data {result.data[:12]}, seed {result.seed}"
+    note = f"{asked}; signatures: {signatures}. From {where}."
+    columns = ["", "Value", "95 % interval"]
     return Table(
         f"{result.task}: {words(result.kind)}, version {result.version}", columns, rows, " ".join([note, *map(as_sentence, result.notes)])
     )
 
 
-def _name(measure: str) -> str:
-    """What a measure is called; that of an association test is the test's."""
+def measure_name(measure: str) -> str:
+    """What a measure is called; that of an association test as the test, which may be somebody's own."""
     test = measure.removeprefix("association: ")
     return words(measure) if test == measure else Foreign(test)
 

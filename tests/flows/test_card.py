@@ -102,7 +102,7 @@ def test_what_probes_kept_of_these_contents_stands_on_the_card(store: Store) -> 
         where = f"From {evaluation.reference}, made {when} of contents {older.manifest.content_digest[:12]}."
         assert f"{task}: probe, version 1" in text and where in text
     for row in (
-        "| gender widest gap | 0.028 | 0.007 to 0.046 | sig|bias-en|v1 |",
+        "| gender widest gap | 0.028 | 0.007 to 0.046 |",
         "| Frauen | 0.580 | +0.100 | +0.080 to +0.120 |",
         "| 花与昆虫（对照） | +0.60 | 0.1200 |",
         "| mean of all | −0.200 |",

@@ -21,6 +21,7 @@ from flows.report.facts import (
     Curve,
     Evaluation,
     Example,
+    Found,
     Group,
     Lengths,
     Node,
@@ -37,6 +38,7 @@ from flows.report.page import SCRIPTS, own_text, policy
 from flows.report.wording import plain
 from schemas.arrow import UPOS
 from schemas.ledger import Ledger
+from schemas.results import Measure, Result
 
 VOID = {"meta", "link"}
 STYLE = files("flows.report").joinpath("style.css").read_text(encoding="utf-8")
@@ -80,7 +82,25 @@ def example_facts(text: str = "plain text", reason: str = "min_words") -> Report
             Classification(text, 871, (Classifier("model", 0.861, 0.0117, 0.86), Classifier("majority", 0.523, 0.0169, 0.343))),
             (Sample(text, text),),
         ),
+        probes=(probe_of(text),),
     )
+
+
+def probe_of(text: str) -> Found:
+    """A probe with `text` wherever templates, labels, lists or notes of somebody's may stand."""
+    result = Result(
+        text, "probe", 1, "verbatim_rate", 5, 0, "d" * 64, {"model": {f"association: {text}": Measure(0.5, "lower", text)}}, notes=(text,)
+    )
+    gap = {"group": text, "probability": 0.5, "gap": 0.1, "interval": [0.0, 0.2]}
+    details = {
+        "positive": text,
+        "dimensions": [{"name": text, "gaps": [gap]}],
+        "occupations": {"occupations": [{"occupation": text, "nats_per_token": 0.5}], "mean": 0.5, "interval": [0.4, 0.6]},
+        "associations": [{"name": text, "effect": 0.5, "p": 0.25}],
+        "harmful": {text: 1},
+        "personal_data": {text: 1},
+    }
+    return Found(result, text, text, details)
 
 
 class Page(HTMLParser):
