@@ -99,16 +99,16 @@ def visible(token: str) -> str:
 
 def render(explanation: Explanation, model: str, tongue: str = ENGLISH) -> str:
     """The page as HTML, in a tongue; ``model`` names it."""
-    say, told_by = sayer(tongue), explanation.attributions
+    say, shared = sayer(tongue), explanation.attributions
     asked = "label" if explanation.place is None else "next" if explanation.next_token else "mask"
     told = {
         "target": _token(explanation.target),
-        "value": decimals(told_by.value, 2),
-        "chance": percent(math.exp(told_by.value)),
-        "start": decimals(told_by.baseline, 2),
+        "value": decimals(shared.value, 2),
+        "chance": percent(math.exp(shared.value)),
+        "start": decimals(shared.baseline, 2),
         "baseline": _token(explanation.baseline),
     }
-    sums = {"steps": str(told_by.steps), "sum": decimals(sum(told_by.tokens), 2), "error": decimals(abs(told_by.error), 3)}
+    sums = {"steps": str(shared.steps), "sum": decimals(sum(shared.tokens), 2), "error": decimals(abs(shared.error), 3)}
     names = [visible(token) for token in explanation.tokens]
     page = _TEMPLATES.get_template("page.html.j2")
     return page.render(

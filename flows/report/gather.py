@@ -68,7 +68,8 @@ def found_about(store: Store, model: Artifact) -> Iterator[Found]:
     took. Raises `Damaged` naming a file."""
     digest, run = model.manifest.content_digest, run_digest(model)
     for evaluation in sorted(store.artifacts("evaluation"), key=lambda one: one.version):
-        if evaluation.manifest.identity.inputs.get(RUN, run) != run:
+        inputs = evaluation.manifest.identity.inputs
+        if digest not in inputs.values() or inputs.get(RUN, run) != run:
             continue
         made = f"{datetime.strptime(evaluation.version.partition('-')[0], '%Y%m%dT%H%M%S%fZ'):%Y-%m-%d %H:%M} UTC"
         for result in results_of(evaluation):
