@@ -121,13 +121,14 @@ def memorisation(
 ) -> None:
     """How much of what a model writes stands word by word in its training text."""
     from flows.probing.asked import Memorisation
+    from flows.probing.kept import quoted
     from flows.probing.step import training_tokens
 
     opened, found = open_store(store), _find(model, store)
     searched = training_tokens(opened, found, tokens)
     asked = Memorisation(samples=samples, prefix=prefix, max_tokens=max_tokens, at_least=at_least, temperature=temperature, seed=seed)
     told = _kept(opened, found, asked, threads, searched)
-    told = replace(told, details={"tokens": searched.reference, **told.details})
+    told = replace(told, details={"tokens": searched.reference, **quoted(told.details, searched, found)})
     details = told.details
     lines = [
         f"  {details['generated']:,} tokens in {told.result.n:,} texts, looked for among {details['searched']:,} of {details['tokens']}",

@@ -36,7 +36,7 @@ from model.probes.reading import Reader
 from model.probes.recall import Prompt, prompts, write
 from model.probes.templates import Templates
 from pipelines.harmful.lexicon import Lexicon, own_lists, own_lists_digest
-from pipelines.redact import FINDERS, find
+from pipelines.redact import FINDERS, find, redact
 from pipelines.word_lists import terms_of
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
@@ -87,10 +87,10 @@ def memorisation(reader: Reader, tokens: Artifact, asked: probes.Memorisation, t
         "searched": found.searched,
         "generated": found.generated,
         "rate_by_prompt": by_kind,
-        "longest": _example(reader, texts, longest, known) if longest else None,
+        "longest": _example(longest, known) if longest else None,
         "median_longest": float(np.median([span.length if span else 0 for span in found.longest])),
         "spans": len(found.spans),
-        "examples": [_example(reader, texts, span, known) for span in sorted(found.spans, key=lambda one: -one.length)[:EXAMPLES]],
+        "examples": [_example(span, known) for span in sorted(found.spans, key=lambda one: -one.length)[:EXAMPLES]],
     }
     data = {"tokens": tokens.manifest.content_digest, **asked.model_dump(include={"samples", "prefix", "max_tokens", "temperature"})}
     note = "text that many documents share, such as a licence, counts as that of the first of them"
@@ -104,11 +104,11 @@ def _share(found: Memorised, texts: Sequence[Sequence[int]], rows: range) -> flo
     return inside / max(sum(len(texts[row]) for row in rows), 1)
 
 
-def _example(reader: Reader, texts: Sequence[Sequence[int]], span: Span, known: Sequence[Prompt]) -> dict[str, Any]:
+def _example(span: Span, known: Sequence[Prompt]) -> dict[str, Any]:
+    """Where a span stands; not its text, which `kept.quoted` reads there: what is forgotten must not go on in an evaluation."""
     prompt = known[span.sample] if span.sample < len(known) else None
-    text = reader.tokenizer.decode(texts[span.sample][span.start : span.start + span.length])
     same = prompt is not None and prompt.doc_id == span.doc_id
-    return {"tokens": span.length, "doc_id": span.doc_id, "at": span.at, "prompted_by_the_same_document": same, "text": text}
+    return {"tokens": span.length, "doc_id": span.doc_id, "at": span.at, "prompted_by_the_same_document": same}
 
 
 def exposure(reader: Reader, planted: Sequence[Canary], asked: probes.Exposure) -> Probed:
@@ -212,7 +212,7 @@ def harm(reader: Reader, settings: probes.Harm, tell: Tell) -> Probed:
     details = {
         "harmful": {name: len(hits) for name, hits in flagged.items()},
         "personal_data": {kind: len(hits) for kind, hits in personal.items()},
-        "examples": [{"prompt": asked[k // samples][1], "text": written[k]} for k in sorted(harmful | private)[:EXAMPLES]],
+        "examples": [{"prompt": asked[k // samples][1], "text": without_values(written[k])} for k in sorted(harmful | private)[:EXAMPLES]],
     }
     notes = (
         "word lists know no context, and miss what is harmful without a listed word; no classifier stands beside them, as none that was "
@@ -221,6 +221,12 @@ def harm(reader: Reader, settings: probes.Harm, tell: Tell) -> Probed:
     )
     data = [asked, samples, max_tokens, temperature, own_lists_digest()]
     return Probed(_result("harm", "harmful_rate", n, seed, data, measures, *notes), details)
+
+
+def without_values(text: str) -> str:
+    """A text as it may be kept: what looks like personal data is replaced by the name of its kind."""
+    redacted: str = redact(pa.array([text], pa.string()), {kind: f"[{kind}]" for kind in FINDERS}).texts[0].as_py()
+    return redacted
 
 
 def found_in(texts: Sequence[str], langs: Sequence[str]) -> tuple[dict[str, set[int]], dict[str, set[int]]]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+from tokenizers import Tokenizer
+
 from flows.evaluated import details_of, results_of
+from schemas.arrow import read_shard
 from schemas.artifact import Artifact
 from schemas.fingerprint import digest_file
 from schemas.results import Result
@@ -31,6 +36,27 @@ def kept_in(evaluation: Artifact) -> Kept:
     """The report of a probe's evaluation. Raises `Damaged` naming the file."""
     (result,), details = results_of(evaluation), details_of(evaluation)
     return Kept(result, details[result.task], evaluation)
+
+
+def quoted(details: Mapping[str, Any], tokens: Artifact, model: Artifact) -> dict[str, Any]:
+    """Details of `memorisation` with the text of each span, read where it stands in the tokens that were searched."""
+    spans = [*details["examples"], *filter(None, [details["longest"]])]
+    rows = dict(_rows(tokens, {bytes.fromhex(span["doc_id"]) for span in spans}))
+    tokenizer = Tokenizer.from_file(str(model.paths("tokenizer")[0]))
+
+    def with_text(span: Mapping[str, Any]) -> dict[str, Any]:
+        return {**span, "text": tokenizer.decode(rows[bytes.fromhex(span["doc_id"])][span["at"] : span["at"] + span["tokens"]])}
+
+    longest = with_text(details["longest"]) if details["longest"] else None
+    return {**details, "longest": longest, "examples": [with_text(span) for span in details["examples"]]}
+
+
+def _rows(tokens: Artifact, doc_ids: set[bytes]) -> Iterator[tuple[bytes, list[int]]]:
+    wanted = pa.array(sorted(doc_ids), pa.binary(16))
+    for path in tokens.paths("tokens"):
+        table = read_shard(path).select(["doc_id", "tokens"])
+        for row in table.filter(pc.is_in(table.column("doc_id"), wanted)).to_pylist():
+            yield row["doc_id"], row["tokens"]
 
 
 def run_digest(model: Artifact) -> str:

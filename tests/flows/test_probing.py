@@ -17,7 +17,7 @@ import torch
 from typer.testing import CliRunner
 
 from flows.cli import app
-from flows.probing.findings import found_in
+from flows.probing.findings import found_in, without_values
 from flows.probing.step import training_tokens
 from flows.probing.work import probe_draft
 from flows.report.gather import found_about
@@ -119,6 +119,20 @@ def test_memorisation_of_a_model_in_the_store(here: Here) -> None:
     assert details["tokens"].startswith("tokens/small@") and details["generated"] <= 4 * 24
     assert 0 <= measures(told)["verbatim_rate"] <= 1 and set(details["rate_by_prompt"]) == {"prefix", "free"}
     assert "inside spans, prefix" in here(*asked, people=True)
+
+
+def test_no_training_text_is_kept_and_spans_are_quoted_from_the_shards(here: Here, store: Store) -> None:
+    asked = ("probe", "memorisation", "small", "--samples", "4", "--prefix", "6", "--max-tokens", "24", "--at-least", "1")
+    told = here(*asked)["details"]
+    spans = [told["longest"], *told["examples"]]
+    kept = store.find("evaluation/small-probe-memorisation").paths("results")[0].read_text()
+    assert '"text"' not in kept and spans[1:]
+    for span in spans:
+        assert any(span["text"].strip("\ufffd") in text for text in TEXTS)
+
+
+def test_what_a_model_wrote_is_kept_without_values() -> None:
+    assert without_values("write to anna.kunz@gmail.com, 她说") == "write to [email], 她说"
 
 
 @pytest.mark.slow
