@@ -98,12 +98,16 @@ class Store:
         living = (p for p in reversed(found) if (p / PLAN).is_file() and not is_retired(p))
         return [p for p in living if Draft.open(p).plan["fingerprint"] == fingerprint]
 
-    def start(self, kind: str, name: str, identity: Identity, splits: Sequence[Mapping[str, Any]] = ()) -> Draft:
-        """Start a draft under a new version. Raises `RequestError` for a name that is none, before it is a path."""
+    def start(
+        self, kind: str, name: str, identity: Identity, splits: Sequence[Mapping[str, Any]] = (), in_place_of: str | None = None
+    ) -> Draft:
+        """Start a draft under a new version: of now, or beside one that it takes the place of, so that what is newer stays newer. Raises
+        `RequestError` for a name that is none, before it is a path."""
         if kind not in KINDS or not is_name(name):
             raise RequestError(f"{kind}/{name!r}: is no name of an artifact: {NAMES}")
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        return Draft.start(self.root / kind / name / f"{now}-{identity.fingerprint[:8]}", kind, name, identity, splits)
+        time = in_place_of.partition("-")[0] if in_place_of is not None else now
+        return Draft.start(self.root / kind / name / f"{time}-{identity.fingerprint[:8]}", kind, name, identity, splits)
 
     def lease_folder(self, kind: str, name: str, fingerprint: str) -> Path:
         """Where the lease of a step lies that makes an artifact with this fingerprint."""

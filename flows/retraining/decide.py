@@ -4,7 +4,7 @@ verdict in words. It is a step: equal models, evaluations and settings give the 
     python -m flows.retraining.decide DRAFT
 
     decision.json     {"verdict": "promote", "refuse" or "wait_for_approval", "reasons", "reign", "gain", "guards", "parity",
-                       "not_measured", "held_out", "forgotten"}
+                       "not_measured", "held_out", "forgotten", and "knew" if other tokens stand for those that the champion knew}
 
 Its inputs name the tokens that were consumed, and the models of both sides by content.
 """
@@ -20,6 +20,7 @@ from flows.ensure import Outcome, Say
 from flows.ready import Ready
 from flows.retraining.gate import as_json, judged, measure
 from flows.retraining.judging import CHAMPION, Bundle, role_of
+from flows.retraining.knew import known_tokens
 from flows.retraining.seeds import needed
 from flows.single import ensure_single
 from flows.steps import Step
@@ -37,7 +38,7 @@ from schemas.store import Store
 STEP, VERSION = "decide", 2
 KIND, FILE = "decision", "decision.json"
 EVALUATION, SEEDS = "evaluation", "seeds"
-REIGN = "reign"
+REIGN, KNEW = "reign", "knew"
 PROMOTE, REFUSE, WAIT = "promote", "refuse", "wait_for_approval"
 
 
@@ -64,6 +65,7 @@ def decide(
         "approval": of.retrain.approval,
         "seed": of.retrain.seed,
         "forgotten": marks,
+        **_knew(store, systems[CHAMPION].pretrain),
     }
 
     def prepare(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
@@ -73,6 +75,14 @@ def decide(
     command = lambda draft, run: [sys.executable, "-m", "flows.retraining.decide", str(draft)]  # noqa: E731
     step = Step(STEP, KIND, "retrain", tuple(inputs), (STEP,), prepare, command)
     return ensure_single(step, of.name, of.run, store, inputs, say)
+
+
+def _knew(store: Store, champion: Artifact) -> dict[str, str]:
+    """What stands for the tokens that the champion knew, if these can't be read any more."""
+    known = known_tokens(store, champion)
+    if known is None or known.manifest.content_digest == champion.manifest.identity.inputs["tokens"]:
+        return {}
+    return {KNEW: known.reference}
 
 
 def read_decision(decision: Artifact) -> dict[str, Any]:
@@ -96,6 +106,7 @@ def decide_draft(draft: Draft) -> None:
             REIGN: settings[REIGN],
             "held_out": read_json(evaluation.paths("results")[0])["held_out"],
             "forgotten": settings["forgotten"],
+            **({KNEW: settings[KNEW]} if KNEW in settings else {}),
             **json.loads(json.dumps(as_json(measured, gate))),
         }
     )
