@@ -14,19 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from schemas.artifact import KINDS, MANIFEST, Artifact, Damaged
-from schemas.champion import ALIAS, champion
+from schemas.champion import ALIAS, champion, no_champion
 from schemas.draft import PLAN, Draft
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.forgotten import is_retired, read_mark
+from schemas.recipe.names import FINETUNED
 from schemas.recipe.section import NAMES, is_name
 
 LEASES = ".leases"
 """The folder of leases in a store."""
-
-
-FINETUNED = "-finetuned"
-"""Behind a recipe's name: the name of the model that its finetune step makes."""
 
 
 class NotFound(RequestError):
@@ -125,8 +122,8 @@ class Store:
         kind, _, name = name_part.partition("/")
         if kind not in KINDS or not is_name(name):
             raise NotFound(f"{reference!r} is not kind/name[@version]; kinds are {', '.join(KINDS)}")
-        if kind == "model" and version == ALIAS:
-            return self.find(self._champion(reference, name))
+        if version == ALIAS:
+            return self.find(self._champion(reference, kind, name))
         paths = [p for p in self.versions(kind, name) if (p / MANIFEST).is_file()]
         if not paths:
             known = sorted({f"{a.kind}/{a.name}" for a in self.artifacts()})
@@ -140,9 +137,14 @@ class Store:
             raise NotFound(f"{reference!r} is retired: documents of it were forgotten; see {mark.by if mark else 'the versions after it'}")
         return Artifact.open(living[-1])
 
-    def _champion(self, reference: str, name: str) -> str:
+    def _champion(self, reference: str, kind: str, name: str) -> str:
         """The champion's model that `model/NAME@champion` or `model/NAME-finetuned@champion` stands for."""
+        if kind != "model":
+            raise NotFound(f"{reference!r}: only models have a champion: say model/{name}@{ALIAS}")
         for recipe, step in ((name, "pretrain"), (name.removesuffix(FINETUNED), "finetune")):
             if (reign := champion(self.root, recipe)) is not None and step in reign.models:
                 return reign.models[step]
-        raise NotFound(f"{reference!r}: {name} has no champion yet: `gristmill promote {name}` names the first")
+        recipe = name.removesuffix(FINETUNED)
+        if recipe != name and (reign := champion(self.root, recipe)) is not None:
+            raise NotFound(f"{reference!r}: the champion of {recipe}, reign {reign.number}, has no fine-tuned model: say {recipe}@{ALIAS}")
+        raise NotFound(f"{reference!r}: {no_champion(recipe)}")

@@ -26,7 +26,7 @@ from flows.single import ensure_single
 from flows.steps import Step
 from model.evaluate.rounding import rounded
 from model.versions import engines
-from schemas.artifact import Artifact
+from schemas.artifact import Artifact, Damaged
 from schemas.child import run_child
 from schemas.draft import Draft
 from schemas.fingerprint import Identity, read_json
@@ -86,7 +86,9 @@ def _knew(store: Store, champion: Artifact) -> dict[str, str]:
 
 
 def read_decision(decision: Artifact) -> dict[str, Any]:
-    """What `decision.json` says."""
+    """What `decision.json` says. Raises `Damaged` if it is not there."""
+    if missing := decision.missing():
+        raise Damaged(f"{missing[0]}: restore it from a copy")
     found: dict[str, Any] = read_json(decision.path / FILE)
     return found
 
