@@ -25,7 +25,7 @@ from schemas.recipe.task import SUBSETS
 from schemas.results import MODEL
 from schemas.store import Store
 
-STEP, VERSION = "judge", 1
+STEP, VERSION = "judge", 2
 SETS = ("old", "new")
 """Of held-out text, see `flows.retraining.held_out`."""
 CHAMPION = "champion"
