@@ -18,7 +18,7 @@ from flows.following import SOURCES, follow
 from flows.forgetting.holders import Holder, holders, saw
 from flows.forgetting.selection import Selection, find, find_named
 from flows.report_file import report_path
-from flows.retraining.knew import known_by_heirs, known_documents
+from flows.retraining.knew import Lines, known_by_heirs
 from pipelines.compaction import COMPACTED
 from pipelines.removal import STAGES, Removal, remove_documents
 from pipelines.tombstones import ROLE, Tombstones
@@ -106,10 +106,11 @@ def _mark(store: Store, documents: Artifact, erase: bool, say: Say) -> Forgotten
 def _in_place(store: Store, newest: Artifact, retiring: Sequence[Artifact], say: Say) -> Iterator[Artifact]:
     """Make versions of documents, and of their tokens, that do without all that was ever forgotten, in the place of those that are about to
     be retired, and that a model knew which reigns or may come to."""
-    tombstones, gone, done = Tombstones.of(newest), {artifact.path for artifact in retiring}, set[Path]()
+    tombstones, done = Tombstones.of(newest), set[Path]()
+    now, then = Lines(store), Lines(store, {artifact.path for artifact in retiring})
     for digest, name in known_by_heirs(store):
-        documents = known_documents(store, digest, name)
-        if documents is None or documents.path in done or known_documents(store, digest, name, gone) is not None:
+        documents = now.documents_for(digest, name)
+        if documents is None or documents.path in done or then.documents_for(digest, name) is not None:
             continue
         done.add(documents.path)
         found = find_named(documents, frozenset(tombstones.by_id))  # copies that left since, too

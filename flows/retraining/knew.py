@@ -6,11 +6,11 @@ were merged they may be gone: then a version that *follows* them stands for them
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from flows.following import SOURCES
-from flows.lineage import made_from, meant
+from flows.lineage import meant
 from schemas.artifact import MANIFEST, Artifact, Damaged
 from schemas.champion import kept, names
 from schemas.draft import PARENT, PLAN, Draft
@@ -29,38 +29,12 @@ def known_tokens(store: Store, model: Artifact) -> Artifact | None:
     digest = model.manifest.identity.inputs.get(TOKENS)
     if digest is None:
         return None
-    if (found := standing_for(store, digest, model.name)) is not None:
+    if (found := Lines(store).standing_for(digest, model.name)) is not None:
         return found
     raise RequestError(
         f"{model.reference}: the tokens that it was trained on are not in the store any more, nor any that follow them, so nothing tells "
         "old text from new: run the recipe anew, and let what it makes reign (gristmill promote NAME MODEL --why ...)"
     )
-
-
-def standing_for(store: Store, digest: str, name: str, retiring: Collection[Path] = ()) -> Artifact | None:
-    """Of the line of tokens with this content, as a model of this name knew them, the first that can be read, best with its documents;
-    None if none can. What is `retiring` counts as gone."""
-    return _standing(store, _line(store, digest, name), retiring)
-
-
-def known_documents(store: Store, digest: str, name: str, retiring: Collection[Path] = ()) -> Artifact | None:
-    """The documents of those tokens, if they can be read."""
-    tokens = standing_for(store, digest, name, retiring)
-    documents = made_from(store, tokens, DOCUMENTS) if tokens is not None else None
-    return documents if documents is not None and documents.path not in retiring else None
-
-
-def _standing(store: Store, line: Sequence[Artifact], retiring: Collection[Path] = ()) -> Artifact | None:
-    living = [one for one in line if not is_retired(one.path) and one.path not in retiring]
-    return next((one for one in living if _is_whole(store, one, retiring)), next(iter(living), None))
-
-
-def _is_whole(store: Store, tokens: Artifact, retiring: Collection[Path]) -> bool:
-    """Whether the documents can be read, too, that the tokens were made of, if they were."""
-    if DOCUMENTS not in tokens.manifest.identity.inputs:
-        return True
-    documents = made_from(store, tokens, DOCUMENTS)
-    return documents is not None and documents.path not in retiring
 
 
 def known_by_heirs(store: Store) -> list[tuple[str, str]]:
@@ -75,36 +49,60 @@ def known_by_heirs(store: Store) -> list[tuple[str, str]]:
     return list(dict.fromkeys((digest, name) for digest, name in known if digest is not None))
 
 
-def folders_of_line(store: Store, digest: str, name: str) -> frozenset[Path]:
-    """Of a line up to what stands for it, and of the documents that these were made of: without them nothing leads there."""
-    line = _line(store, digest, name)
-    if (standing := _standing(store, line)) is not None:
-        line = line[: line.index(standing) + 1]
-    made_of = {one.manifest.identity.inputs.get(DOCUMENTS) for one in line}
-    return frozenset(one.path for one in (*line, *(one for one in _all(store, DOCUMENTS) if one.manifest.content_digest in made_of)))
+class Lines:
+    """The lines of a store's tokens, retired ones too, as they were when this was made."""
 
+    def __init__(self, store: Store, retiring: Collection[Path] = ()) -> None:
+        """What is `retiring` counts as retired."""
+        self._tokens, self._documents = list(_all(store, TOKENS)), list(_all(store, DOCUMENTS))
+        every = (*self._tokens, *self._documents)
+        self._retired = {one.path for one in every if one.path in retiring or is_retired(one.path)}
 
-def _line(store: Store, digest: str, name: str) -> list[Artifact]:
-    """Oldest first."""
-    same = [one for one in _all(store, TOKENS) if one.manifest.content_digest == digest]
-    own = meant([one for one in same if not is_retired(one.path)] or same, name)
-    line = [own] if own is not None else []
-    followers = _followers(store)
-    while (follower := followers.pop(digest, None)) is not None:  # popped, as one that lost nothing has the content that it follows
-        line.append(follower)
-        digest = follower.manifest.content_digest
-    return line
+    def standing_for(self, digest: str, name: str) -> Artifact | None:
+        """Of the line of tokens with this content, as a model of this name knew them, the first that can be read, best with its documents;
+        None if none can."""
+        living = [one for one in self._line(digest, name) if one.path not in self._retired]
+        whole = (one for one in living if DOCUMENTS not in one.manifest.identity.inputs or self._made_of(one) is not None)
+        return next(whole, next(iter(living), None))
 
+    def documents_for(self, digest: str, name: str) -> Artifact | None:
+        """The documents that those were made of, if they can be read."""
+        tokens = self.standing_for(digest, name)
+        return self._made_of(tokens) if tokens is not None else None
 
-def _followers(store: Store) -> dict[str, Artifact]:
-    """Tokens, retired ones too, by the content of those that they follow: of several those that can be read."""
-    documents = {one.manifest.content_digest: one.manifest.identity.inputs for one in _all(store, DOCUMENTS)}
-    found: dict[str, Artifact] = {}
-    for tokens in sorted(_all(store, TOKENS), key=lambda one: not is_retired(one.path)):
-        inputs = tokens.manifest.identity.inputs
-        if PARENT in inputs and SOURCES not in documents.get(inputs.get(DOCUMENTS, ""), {SOURCES: ""}):
-            found[inputs[PARENT]] = tokens
-    return found
+    def folders(self, digest: str, name: str) -> frozenset[Path]:
+        """Of the line up to what stands for it, and of the documents that these were made of: without them nothing leads there."""
+        line = self._line(digest, name)
+        if (standing := self.standing_for(digest, name)) is not None:
+            line = line[: line.index(standing) + 1]
+        made_of = {one.manifest.identity.inputs.get(DOCUMENTS) for one in line}
+        return frozenset(one.path for one in (*line, *(one for one in self._documents if one.manifest.content_digest in made_of)))
+
+    def _made_of(self, tokens: Artifact) -> Artifact | None:
+        digest = tokens.manifest.identity.inputs.get(DOCUMENTS)
+        living = (one for one in self._documents if one.path not in self._retired)
+        return meant((one for one in living if one.manifest.content_digest == digest), tokens.name)
+
+    def _line(self, digest: str, name: str) -> list[Artifact]:
+        """Oldest first."""
+        same = [one for one in self._tokens if one.manifest.content_digest == digest]
+        own = meant([one for one in same if one.path not in self._retired] or same, name)
+        line = [own] if own is not None else []
+        followers = self._followers()
+        while (follower := followers.pop(digest, None)) is not None:  # popped, as one that lost nothing has the content that it follows
+            line.append(follower)
+            digest = follower.manifest.content_digest
+        return line
+
+    def _followers(self) -> dict[str, Artifact]:
+        """By the content of those that they follow: of several those that can be read."""
+        documents = {one.manifest.content_digest: one.manifest.identity.inputs for one in self._documents}
+        found: dict[str, Artifact] = {}
+        for tokens in sorted(self._tokens, key=lambda one: one.path not in self._retired):
+            inputs = tokens.manifest.identity.inputs
+            if PARENT in inputs and SOURCES not in documents.get(inputs.get(DOCUMENTS, ""), {SOURCES: ""}):
+                found[inputs[PARENT]] = tokens
+        return found
 
 
 def _all(store: Store, kind: str) -> Iterator[Artifact]:
