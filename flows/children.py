@@ -1,5 +1,6 @@
 """The model: a *child* of a version takes its place as the newest of its name, and says nothing new: rows were taken out of it, or its
-shards merged. It is made in this process, draft first and manifest last, so that it can be killed anywhere and goes on from there.
+shards merged. A child of one that is not the newest stands *in its place*, under its time. It is made in this process, draft first and
+manifest last, so that it can be killed anywhere and goes on from there.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def make_child(
     make: Callable[[Draft], Collection[PartKey]],
     stages: Collection[str],
     say: Say,
+    in_place: bool = False,
 ) -> Artifact:
     """Have the child of `parent` that `identity` stands for. `make` makes its own parts, and says which of its parent it does without.
 
@@ -37,7 +39,8 @@ def make_child(
             if not made.missing():
                 _tidy(made.path)
                 return made
-        draft = store.unfinished(kind, name, fingerprint) or store.start(kind, name, identity, parent.plan_splits())
+        place = parent.version if in_place else None
+        draft = store.unfinished(kind, name, fingerprint) or store.start(kind, name, identity, parent.plan_splits(), place)
         paths = {PARENT: parent.path.resolve(), **{role: path.resolve() for role, path in inputs.items()}}
         draft.assign(inputs=paths, roots={}, run={})
         without = make(draft)

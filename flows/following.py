@@ -25,8 +25,8 @@ _Make = Callable[[Draft, Artifact, Artifact], Collection[PartKey]]
 """Makes the parts of a child, of tokens and of the documents that they were made of; says which of the tokens' parts it does without."""
 
 
-def follow(store: Store, documents: Artifact, say: Say) -> list[Artifact]:
-    """Make all tokens that are still to follow these documents."""
+def follow(store: Store, documents: Artifact, say: Say, in_place: bool = False) -> list[Artifact]:
+    """Make all tokens that are still to follow these documents; `in_place` of those before, as the documents are."""
     inputs = documents.manifest.identity.inputs
     if PARENT not in inputs or SOURCES in inputs:
         return []
@@ -37,7 +37,7 @@ def follow(store: Store, documents: Artifact, say: Say) -> list[Artifact]:
     done = made_of.get(documents.manifest.content_digest, {})
     make = _compacted(documents) if COMPACTED in inputs else _removed(documents)
     waiting = made_of.get(inputs[PARENT], {})
-    return list(_children(store, documents, [tokens for how, tokens in waiting.items() if how not in done], make, say))
+    return list(_children(store, documents, [tokens for how, tokens in waiting.items() if how not in done], make, say, in_place))
 
 
 def _how(tokens: Artifact) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def _removed(documents: Artifact) -> _Make:
     return make
 
 
-def _children(store: Store, documents: Artifact, parents: list[Artifact], make: _Make, say: Say) -> Iterator[Artifact]:
+def _children(store: Store, documents: Artifact, parents: list[Artifact], make: _Make, say: Say, in_place: bool) -> Iterator[Artifact]:
     for parent in parents:
         inputs = {**parent.manifest.identity.inputs, "documents": documents.manifest.content_digest, PARENT: parent.manifest.content_digest}
         before, tokenizer = (made_from(store, parent, role) for role in ("documents", "tokenizer"))
@@ -70,6 +70,6 @@ def _children(store: Store, documents: Artifact, parents: list[Artifact], make: 
         def make_parts(draft: Draft, parent: Artifact = parent, before: Artifact = before) -> Collection[PartKey]:
             return make(draft, parent, before)
 
-        made = make_child(store, parent, replace(parent.manifest.identity, inputs=inputs), paths, make_parts, (), say)
+        made = make_child(store, parent, replace(parent.manifest.identity, inputs=inputs), paths, make_parts, (), say, in_place)
         say(f"tokens     {made.reference}")
         yield made

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from pydantic import ValidationError
-
 from flows.ensure import Outcome, Say, Watch, ensure, unwatched
 from flows.steps import Step
 from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.recipe import Corpus, Recipe, Run, Source
+from schemas.recipe.section import NAMES, is_name
 from schemas.store import Store
 
 
@@ -21,8 +20,7 @@ def ensure_single(
     """Have the artifact of `step` under a name that `--name` gave, whose inputs are all at hand by role. Raises `RequestError` for a name
     that is none, and as `ensure` does."""
     unread = Corpus(sources=(Source(name="none", path=os.curdir, format="txt"),))  # a recipe has one
-    try:
-        recipe = Recipe(name=name, corpus=unread, run=run.model_copy(update={"store": str(store.root)}))
-    except ValidationError as error:
-        raise RequestError(f"--name {name!r}: {error.errors()[0]['msg']}") from error
-    return ensure(step, recipe, store, inputs, say, watch)
+    if not is_name(name):
+        raise RequestError(f"--name {name!r}: {NAMES}")
+    recipe = Recipe(name=step.name, corpus=unread, run=run.model_copy(update={"store": str(store.root)}))
+    return ensure(step, recipe.model_copy(update={"name": name}), store, inputs, say, watch)  # no recipe's name, so any will do

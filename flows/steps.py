@@ -33,7 +33,8 @@ from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.recipe import Finetune, Recipe, Run
-from schemas.store import FINETUNED, Store
+from schemas.recipe.names import FINETUNED
+from schemas.store import Store
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from schemas.artifact import Damaged
 from schemas.errors import RequestError
 from schemas.files import create
 from schemas.fingerprint import canonical_json, read_json
+from schemas.recipe.names import maker_of
 from schemas.recipe.section import NAMES, is_name
 
 FOLDER = "champions"
@@ -75,6 +76,13 @@ def kept(root: Path, name: str) -> list[Reign]:
     return [*others[-1:], *past[-1:]]
 
 
+def no_champion(name: str) -> str:
+    """What is to be said of a name that has none."""
+    if (maker := maker_of(name)) is not None:
+        return f"{name} is no recipe, but what a recipe {maker} makes, and champions are a recipe's: say {maker}"
+    return f"{name} has no champion yet: `gristmill promote {name}` names the first"
+
+
 def names(root: Path) -> list[str]:
     """All names that have a champion."""
     folder = root / FOLDER
@@ -91,7 +99,10 @@ def begin_reign(
     why: str,
     decision: str | None = None,
 ) -> Reign:
-    """Begin the reign behind number ``after`` (0: the first). Raises `Overtaken` if that has a successor already."""
+    """Begin the reign behind number ``after`` (0: the first). Raises `Overtaken` if that has a successor already, `RequestError` for the
+    first one of a name that is no recipe's."""
+    if after == 0 and maker_of(name) is not None:
+        raise RequestError(no_champion(name))
     began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     reign = Reign(after + 1, began, dict(models), dict(digests), by, why, decision)
     folder = _folder(root, name)

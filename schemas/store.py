@@ -14,19 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from schemas.artifact import KINDS, MANIFEST, Artifact, Damaged
-from schemas.champion import ALIAS, champion
+from schemas.champion import ALIAS, champion, no_champion
 from schemas.draft import PLAN, Draft
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.forgotten import is_retired, read_mark
+from schemas.recipe.names import FINETUNED
 from schemas.recipe.section import NAMES, is_name
 
 LEASES = ".leases"
 """The folder of leases in a store."""
-
-
-FINETUNED = "-finetuned"
-"""Behind a recipe's name: the name of the model that its finetune step makes."""
 
 
 class NotFound(RequestError):
@@ -98,12 +95,16 @@ class Store:
         living = (p for p in reversed(found) if (p / PLAN).is_file() and not is_retired(p))
         return [p for p in living if Draft.open(p).plan["fingerprint"] == fingerprint]
 
-    def start(self, kind: str, name: str, identity: Identity, splits: Sequence[Mapping[str, Any]] = ()) -> Draft:
-        """Start a draft under a new version. Raises `RequestError` for a name that is none, before it is a path."""
+    def start(
+        self, kind: str, name: str, identity: Identity, splits: Sequence[Mapping[str, Any]] = (), in_place_of: str | None = None
+    ) -> Draft:
+        """Start a draft under a new version: of now, or beside one that it takes the place of, so that what is newer stays newer. Raises
+        `RequestError` for a name that is none, before it is a path."""
         if kind not in KINDS or not is_name(name):
             raise RequestError(f"{kind}/{name!r}: is no name of an artifact: {NAMES}")
         now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        return Draft.start(self.root / kind / name / f"{now}-{identity.fingerprint[:8]}", kind, name, identity, splits)
+        time = in_place_of.partition("-")[0] if in_place_of is not None else now
+        return Draft.start(self.root / kind / name / f"{time}-{identity.fingerprint[:8]}", kind, name, identity, splits)
 
     def lease_folder(self, kind: str, name: str, fingerprint: str) -> Path:
         """Where the lease of a step lies that makes an artifact with this fingerprint."""
@@ -121,8 +122,8 @@ class Store:
         kind, _, name = name_part.partition("/")
         if kind not in KINDS or not is_name(name):
             raise NotFound(f"{reference!r} is not kind/name[@version]; kinds are {', '.join(KINDS)}")
-        if kind == "model" and version == ALIAS:
-            return self.find(self._champion(reference, name))
+        if version == ALIAS:
+            return self.find(self._champion(reference, kind, name))
         paths = [p for p in self.versions(kind, name) if (p / MANIFEST).is_file()]
         if not paths:
             known = sorted({f"{a.kind}/{a.name}" for a in self.artifacts()})
@@ -136,9 +137,14 @@ class Store:
             raise NotFound(f"{reference!r} is retired: documents of it were forgotten; see {mark.by if mark else 'the versions after it'}")
         return Artifact.open(living[-1])
 
-    def _champion(self, reference: str, name: str) -> str:
+    def _champion(self, reference: str, kind: str, name: str) -> str:
         """The champion's model that `model/NAME@champion` or `model/NAME-finetuned@champion` stands for."""
+        if kind != "model":
+            raise NotFound(f"{reference!r}: only models have a champion: say model/{name}@{ALIAS}")
         for recipe, step in ((name, "pretrain"), (name.removesuffix(FINETUNED), "finetune")):
             if (reign := champion(self.root, recipe)) is not None and step in reign.models:
                 return reign.models[step]
-        raise NotFound(f"{reference!r}: {name} has no champion yet: `gristmill promote {name}` names the first")
+        recipe = name.removesuffix(FINETUNED)
+        if recipe != name and (reign := champion(self.root, recipe)) is not None:
+            raise NotFound(f"{reference!r}: the champion of {recipe}, reign {reign.number}, has no fine-tuned model: say {recipe}@{ALIAS}")
+        raise NotFound(f"{reference!r}: {no_champion(recipe)}")

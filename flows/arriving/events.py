@@ -1,8 +1,8 @@
 """The model: the *event* that an ingest leaves behind: documents and tokens were committed, so many of them new. Whoever hears it asks for
 himself what there is to do (`flows.retraining.due`): an event may come twice, or never.
 
-Its id follows from the tokens' content, so an event that is sent again is the same one, and Prefect stores it once. A *mark* beside the
-store's caches holds the last one that was sent: a run that was killed between commit and event is made up for by the next one.
+Its id follows from the tokens' content, so an event that is sent again is the same one, and Prefect stores it once. A run that was killed
+between commit and event is made up for by the next one (`flows.arriving.sent`).
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import uuid
 from typing import Any
 
 from prefect import get_run_logger
-from prefect.events import Event, emit_event
+from prefect.events import Event
 
+from flows.arriving.sent import mark_of, send, was_sent
 from flows.lineage import made_from
 from flows.retraining.news import champions_tokens, count
 from schemas.artifact import Artifact
 from schemas.champion import champion
 from schemas.draft import PARENT
-from schemas.files import replace
 from schemas.store import Store
 
 COMMITTED = "gristmill.documents.committed"
@@ -33,14 +33,11 @@ def emit_committed(store: Store, documents: Artifact, tokens: Artifact | None) -
     try:
         content = (tokens or documents).manifest.content_digest
         identity = uuid.uuid5(_IDS, f"{documents.name}/{content}")
-        mark = store.root / ".cache" / "told" / documents.name
-        if mark.is_file() and mark.read_text() == str(identity):
+        mark = mark_of(store, documents.name)
+        if was_sent(mark, identity):
             return None
         resource = {"prefect.resource.id": RESOURCE + documents.name, "prefect.resource.name": documents.name}
-        event = emit_event(COMMITTED, resource, payload=committed(store, documents, tokens), id=identity)
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        replace(mark, str(identity).encode())
-        return event
+        return send(mark, identity, COMMITTED, resource, committed(store, documents, tokens))
     except Exception as error:  # whatever it is: the run has done its work
         get_run_logger().warning(f"event {COMMITTED} of {documents.reference} was not sent: {type(error).__name__}: {error}")
         return None

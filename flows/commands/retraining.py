@@ -88,11 +88,15 @@ def promote(
 
 
 def _promoted(store: Store, name: str, what: tuple[str, ...], why: str | None, force: bool) -> Promotion:
-    from flows.retraining.decide import REFUSE, read_decision
+    from flows.retraining.decide import REFUSE, STEP, read_decision
     from flows.retraining.promoting import bundle_named, plain_bundle, promote_decision, promote_models, unfinished
     from schemas.champion import champion as champion_of
+    from schemas.champion import no_champion
     from schemas.errors import RequestError
+    from schemas.recipe.names import maker_of
 
+    if maker_of(name) is not None and champion_of(store.root, name) is None:
+        raise RequestError(no_champion(name))
     if what and not what[0].startswith("decision/"):
         if why is None:
             raise RequestError("--why: say why these models are to reign: the history keeps it")
@@ -107,8 +111,8 @@ def _promoted(store: Store, name: str, what: tuple[str, ...], why: str | None, f
     decision = store.find(what[0]) if what else unfinished(store, name)
     if decision is None:
         raise RequestError(f"{name}: no decision waits; name a decision, or models with --why")
-    if decision.name != name:
-        raise RequestError(f"{decision.reference}: is no decision about {name}")
+    if decision.name != name or decision.manifest.identity.step != STEP:
+        raise RequestError(f"{decision.reference}: is no decision about a challenger of {name}: name one of `gristmill ls decision`")
     found = read_decision(decision)
     if found["verdict"] == REFUSE and not (force and why):
         raise RequestError(f"{decision.reference}: the gate refused it: {found['reasons'][0]}. To promote it still: --force --why")
@@ -144,13 +148,13 @@ def champion(
     store: StoreOption = None,
 ) -> None:
     """Show who reigns, who reigned before, and why."""
-    from schemas.champion import history, names
+    from schemas.champion import history, names, no_champion
     from schemas.errors import RequestError
 
     opened = open_store(store)
     reigns = {one: history(opened.root, one) for one in ([name] if name is not None else names(opened.root))}
     if name is not None and not reigns[name]:
-        raise RequestError(f"{name} has no champion yet: `gristmill promote {name}` names the first")
+        raise RequestError(no_champion(name))
     if as_json:
         print_json(
             {one: [asdict(reign) | {"forgotten": _forgotten(opened, reign.models)} for reign in found] for one, found in reigns.items()}

@@ -23,8 +23,9 @@ from schemas.artifact import Artifact
 from schemas.errors import RequestError
 from schemas.process import die_with_parent
 from schemas.recipe import Recipe
+from schemas.recipe.names import FINETUNED
 from schemas.recipe_file import load_recipe
-from schemas.store import FINETUNED, Store
+from schemas.store import Store
 
 Json = dict[str, Any]
 Workers = Annotated[int, Field(ge=1)]

@@ -67,7 +67,7 @@ async def pause_unserved(client: PrefectClient, deployments: Sequence[UUID], sto
         served = one.id in deployments or one.work_pool_name is not None or (one.parameters or {}).get("store") != store
         if not served and not one.paused:
             await client.pause_deployment(one.id)
-            lines.append(f"paused    {one.tags[-1]}/{one.name}: it is not served any more")
+            lines.append(f"paused    {one.tags[2]}/{one.name}: it is not served any more")
     return lines
 
 

@@ -21,6 +21,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.runner import Runner
 
 from flows.deployed.automations import HEARTBEAT, block_of, keep, notices, retraining, zombies
+from flows.deployed.claimed import refuse_claimed
 from flows.deployed.flows import SERVER
 from flows.deployed.interrupted import let_go_on, only_newest_missed, pause_unserved
 from flows.deployed.table import RETRAIN, TABLE, deployments
@@ -117,6 +118,8 @@ async def _registered(served: Served, say: Say) -> tuple[Runner, list[UUID]]:
     runner = Runner(name="gristmill", query_seconds=POLL, heartbeat_seconds=HEARTBEAT, pause_on_shutdown=False)
     automations = [zombies()]
     ids: list[UUID] = []
+    async with get_client() as client:
+        await refuse_claimed(client, [recipe.name for recipe in served.recipes.values()], served.store.root)
     for path, recipe in served.recipes.items():
         for deployment in deployments(recipe, path, served.store.root, served.schedules):
             ids.append(await runner.aadd_deployment(deployment))

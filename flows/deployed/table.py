@@ -4,6 +4,7 @@ rows for work pools.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,6 +20,8 @@ from schemas.recipe import Recipe
 
 TAG = "gristmill"
 """Of all that is deployed."""
+MACHINE = "machine:"
+"""In front of the name of the machine that serves a deployment, in a tag."""
 RETRAIN = "retrain"
 
 
@@ -75,7 +78,7 @@ def deployments(recipe: Recipe, path: Path, store: Path, schedules: Mapping[str,
                 row.flow,
                 name=recipe.name,
                 parameters=row.parameters(str(path.resolve()), str(store.resolve())),
-                tags=row.tags(recipe.name),
+                tags=[*row.tags(recipe.name), MACHINE + os.uname().nodename],
                 description=row.about,
                 version=version("gristmill"),
                 cron=schedules.get(row.name),

@@ -67,8 +67,12 @@ def find(documents: Artifact, selection: Selection) -> Found:
     if selection.source is not None and selection.source not in documents.manifest.ledgers:
         there = ", ".join(sorted(documents.manifest.ledgers))
         raise RequestError(f"{documents.reference}: there is no source {selection.source!r}; there is {there}")
+    return find_named(documents, _named(documents, selection))
+
+
+def find_named(documents: Artifact, named: frozenset[bytes]) -> Found:
+    """Look through a version of documents for records with these ids, and what goes with them."""
     known = Tombstones.of(documents)
-    named = _named(documents, selection)
     digests = _digests_of(documents, named)
     digests |= _same_text(documents, frozenset(digests.values()))
     by_id = {doc_id: digests.get(doc_id) for doc_id in named | digests.keys() if doc_id not in known.by_id}

@@ -1,5 +1,7 @@
 """The model: to *forget* is to make versions without the documents: of documents first, then of each tokens artifact that was made of the
 version before. Then what holds them or saw them is *marked*, and to *erase* retires what holds them: `gristmill gc` removes the bytes.
+Where what is retired is what a model knew that can reign, a version without the documents is made in its place first: a retraining goes
+on from that one.
 
 Each step looks at the store alone for what is left to do, so that one which was killed is finished by the next, whatever that forgets.
 """
@@ -14,8 +16,9 @@ from tempfile import TemporaryDirectory
 from flows.children import Say, make_child, name_leases, newest
 from flows.following import SOURCES, follow
 from flows.forgetting.holders import Holder, holders, saw
-from flows.forgetting.selection import Found, Selection, find
+from flows.forgetting.selection import Selection, find, find_named
 from flows.report_file import report_path
+from flows.retraining.knew import Lines, known_by_heirs
 from pipelines.compaction import COMPACTED
 from pipelines.removal import STAGES, Removal, remove_documents
 from pipelines.tombstones import ROLE, Tombstones
@@ -49,13 +52,14 @@ def forget(store: Store, name: str, selection: Selection, erase: bool, say: Say)
         documents = newest(store, "documents", name)
         made = follow(store, documents, say)
         if not selection.is_empty and (found := find(documents, selection)).by_id:
-            documents = _without(store, documents, found, say)
+            documents = _without(store, documents, found.removal, Tombstones.of(documents).with_more(dict(found.by_id)), say)
             made += [documents, *follow(store, documents, say)]
-        return replace(_mark(store, documents, erase), made=tuple(made))
+        marked = _mark(store, documents, erase, say)
+        return replace(marked, made=(*made, *marked.made))
 
 
-def _without(store: Store, documents: Artifact, found: Found, say: Say) -> Artifact:
-    tombstones = Tombstones.of(documents).with_more(dict(found.by_id))
+def _without(store: Store, documents: Artifact, removal: Removal, tombstones: Tombstones, say: Say, in_place: bool = False) -> Artifact:
+    """A version of documents that does without what is removed."""
     with TemporaryDirectory() as folder:
         tombstones.write(Path(folder) / ROLE)
         digest = digest_file(Path(folder) / ROLE)
@@ -64,15 +68,15 @@ def _without(store: Store, documents: Artifact, found: Found, say: Say) -> Artif
     identity = replace(before, inputs={**kept, PARENT: documents.manifest.content_digest, ROLE: digest})
 
     def make(draft: Draft) -> Sequence[PartKey]:
-        remove_documents(draft, documents, found.removal, tombstones)
+        remove_documents(draft, documents, removal, tombstones)
         return ()
 
-    made = make_child(store, documents, identity, {}, make, STAGES, say)
+    made = make_child(store, documents, identity, {}, make, STAGES, say, in_place)
     say(f"documents  {made.reference}")
     return made
 
 
-def _mark(store: Store, documents: Artifact, erase: bool) -> Forgotten:
+def _mark(store: Store, documents: Artifact, erase: bool, say: Say) -> Forgotten:
     """Mark all versions that hold what was ever forgotten of this name, and what saw it.
 
     Documents come last, and before them tokens: what is retired no longer tells what was made of it, if this is killed meanwhile.
@@ -80,6 +84,7 @@ def _mark(store: Store, documents: Artifact, erase: bool) -> Forgotten:
     holding = holders(store, Removal(frozenset(Tombstones.of(documents).by_id)))
     seen = saw(store, [holder.artifact for holder in holding])
     ours = _of_name(store, holding, documents.name)
+    made = list(_in_place(store, documents, ours, say)) if erase else []
     retired, reports = [], []
     drafts = list(_drafts(store, documents, ours)) if erase else []
     for name in sorted({artifact.name for artifact in (*ours, *seen)}) if erase else ():
@@ -95,7 +100,23 @@ def _mark(store: Store, documents: Artifact, erase: bool) -> Forgotten:
         retires = erase and holder.artifact in ours
         retired += [holder.artifact.reference] if retires else []
         set_mark(holder.artifact.path, Mark(documents.reference, holder.rows, retired=retires))
-    return Forgotten(documents, (), tuple(holding), tuple(seen), tuple(retired), tuple(reports))
+    return Forgotten(documents, tuple(made), tuple(holding), tuple(seen), tuple(retired), tuple(reports))
+
+
+def _in_place(store: Store, newest: Artifact, retiring: Sequence[Artifact], say: Say) -> Iterator[Artifact]:
+    """Make versions of documents, and of their tokens, that do without all that was ever forgotten, in the place of those that are about to
+    be retired, and that a model knew which reigns or may come to."""
+    tombstones, done = Tombstones.of(newest), set[Path]()
+    now, then = Lines(store), Lines(store, {artifact.path for artifact in retiring})
+    for digest, name in known_by_heirs(store):
+        documents = now.documents_for(digest, name)
+        if documents is None or documents.path in done or then.documents_for(digest, name) is not None:
+            continue
+        done.add(documents.path)
+        found = find_named(documents, frozenset(tombstones.by_id))  # copies that left since, too
+        more = tombstones.with_more(dict(found.by_id))
+        made = _without(store, documents, replace(found.removal, gone=frozenset(more.by_id)), more, say, in_place=True)
+        yield from (made, *follow(store, made, say, in_place=True))
 
 
 def _of_name(store: Store, holding: Sequence[Holder], name: str) -> list[Artifact]:

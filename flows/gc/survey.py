@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from flows.lineage import EARLIER
+from flows.retraining.knew import TOKENS, Lines
 from schemas.artifact import KINDS, MANIFEST, Artifact, Damaged
 from schemas.champion import kept
 from schemas.champion import names as names_of_champions
@@ -65,6 +66,8 @@ class Thing:
     """What a draft's last attempt read."""
     inherits: frozenset[Path] = frozenset()
     """Folders of the versions that it has parts of."""
+    knew: frozenset[Path] = frozenset()
+    """Of a crowned model: folders that lead to what stands for the tokens that it knew, if documents of theirs were forgotten."""
     holder: str | None = None
     """Who holds its step's lease."""
     used: float = 0.0
@@ -85,7 +88,13 @@ def survey(store: Store) -> list[Thing]:
     """All things of a store, oldest first within a name."""
     crowns = dict(_crowns(store))
     things = (thing for kind in KINDS for name in folders(store.root / kind) for thing in _of_name(store, kind, name.name))
-    return [replace(thing, crowned=crowns.get(thing.reference, "")) for thing in things]
+    lines = Lines(store) if crowns else None
+    return [_crowned(thing, crowns[thing.reference], lines) if lines and thing.reference in crowns else thing for thing in things]
+
+
+def _crowned(thing: Thing, crown: str, lines: Lines) -> Thing:
+    tokens = thing.artifact.manifest.identity.inputs.get(TOKENS) if thing.artifact is not None else None
+    return replace(thing, crowned=crown, knew=lines.folders(tokens, thing.name) if tokens is not None else frozenset())
 
 
 def _crowns(store: Store) -> Iterator[tuple[str, str]]:

@@ -131,9 +131,12 @@ def _made_from(things: Sequence[Thing], stays: dict[Path, str]) -> Iterator[tupl
         parts = [path for path in sorted(thing.inherits) if path in by_path]
         for path in inputs:
             yield path, f"{thing.reference} {'was' if thing.artifact else 'is being'} made from it"
+        knew = [path for path in sorted(thing.knew) if path in by_path]
         for path in parts:
             yield path, f"part of {thing.reference}"
-        todo += [by_path[path] for path in (*inputs, *parts)]
+        for path in knew:
+            yield path, f"tells what {thing.reference} knew"
+        todo += [by_path[path] for path in (*inputs, *parts, *knew)]
 
 
 def _why_not(thing: Thing, rules: Rules, now: float) -> str:

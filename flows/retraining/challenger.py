@@ -20,10 +20,9 @@ from schemas.champion import Reign
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.recipe import Challenger, Recipe, Retrain
-from schemas.store import FINETUNED, Store
+from schemas.recipe.names import CHALLENGER, FINETUNED
+from schemas.store import Store
 
-CHALLENGER = "-challenger"
-"""Behind a recipe's name: the name of the model that a retraining makes."""
 PRETRAIN = "pretrain"
 
 

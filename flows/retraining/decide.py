@@ -4,7 +4,7 @@ verdict in words. It is a step: equal models, evaluations and settings give the 
     python -m flows.retraining.decide DRAFT
 
     decision.json     {"verdict": "promote", "refuse" or "wait_for_approval", "reasons", "reign", "gain", "guards", "parity",
-                       "not_measured", "held_out", "forgotten"}
+                       "not_measured", "held_out", "forgotten", and "knew" if other tokens stand for those that the champion knew}
 
 Its inputs name the tokens that were consumed, and the models of both sides by content.
 """
@@ -20,12 +20,13 @@ from flows.ensure import Outcome, Say
 from flows.ready import Ready
 from flows.retraining.gate import as_json, judged, measure
 from flows.retraining.judging import CHAMPION, Bundle, role_of
+from flows.retraining.knew import known_tokens
 from flows.retraining.seeds import needed
 from flows.single import ensure_single
 from flows.steps import Step
 from model.evaluate.rounding import rounded
 from model.versions import engines
-from schemas.artifact import Artifact
+from schemas.artifact import Artifact, Damaged
 from schemas.child import run_child
 from schemas.draft import Draft
 from schemas.fingerprint import Identity, read_json
@@ -37,7 +38,7 @@ from schemas.store import Store
 STEP, VERSION = "decide", 2
 KIND, FILE = "decision", "decision.json"
 EVALUATION, SEEDS = "evaluation", "seeds"
-REIGN = "reign"
+REIGN, KNEW = "reign", "knew"
 PROMOTE, REFUSE, WAIT = "promote", "refuse", "wait_for_approval"
 
 
@@ -64,6 +65,7 @@ def decide(
         "approval": of.retrain.approval,
         "seed": of.retrain.seed,
         "forgotten": marks,
+        **_knew(store, systems[CHAMPION].pretrain),
     }
 
     def prepare(recipe: Recipe, store: Store, inputs: Mapping[str, Artifact]) -> Ready:
@@ -75,8 +77,18 @@ def decide(
     return ensure_single(step, of.name, of.run, store, inputs, say)
 
 
+def _knew(store: Store, champion: Artifact) -> dict[str, str]:
+    """What stands for the tokens that the champion knew, if these can't be read any more."""
+    known = known_tokens(store, champion)
+    if known is None or known.manifest.content_digest == champion.manifest.identity.inputs["tokens"]:
+        return {}
+    return {KNEW: known.reference}
+
+
 def read_decision(decision: Artifact) -> dict[str, Any]:
-    """What `decision.json` says."""
+    """What `decision.json` says. Raises `Damaged` if it is not there."""
+    if missing := decision.missing():
+        raise Damaged(f"{missing[0]}: restore it from a copy")
     found: dict[str, Any] = read_json(decision.path / FILE)
     return found
 
@@ -96,6 +108,7 @@ def decide_draft(draft: Draft) -> None:
             REIGN: settings[REIGN],
             "held_out": read_json(evaluation.paths("results")[0])["held_out"],
             "forgotten": settings["forgotten"],
+            **({KNEW: settings[KNEW]} if KNEW in settings else {}),
             **json.loads(json.dumps(as_json(measured, gate))),
         }
     )

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from flows.retraining.challenger import CHALLENGER
 from schemas.artifact import Artifact
-from schemas.store import FINETUNED, Store
+from schemas.recipe.names import CHALLENGER, FINETUNED
+from schemas.store import Store
 
 KIND = "decision"
 TOKENS, REIGN = "tokens", "reign"

@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.events import emit_event
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
 from flows.lineage import made_from
 from flows.published import PublishedProgress, key_of, publish_page, publish_step
 from flows.retraining import seeds
+from flows.retraining.announced import announce
 from flows.retraining.askable import is_askable
 from flows.retraining.challenger import make_challenger
 from flows.retraining.decide import PROMOTE, REFUSE, WAIT, decide, read_decision
@@ -73,6 +73,7 @@ def retrain_flow(recipe: Json, store: str, reason: str | None = None, force: boo
 
 
 def _retrained(parsed: Recipe, opened: Store, recipe: Json, store: str, force: bool) -> Json:
+    announce(opened, parsed.name)  # what a process that was killed did not come to
     if champion(opened.root, parsed.name) is None:
         until = frozen_until(_retrain_of(parsed).frozen, datetime.datetime.now(datetime.UTC))
         if until is not None and not force:
@@ -229,8 +230,7 @@ def decide_task(
         say(f"  {'':<10} {line}")
     publish_page(parsed.name, "decision", page_of(decision.reference, found))
     told = {"decision": decision.reference, "path": str(decision.path), "verdict": found["verdict"], "reasons": found["reasons"]}
-    if found["verdict"] != PROMOTE:
-        _emit({REFUSE: "challenger.refused", WAIT: "challenger.waits"}[found["verdict"]], parsed.name, told)
+    announce(opened, parsed.name)
     return {**told, "challenger": {step: model.reference for step, model in systems[MODEL].models.items()}}
 
 
@@ -249,25 +249,12 @@ def _promote(recipe: Recipe, store: Store, decision: Artifact, force: bool) -> i
     reasons = [*(["in a frozen window, by --force"] if until is not None else []), *read_decision(decision)["reasons"]]
     done = promote_decision(store, decision, "gate", "; ".join(reasons))
     say(f"  {'champion':<10} {done.told(recipe.name)}")
-    if done.new:
-        _emit(
-            "champion.promoted",
-            recipe.name,
-            {"decision": decision.reference, "reign": done.reign.number, "models": dict(done.reign.models)},
-        )
+    announce(store, recipe.name)
     return done.reign.number
 
 
 def _progress(recipe: Recipe, what: str) -> PublishedProgress:
     return PublishedProgress(key_of(recipe.name, f"{what}-progress"), f"{what} of {recipe.name}")
-
-
-def _emit(event: str, name: str, payload: Json) -> None:
-    """Tell automations. What was done is done, whether or not they hear of it."""
-    try:
-        emit_event(f"gristmill.{event}", resource={"prefect.resource.id": f"gristmill.champion.{name}"}, payload=payload)
-    except Exception as error:  # of a client, an address or a queue: none of them undoes what happened
-        get_run_logger().warning("event gristmill.%s was not sent: %s", event, error)
 
 
 def _outcome(decision: Json, reign: int | None) -> Json:

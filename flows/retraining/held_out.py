@@ -1,6 +1,7 @@
 """The model: the *held-out sets* of a gate are two, of text that no model was trained on (subset `test`), drawn by a rule that knows
 nothing of models. *Old* text is of the documents that the champion was made from, which are one artifact and stay as they are; *new* text
-is of documents that came since. What the challenger's training text has the like of is *contaminated*, and goes, from both sides alike.
+is of documents that came since. What the challenger's training text has the like of is *contaminated*, and goes, from both sides alike;
+what was forgotten since is not asked about.
 
 Two texts are alike if they are equal but for case and white space, or if 8 of 10 of their runs of five characters are shared
 (`model.examples.shingles`).
@@ -16,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.retraining.judging import SETS
-from model.evaluate.held_out import draw
+from model.evaluate.drawing import draw
 from model.evaluate.held_out_text import Passage, passages_of
 from model.examples import Classified
 from model.examples.shingles import near_ones
 from model.finetune.labelled import read_labelled
+from pipelines.tombstones import Tombstones
 from schemas.arrow import read_batches
 from schemas.artifact import Artifact
 
@@ -52,12 +54,15 @@ def held_out(
 ) -> HeldOut:
     """The sets for a champion that was made from the documents `before`, and a challenger that was made from `documents`, of at most
     `most` bytes of UTF-8 each. `labels`: the source, and the key of `extra`, of labelled documents."""
-    known = _ids(before)
-    texts = {"old": list(passages_of(before, SUBSET)), "new": [one for one in passages_of(documents, SUBSET) if one.doc_id not in known]}
+    known, forgotten = _ids(before), Tombstones.of(documents).by_id
+    texts = {
+        "old": (one for one in passages_of(before, SUBSET) if one.doc_id not in forgotten),
+        "new": (one for one in passages_of(documents, SUBSET) if one.doc_id not in known),
+    }
     drawn = {name: draw(found, most, lambda passage: passage.n_bytes) for name, found in texts.items()}
     labelled: dict[str, list[Classified]] = {name: [] for name in SETS}
     if labels is not None:
-        labelled["old"] = read_labelled(before, *labels)[SUBSET]
+        labelled["old"] = [one for one in read_labelled(before, *labels)[SUBSET] if bytes.fromhex(one.id) not in forgotten]
         labelled["new"] = [one for one in read_labelled(documents, *labels)[SUBSET] if bytes.fromhex(one.id) not in known]
     asked = {one.id: one.text for found in labelled.values() for one in found}
     asked |= {one.doc_id.hex(): one.text for found in drawn.values() for one in found}

@@ -20,13 +20,12 @@ from pipelines.places import absolute
 from schemas.artifact import Artifact
 from schemas.fingerprint import Identity
 from schemas.recipe import Recipe
+from schemas.recipe.names import GATE
 from schemas.recipe.task import SUBSETS
 from schemas.results import MODEL
 from schemas.store import Store
 
-STEP, VERSION = "judge", 1
-NAME = "-gate"
-"""Behind a recipe's name: the name of its evaluations of challengers."""
+STEP, VERSION = "judge", 2
 SETS = ("old", "new")
 """Of held-out text, see `flows.retraining.held_out`."""
 CHAMPION = "champion"
@@ -81,7 +80,7 @@ def judge(
 
     command = lambda draft, run: [sys.executable, "-m", "flows.retraining.judged", str(draft)]  # noqa: E731
     step = Step(STEP, "evaluation", STEP, tuple(inputs), (STEP,), prepare, command)
-    return ensure_single(step, of.name + NAME, of.run, store, inputs, say, watch)
+    return ensure_single(step, of.name + GATE, of.run, store, inputs, say, watch)
 
 
 def role_of(system: str, step: str) -> str:

@@ -12,10 +12,11 @@ from typing import Literal
 from flows.retraining.decide import REIGN, STEP
 from flows.retraining.judging import CHAMPION, Bundle, role_of
 from schemas.artifact import Artifact
-from schemas.champion import Overtaken, Reign, begin_reign, champion, history, kept
+from schemas.champion import Overtaken, Reign, begin_reign, champion, history, kept, no_champion
 from schemas.errors import RequestError
+from schemas.recipe.names import FINETUNED
 from schemas.results import MODEL
-from schemas.store import FINETUNED, NotFound, Store
+from schemas.store import NotFound, Store
 
 By = Literal["first", "gate", "hand", "rollback"]
 
@@ -72,7 +73,7 @@ def roll_back(store: Store, name: str, to: int | None, why: str) -> Promotion:
     models are not in the store any more."""
     past = history(store.root, name)
     if not past:
-        raise RequestError(f"{name} has no champion yet, so there is nothing to go back to: `gristmill promote {name}` names the first")
+        raise RequestError(f"there is nothing to go back to: {no_champion(name)}")
     if to is None:
         target, *rest = kept(store.root, name)
         if not rest:

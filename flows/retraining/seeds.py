@@ -23,11 +23,12 @@ from schemas.child import run_child
 from schemas.draft import Draft
 from schemas.fingerprint import Identity
 from schemas.recipe import Gate, Recipe
+from schemas.recipe.names import SEEDS
 from schemas.results import MODEL
 from schemas.store import Store
 
 STEP, VERSION = "seeds", 1
-KIND, NAME = "decision", "-seeds"
+KIND = "decision"
 EVALUATION = "evaluation"
 _OF_GATE = ("seeds", "on", "max_bytes")
 """What of the gate decides, beside what the challenger is made by."""
@@ -41,7 +42,7 @@ def _identity(recipe: Recipe) -> Identity:
 
 def known(store: Store, recipe: Recipe) -> Artifact | None:
     """What was measured for such a recipe, if it was."""
-    return next(store.committed(KIND, recipe.name + NAME, _identity(recipe).fingerprint), None)
+    return next(store.committed(KIND, recipe.name + SEEDS, _identity(recipe).fingerprint), None)
 
 
 def keep(store: Store, of: Recipe, evaluation: Artifact, say: Say) -> Outcome:
@@ -52,7 +53,7 @@ def keep(store: Store, of: Recipe, evaluation: Artifact, say: Say) -> Outcome:
 
     command = lambda draft, run: [sys.executable, "-m", "flows.retraining.seeds", str(draft)]  # noqa: E731
     step = Step(STEP, KIND, "retrain", (EVALUATION,), (STEP,), prepare, command)
-    return ensure_single(step, of.name + NAME, of.run, store, {EVALUATION: evaluation}, say)
+    return ensure_single(step, of.name + SEEDS, of.run, store, {EVALUATION: evaluation}, say)
 
 
 def system_of(number: int) -> str:

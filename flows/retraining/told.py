@@ -76,6 +76,11 @@ def _notes(found: Mapping[str, Any]) -> list[str]:
         notes.append(f"held out, {name}: {counts['documents']:,} texts to predict, {counts['labelled']:,} to label{like}")
     notes += [f"not measured: {one}" for one in found["not_measured"]]
     notes += [f"forgotten: {role} {told}" for role, told in sorted(found["forgotten"].items())]
+    if "knew" in found:
+        notes.append(
+            f"forgotten: {found['knew']} tells what the champion knew: it follows the tokens that it learned from, which can't be read any "
+            "more, without what was forgotten of them"
+        )
     return notes
 
 

@@ -30,8 +30,9 @@ from tokenizers import Tokenizer
 from model.checkpoint import load_model
 from model.device import environment
 from model.evaluate.classification import classification
+from model.evaluate.drawing import draw
 from model.evaluate.encoder_results import encoder_results
-from model.evaluate.held_out import Text, draw, read_texts, tokens_of
+from model.evaluate.held_out import Text, read_texts, tokens_of
 from model.evaluate.language_modelling import Frame, language_modelling
 from model.evaluate.language_results import Nats, language_results
 from model.evaluate.results import judged

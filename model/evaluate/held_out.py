@@ -1,14 +1,13 @@
 """The model: a *text* is a document as token shards know it: where it comes from, its bytes and its token ids. *Held-out*
-texts are drawn from a subset that no model was trained on, whole, by a rule that knows nothing of models: in the order
-of their ids (which are hashes), each language up to an equal share of the tokens.
+texts are drawn (`model.evaluate.drawing`) from a subset that no model was trained on, whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,44 +50,6 @@ def read_texts(shards: Iterable[Path], subset: str) -> list[Text]:
                 if found == subset and read[row]:
                     texts.append(Text(doc_id, source, lang, n_bytes, ids[offsets[row] : offsets[row + 1]]))
     return texts
-
-
-class Drawable(Protocol):
-    """What is drawn: a text, or a passage whose tokens are not known yet."""
-
-    @property
-    def doc_id(self) -> bytes: ...
-    @property
-    def lang(self) -> str: ...
-    @property
-    def n_bytes(self) -> int: ...
-
-
-T = TypeVar("T", bound=Drawable)
-
-
-def draw(texts: Sequence[T], most: int, size: Callable[[T], int]) -> list[T]:
-    """Texts whose sizes (predicted tokens, or bytes) come to at most `most`, languages in sorted order and each with an equal share.
-
-    A language takes its texts in the order of their ids, passing over those that no longer fit. What a language leaves of
-    its share goes to the languages with more text. Texts of no bytes are left out: they have no bits per byte.
-    """
-    by_language: dict[str, list[T]] = {}
-    for text in sorted(texts, key=lambda text: text.doc_id):
-        if text.n_bytes:
-            by_language.setdefault(text.lang, []).append(text)
-    sizes = {lang: sum(map(size, found)) for lang, found in by_language.items()}
-    chosen: dict[str, list[T]] = {}
-    left = most
-    for done, lang in enumerate(sorted(sizes, key=lambda lang: (sizes[lang], lang))):
-        room = left // (len(sizes) - done)
-        chosen[lang] = []
-        for text in by_language[lang]:
-            if size(text) <= room:
-                chosen[lang].append(text)
-                room -= size(text)
-                left -= size(text)
-    return [text for lang in sorted(chosen) for text in chosen[lang]]
 
 
 def tokens_of(text: Text) -> int:

@@ -19,8 +19,9 @@ from tokenizers import Tokenizer
 
 from model.checkpoint import Mismatch, read_config
 from model.evaluate.compressors import compressed_nats
+from model.evaluate.drawing import draw
 from model.evaluate.encoder_results import encoder_results
-from model.evaluate.held_out import Text, draw
+from model.evaluate.held_out import Text
 from model.evaluate.language_modelling import Frame, kneser_ney, strongest_ngram
 from model.evaluate.language_results import Nats, language_results
 from model.evaluate.likelihood import opening

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from model.evaluate.held_out import Drawable
+from model.evaluate.drawing import Drawable
 from model.evaluate.results import Asked, System, result_of
 from model.metrics import Metric, metric_named
 from model.metrics.metric import Floats

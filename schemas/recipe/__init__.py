@@ -17,12 +17,13 @@ from schemas.recipe.corpus import Annotator, Corpus, Decontaminate, EvaluationSe
 from schemas.recipe.dedup import Dedup, Near, Repeats
 from schemas.recipe.evaluation import Evaluation, Harness, HeldOutText
 from schemas.recipe.finetune import Finetune, FinetuneRecipe
+from schemas.recipe.names import RecipeName
 from schemas.recipe.objective import Objective
 from schemas.recipe.retrain import Drift, Gate, Guards, Retrain, Window
 from schemas.recipe.rules import Rules
 from schemas.recipe.run import Run
 from schemas.recipe.scores import Classifier, NgramModel
-from schemas.recipe.section import AtKey, Name, Section
+from schemas.recipe.section import AtKey, Section
 from schemas.recipe.source import Source
 from schemas.recipe.task import Task, TaskData
 from schemas.recipe.tensor import uncut
@@ -42,7 +43,7 @@ __all__ = [
 class Recipe(Section):
     """A whole run, from sources to an evaluated model."""
 
-    name: Name
+    name: RecipeName
     """Name of the artifacts it makes."""
     corpus: Corpus
     tokenizer: Tokenizer = Tokenizer()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from schemas.recipe.names import RecipeName
 from schemas.recipe.run import Run
 from schemas.recipe.section import AtKey, Fraction, Name, Positive, Section
 from schemas.recipe.task import PROMPTED, Task
@@ -76,7 +77,7 @@ class Finetune(Section):
 class FinetuneRecipe(Section):
     """The file of a fine-tuning that starts from a model in the store."""
 
-    name: Name
+    name: RecipeName
     """Name of the model that it makes."""
     model: str
     """model/name[@version] of a pretrained or imported model."""

@@ -13,6 +13,7 @@ from flows.cli import app
 from flows.gc import Rules, examine
 from flows.retraining.judging import Bundle
 from flows.retraining.promoting import promote_decision, promote_models, roll_back
+from schemas.artifact import Damaged
 from schemas.champion import history
 from schemas.errors import RequestError
 from schemas.files import remove_tree
@@ -145,3 +146,50 @@ def test_a_sweep_keeps_the_champion_and_the_one_before_and_all_decisions(store: 
     assert all(rows[path(one)].startswith(("decisions are the ledger", "number 1")) for one in about)
     promote_models(store, "r", Bundle(made[4]), "hand", "x")
     assert "reign 1 of r" not in {row["why"] for row in examine(store, Rules(1, DAY), NOW).rows()}
+
+
+WRONG = [
+    ("promote r-seeds decision/r-seeds", "r-seeds is no recipe, but what a recipe r makes, and champions are a recipe's: say r"),
+    ("promote r decision/r-seeds", "decision/r-seeds@.* is no decision about a challenger of r: name one of `gristmill ls decision`"),
+    ("promote r decision/r@old", "no such version of decision/r"),
+    ("promote r decision/nobody", "'decision/nobody' is not in .*; there is decision/r"),
+    ("promote r evaluation/r-gate --why x", "made by step evaluation: pretrained, imported and fine-tuned models can reign"),
+    ("promote r-challenger", "r-challenger is no recipe, but what a recipe r makes"),
+    ("promote r-challenger r --why x", "r-challenger is no recipe, but what a recipe r makes"),
+    ("promote nobody", "there is no model/nobody to be the first champion: run its recipe"),
+    ("promote ../r", "is no name of a recipe"),
+    ("rollback nobody --why x", "nothing to go back to: nobody has no champion yet: `gristmill promote nobody` names the first"),
+    ("rollback r-gate --why x", "nothing to go back to: r-gate is no recipe, but what a recipe r makes"),
+    ("rollback r --why x", "no other model has reigned"),
+    ("rollback r --why x --to 7", "--to 7: r has reigns 1 to 1"),
+    ("champion nobody", "nobody has no champion yet"),
+    ("champion r-finetuned", "r-finetuned is no recipe, but what a recipe r makes"),
+    ("champion r@champion", "is no name of a recipe"),
+    ("api nobody@champion", "nobody has no champion yet"),
+    ("api r-challenger@champion", "r-challenger is no recipe, but what a recipe r makes"),
+    ("api r-finetuned@champion", "the champion of r, reign 1, has no fine-tuned model: say r@champion"),
+    ("api decision/r@champion", "only models have a champion: say model/r@champion"),
+    ("show documents/r@champion", "only models have a champion: say model/r@champion"),
+]
+
+
+def test_a_name_of_another_kind_is_an_error_that_says_what_to_do(store: Store) -> None:
+    base, _ = bundle(store, "r")
+    run(store, "promote", "r", base.reference, "--why", "alone")
+    decision(store, 1, bundle(store, "r-challenger", 1))
+    for kind, name in (("decision", "r-seeds"), ("evaluation", "r-gate"), ("documents", "r")):
+        make(store, kind, name, 1)
+    for command, message in WRONG:
+        with pytest.raises(RequestError, match=message):
+            run(store, *command.split())
+    with pytest.raises(RequestError, match="r-challenger is no recipe"):  # also for whoever has the models at hand
+        promote_models(store, "r-challenger", Bundle(base), "hand", "by a program")
+    assert [reign.number for reign in history(store.root, "r")] == [1] and history(store.root, "r-challenger") == []
+
+
+def test_a_decision_that_lost_its_file_is_named(store: Store) -> None:
+    first(store)
+    about = decision(store, 1, bundle(store, "r-challenger", 1))
+    (about.path / "decision.json").unlink()
+    with pytest.raises(Damaged, match=r"decision\.json.*: restore it from a copy"):
+        run(store, "promote", "r", about.reference)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,7 +58,7 @@ def test_deployments_are_listed_with_documented_parameters(served: Serving) -> N
     assert set(deployed) == {f"{flow}/{name}" for flow in NAMES for name in ("tiny", "long")}
     for name, one in deployed.items():
         flow, _, recipe = name.partition("/")
-        assert set(one["tags"]) == {"gristmill", recipe, flow}
+        assert set(one["tags"]) == {"gristmill", recipe, flow, f"machine:{os.uname().nodename}"}
         assert one["description"].endswith(".")
         assert (one["global_concurrency_limit"]["limit"], one["concurrency_options"]["collision_strategy"]) == (1, "ENQUEUE")
         parameters = one["parameter_openapi_schema"]["properties"]
@@ -138,6 +139,16 @@ def test_only_one_serves_in_a_place(served: Serving) -> None:
     done = served.gristmill("serve", "tiny.yaml", "--port", "0", check=False)
     assert done.returncode == 2
     assert f"process {served.process.pid}" in done.stderr
+
+
+def test_another_store_can_not_take_the_deployments_of_a_name(served: Serving, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text("name: tiny\ncorpus: {sources: [{name: s, path: raw, format: txt}]}\n")
+    done = command_in(tmp_path, {"PREFECT_API_URL": served.url})("serve", "tiny.yaml", check=False)
+    assert done.returncode == 2
+    store = (served.folder / ".gristmill" / "store").resolve()
+    assert f"served at this server, with the store {store} on {os.uname().nodename}" in done.stderr
+    [kept] = served.ask("deployments/filter", {"deployments": {"name": {"any_": ["tiny"]}, "tags": {"all_": ["ingest"]}}})
+    assert kept["parameters"]["store"] == str(store) and not kept["paused"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from model.decoder import DecoderModel
-from model.evaluate.held_out import Text, draw, read_texts, tokens_of
+from model.evaluate.drawing import draw
+from model.evaluate.held_out import Text, read_texts, tokens_of
 from model.evaluate.language_modelling import Frame, compare, language_modelling
 from model.evaluate.scoring import decoder_nats, ngram_nats, windows
 from model.ngram import KneserNey, frame

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 import model.hf.parity
@@ -29,6 +30,28 @@ def test_an_export_is_the_model(tmp_path: Path, tokenizer: Path) -> None:
     found = parity(folder, tmp_path)
     assert found.passed and found.told.startswith("transformers 5.")
     assert not (tmp_path / "exported").exists()
+
+
+def test_large_scores_may_be_off_in_proportion(tmp_path: Path, tokenizer: Path) -> None:
+    large = random_model(SMALL, 600, 0)
+    with torch.no_grad():
+        large.get_parameter("model.norm.weight").mul_(1000)
+    found = parity(commit_model(tmp_path, "m", large, tokenizer).path, tmp_path)
+    assert found.passed and found.told.endswith("; the largest score is 2,049"), found
+
+
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_scores_that_float32_does_not_explain_are_found(scale: float) -> None:
+    expected = scale * torch.randn(1, 8, 600, generator=torch.Generator().manual_seed(0))
+    assert model.hf.parity._judged(expected * (1 + 1e-7), expected).passed
+    off = expected.clone()
+    off[0, 3] *= 1.0001
+    assert model.hf.parity._judged(off, expected).passed is False
+    off = expected.clone()
+    off[0, 3, 5] += 2e-4 + 1e-5 * scale
+    assert model.hf.parity._judged(off, expected).passed is False
+    off[0, 3, 5] = torch.nan
+    assert model.hf.parity._judged(off, expected).passed is False
 
 
 def test_other_weights_are_found(tmp_path: Path, tokenizer: Path, monkeypatch: pytest.MonkeyPatch) -> None:

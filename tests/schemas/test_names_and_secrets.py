@@ -11,6 +11,7 @@ from schemas.champion import begin_reign, history
 from schemas.errors import RequestError
 from schemas.fingerprint import Identity
 from schemas.recipe import Source
+from schemas.recipe.names import CHALLENGER, FINETUNED, GATE, SEEDS, maker_of
 from schemas.recipe.section import is_name
 from schemas.recipe_file import RecipeError, load_recipe
 from schemas.store import NotFound, Store
@@ -55,6 +56,29 @@ def test_a_reference_with_a_path_in_it_is_none(tmp_path: Path) -> None:
     for reference in ("model/../model", "model/..", "../store/model/x", "model//x", "model/x/y", "model/x@../../y"):
         with pytest.raises(NotFound):
             Store(tmp_path).find(reference)
+
+
+PIECES = st.lists(st.sampled_from(["a", "gate", "challenger", "2"]), min_size=1, max_size=3)
+MADE = ("", FINETUNED, CHALLENGER, CHALLENGER + FINETUNED, GATE, SEEDS)
+"""Behind the name of a recipe: what it makes."""
+
+
+@given(PIECES, st.sampled_from(MADE), PIECES, st.sampled_from(MADE))
+def test_no_two_recipes_make_what_has_one_name(one: list[str], behind: str, other: list[str], too: str) -> None:
+    names = {"-".join(one) + behind, "-".join(other) + too}
+    recipes = [name for name in names if maker_of(name) is None]
+    made = [{recipe + suffix for suffix in MADE} for recipe in recipes]
+    assert len(made) < 2 or made[0].isdisjoint(made[1])
+
+
+def test_a_recipe_called_as_what_another_makes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    for name in ("r-challenger", "r-finetuned", "r-gate", "r-seeds", "r-challenger-finetuned"):
+        path.write_text(f"name: {name}\ncorpus:\n  sources: [{{name: a, path: raw, format: txt}}]\n")
+        with pytest.raises(RecipeError, match=f"name: .*can't end in .*: {name} is what a recipe r would call .*; take another"):
+            load_recipe(path)
+    path.write_text("name: gate\ncorpus:\n  sources: [{name: a, path: raw, format: txt}]\n")
+    assert load_recipe(path).name == "gate"
 
 
 SECRET = "s3cr3t-0f-a-test"
