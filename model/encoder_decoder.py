@@ -8,7 +8,7 @@ own. Rows of both are padded to a multiple of 64, as those of decoders.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -151,15 +151,26 @@ class EncoderDecoderModel(nn.Module):
     def hidden(self, ids: Tensor, read: Read, caches: list[WritingCache] | None = None) -> Tensor:
         """States that the head takes, float [batch, time, width], of what is written: int64 [batch, time], which follows what the caches
         hold (see ``caches``), if there are any; these hold then, too, what was read."""
-        start = caches[0].length if caches else 0
-        bias = self.decoder.bias(start, ids.shape[1])
+        if caches:
+            bias = self.decoder.bias(caches[0].length, ids.shape[1])
+            return self.go_on(ids, bias, caches, [cache.memory for cache in caches], caches[0].hidden)
+        bias = self.decoder.bias(0, ids.shape[1])
         x = self.embed_tokens(ids)
-        for number, layer in enumerate(self._decoder_layers()):
-            if caches:
-                cache = caches[number]
-                x = layer(x, bias, cache.memory, cache.hidden, cache)
-            else:
-                x = layer(x, bias, layer.remember(read.states), read.bias, None)
+        for layer in self._decoder_layers():
+            x = layer(x, bias, layer.remember(read.states), read.bias, None)
+        return self._for_head(x)
+
+    def go_on(
+        self, ids: Tensor, bias: Tensor, caches: Sequence[LayerCache], memories: Sequence[KeysValues], hidden: Tensor | None
+    ) -> Tensor:
+        """States as of ``hidden``, of what follows what the caches hold of each layer, wherever rows stand in them: the bias of positions
+        says. ``memories`` are each layer's keys and values of what was read, ``hidden`` is the bias that hides their padding."""
+        x = self.embed_tokens(ids)
+        for layer, cache, memory in zip(self._decoder_layers(), caches, memories, strict=True):
+            x = layer(x, bias, memory, hidden, cache)
+        return self._for_head(x)
+
+    def _for_head(self, x: Tensor) -> Tensor:
         x = self.decoder.norm(x)
         return x * self.config.width**-0.5 if self.config.tie_embeddings else x
 
