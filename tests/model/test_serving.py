@@ -28,12 +28,12 @@ from model.serving.app import Routes
 from model.serving.chat import Chat
 from model.serving.embedding import Embedder
 from model.serving.engine import Closing, Counts, Engine, Full, Piece, Row
-from model.serving.house import House, Limits
+from model.serving.house import House, Limits, Version
 from model.serving.slots import slots_of
 from model.serving.wanted import ChatCompletion, Completion, Embeddings
 from schemas import recipe
 from schemas.artifact import Artifact
-from tests.model.served import commit_model, random_model
+from tests.model.served import PAD, commit_model, random_model
 
 FAMILIES: dict[str, recipe.Architecture] = {
     "llama": recipe.Decoder(layers=2, width=32, heads=4, kv_heads=2, ffn=48, context=160),
@@ -44,7 +44,7 @@ FAMILIES: dict[str, recipe.Architecture] = {
     "t5 tied": recipe.EncoderDecoder(family="t5", layers=2, width=32, heads=4, ffn=48, context=24, tie_embeddings=True),
 }
 Writes = DecoderModel | RecurrentModel | EncoderDecoderModel
-START = 2
+START = PAD
 """What an encoder-decoder begins to write with."""
 
 
@@ -357,15 +357,55 @@ def test_turns_by_the_models_own_template(folder: Path, tokenizer: Tokenizer) ->
         Chat(folder, 0, 1).ids(turns)
 
 
-@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_an_encoder_decoder_reads_dialogues_by_a_template_alone(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
+    made = commit_model(tmp_path, "small", random_model(FAMILIES["t5"], 600, 1), tokenizer_artifact.paths("tokenizer")[0])
+    turns = [Message("user", "hello")]
+    for template, told in ((None, None), (TEMPLATE, "<|bos|>user\nhello<|eos|>\n<|bos|>assistant\n")):
+        if template:
+            (made.path / "chat_template.jinja").write_text(template)
+        version = Version(made, Limits(), Counts())
+        if told:
+            assert version.chat.ids(turns) == version.tokenizer.encode(told, add_special_tokens=False).ids
+        else:
+            with pytest.raises(ValueError, match="no chat template: use /v1/completions"):
+                version.chat.ids(turns)
+        version.close()
+
+
+def test_prompts_and_answers_have_room_of_their_own(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
+    made = commit_model(tmp_path, "small", random_model(FAMILIES["t5"], 600, 1), tokenizer_artifact.paths("tokenizer")[0])
+    house = House(lambda: made, Limits(tokens=90, context=60), print)
+    client = TestClient(Routes(house, None).app, "http://localhost")
+
+    def asked(prompt: int, **more: int) -> tuple[int, Any]:
+        told = client.post("/v1/completions", json={"model": "small", "prompt": [5] * prompt, "temperature": 0, "logprobs": 0, **more})
+        return told.status_code, told.json()
+
+    status, answer = asked(60, max_tokens=60)
+    assert status == 200 and answer["usage"]["prompt_tokens"] == 60 and 1 <= answer["usage"]["completion_tokens"] <= 60
+    for prompt, more, param, told in (
+        (61, {}, "prompt", "prompt and text may have 60 tokens each, not 61"),
+        (61, {"max_tokens": 1}, "prompt", "not 61 and 1"),
+        (1, {"max_tokens": 61}, "max_tokens", "not 1 and 61"),
+        (1, {"max_tokens": 91}, "max_tokens", "more than this server makes: 90"),
+    ):
+        status, answer = asked(prompt, **more)
+        assert status == 400 and answer["error"]["param"] == param and told in answer["error"]["message"], answer
+    house.close(now=True)
+    house.wait()
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert", "t5"])
 @torch.no_grad()
 def test_vectors_are_means_of_states_whatever_is_beside_them(tokenizer: Tokenizer, family: str) -> None:
-    model = random_model(recipe.Encoder(family=family, layers=2, width=32, heads=4, ffn=64, context=64), 600, 4)
-    assert isinstance(model, EncoderModel)
+    sizes: dict[str, Any] = {"family": family, "layers": 2, "width": 32, "heads": 4, "ffn": 64, "context": 64}
+    model = random_model(recipe.EncoderDecoder(**sizes) if family == "t5" else recipe.Encoder(**sizes), 600, 4)
+    assert isinstance(model, EncoderModel | EncoderDecoderModel)
     embedder = Embedder(model, tokenizer, False, 0, 1)
     texts = [embedder.ids("word " * count) for count in (3, 1, 20, 7, *[2] * 20)]
     assert texts[0][0] == 0 and texts[0][-1] == 1
     found = embedder.vectors(texts)
     for text, vector in zip(texts, found, strict=True):
-        mean = model.hidden(torch.tensor([text]))[0].mean(0)
+        ids = torch.tensor([text])
+        mean = (model.read(ids).states if isinstance(model, EncoderDecoderModel) else model.hidden(ids))[0].mean(0)
         torch.testing.assert_close(vector, mean / mean.norm(), rtol=1e-3, atol=1e-4)
