@@ -86,6 +86,7 @@ def test_transformers_computes_the_same(family: str, purpose: str, tmp_path: Pat
         wanted, target, kind = found.logits, targets["tokens"]["labels"], Tagging(None, LABELS)  # type: ignore[arg-type]
     inside = mask.bool() if purpose != "sequence" else slice(None)
     assert_same(ours[inside], wanted[inside])
+    assert float((ours[inside] - wanted[inside]).abs().max()) <= 1e-5
     if purpose != "spans":  # padding takes part in theirs
         loss = kind.loss(model, Batch(ids, types, lengths, target))
         torch.testing.assert_close(loss, found.loss, rtol=1e-5, atol=1e-5)
@@ -129,6 +130,20 @@ def test_modernbert_starts_from_the_head_that_it_has_and_bert_from_its_pooler() 
     base = build_model(paired, VOCABULARY)
     weight = base.pooler.weight.clone()
     assert torch.equal(headed(base, "sequence", LABELS).pooler.weight, weight)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_how_an_encoder_decoder_scored_tokens_before_changes_no_label(tied: bool) -> None:
+    """The head that wrote is gone, and with it the scale of states that it read."""
+    torch.manual_seed(5)
+    base: Any = build_model(SHAPES["t5"].model_copy(update={"tie_embeddings": tied}), VOCABULARY)
+    ids, types, lengths = a_batch()
+    with torch.no_grad():
+        written = torch.cat([torch.full((1, 1), PAD), ids[:1, :-1]], 1)
+        states = base.hidden(written, base.read(ids[:1])) * (32**0.5 if tied else 1)
+        model = headed(base, "spans", [], start=PAD).eval()
+        torch.testing.assert_close(model(ids[:1], types[:1], lengths[:1]), model.score(states), rtol=1e-4, atol=1e-5)
+    assert not any("lm_head" in name for name, _ in model.named_parameters())
 
 
 def test_families_without_heads_are_refused() -> None:
