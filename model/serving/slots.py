@@ -126,7 +126,7 @@ class _Keys:
         return Read(len(prompt), caches, next_logits(self._model, self._tensor([prompt]), caches)[0])
 
     def join(self, read: Read) -> None:
-        self._have_room(self.taken + 1, read.tokens)
+        _have_room(self._caches, self.taken + 1, read.tokens, self._model.limit)
         for cache, found in zip(self._caches, read.caches, strict=True):
             cache.put(self.taken, found.keys, found.values, read.tokens)
         self._lengths.append(read.tokens)
@@ -140,16 +140,13 @@ class _Keys:
 
     def step(self, ids: Sequence[int]) -> Tensor:
         places, end = self._tensor(self._lengths), max(self._lengths) + 1
-        self._have_room(self.taken, end)
+        _have_room(self._caches, self.taken, end, self._model.limit)
         for cache in self._caches:
             cache.places, cache.end = places, end
         seen = torch.arange(end, device=places.device) <= places[:, None]
         states = self._model.model.read(self._tensor(ids)[:, None], places[:, None], seen[:, None, None], self._caches)
         self._lengths = [length + 1 for length in self._lengths]
         return self._model.lm_head(states[:, -1])[:, : self._model.vocab_size]
-
-    def _have_room(self, rows: int, positions: int) -> None:
-        _have_room(self._caches, rows, positions, self._model.limit)
 
     def _tensor(self, numbers: Sequence[Any]) -> Tensor:
         return torch.tensor(numbers, device=self._model.lm_head.weight.device)
