@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from model import decoder, encoder
 from model.decoder import INIT_STD, DecoderModel
 from model.encoder import EncoderModel, norm_of
 from model.encoder_decoder import EncoderDecoderModel
@@ -82,7 +83,7 @@ class HeadedModel(nn.Module):
         self.architecture, self.vocab_size, self.purpose, self.labels = config, base.vocab_size, purpose, tuple(labels)
         if isinstance(base, EncoderDecoderModel):
             assert start is not None, "an encoder-decoder starts with a token"
-            self.model: nn.Module = Stacks(base, start, writes=purpose != "tokens")
+            self.model: decoder.Backbone | encoder.Backbone | Stacks = Stacks(base, start, writes=purpose != "tokens")
         else:
             self.model = base.model
         self.pooler: nn.Linear | None = None
