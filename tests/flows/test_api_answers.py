@@ -20,6 +20,7 @@ from flows.retraining.judging import Bundle
 from flows.retraining.promoting import promote_models, roll_back
 from model.checkpoint import load_model
 from model.encoder_decoder import EncoderDecoderModel
+from model.families import build_model
 from model.finetune.__main__ import main
 from model.generate import Asked, Drawing, Writer
 from schemas import recipe
@@ -32,18 +33,18 @@ from tests.model.served import commit_model, random_model
 
 pytestmark = pytest.mark.slow
 
-T5 = recipe.EncoderDecoder(family="t5", layers=2, width=64, heads=2, ffn=128, context=64)
+T5 = recipe.EncoderDecoder(family="t5", layers=1, width=64, heads=2, ffn=128, context=64)
 WORDS = "red white blue stone river cloud paper north".split()
-PROMPTS = ["river", "blue paper north", "stone " * 40, "他说 red"]
+PROMPTS = ["7: river", "blue paper north", "stone " * 40, "他说 red"]
 
 
 def taught(store: Path, base: Artifact, folder: Path) -> Artifact:
-    """What learned a little of writing words in capitals."""
+    """What learned to write words in capitals."""
     draw, rows = random.Random(1), folder / "rows.jsonl"
-    texts = [" ".join(draw.choices(WORDS, k=1 + number % 4)) for number in range(200)]
-    rows.write_text("".join(json.dumps({"prompt": text, "target": text.upper()}) + "\n" for text in texts))
+    words = draw.choices(WORDS, k=300)
+    rows.write_text("".join(json.dumps({"prompt": f"{n}: {word}", "target": word.upper()}) + "\n" for n, word in enumerate(words)))
     task = recipe.Task(name="small", kind="generation", metrics=["exact_match"], data={"train": str(rows)})
-    section = recipe.Finetune(task=task, epochs=3, batch=16, max_tokens=48, lr=3e-3, precision="float32", dropout=0.0)
+    section = recipe.Finetune(task=task, epochs=4, batch=16, max_tokens=48, lr=3e-3, precision="float32", dropout=0.0)
     draft = Store(store).start("model", "capitals", Identity("finetune", 2, section.as_json(), {"pretrain": "0"}, {}))
     draft.assign(inputs={"pretrain": base.path}, roots={"train": str(rows)}, run={"ranks": 1, "threads_per_rank": 1})
     assert main([str(draft.path)]) == 0
@@ -53,7 +54,9 @@ def taught(store: Path, base: Artifact, folder: Path) -> Artifact:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("served")
-    taught(folder, commit_model(folder, "base", random_model(T5, 600, 1), small_tokenizer(folder)), folder)
+    torch.manual_seed(0)
+    made = taught(folder, commit_model(folder, "base", build_model(T5, 600), small_tokenizer(folder)), folder)
+    assert made.facts("finetune")["test"]["exact_match"] > 0.5
     return folder
 
 
@@ -101,17 +104,18 @@ def test_completions_are_what_generate_writes(client: openai.OpenAI, store: Path
     assert counts == [one["tokens"] for one in expected]
     assert found.usage.prompt_tokens == sum(len(writer.ids(prompt)) for prompt in PROMPTS)
 
-    (whole,) = writer.write(["blue river"], Asked(24, drawing=Drawing(0)))
+    (whole,) = writer.write(["8: blue"], Asked(24, drawing=Drawing(0)))
+    assert whole.text == "BLUE"
     stop = whole.text[2:4]
-    cut = client.completions.create(model="capitals", prompt="blue river", max_tokens=24, temperature=0, stop=stop, echo=True)
-    assert cut.choices[0].text == "blue river" + whole.text[: whole.text.index(stop)] and cut.choices[0].finish_reason == "stop"
-    for prompt in (writer.ids("blue river"), "blue river"):
+    cut = client.completions.create(model="capitals", prompt="8: blue", max_tokens=24, temperature=0, stop=stop, echo=True)
+    assert cut.choices[0].text == "8: blue" + whole.text[: whole.text.index(stop)] and cut.choices[0].finish_reason == "stop"
+    for prompt in (writer.ids("8: blue"), "8: blue"):
         told = client.completions.create(model="capitals", prompt=prompt, max_tokens=24, temperature=0)
         assert told.choices[0].text == whole.text
 
 
 def test_a_stream_is_the_text(client: openai.OpenAI) -> None:
-    asked: dict[str, Any] = {"model": "capitals", "prompt": PROMPTS, "max_tokens": 60, "seed": 3, "n": 2}
+    asked: dict[str, Any] = {"model": "capitals", "prompt": PROMPTS, "max_tokens": 60, "seed": 3, "n": 2, "temperature": 1.6}
     whole, texts = client.completions.create(**asked), [""] * 8
     for chunk in client.completions.create(**asked, stream=True):
         for choice in chunk.choices:
@@ -123,7 +127,7 @@ def test_many_streams_share_steps_and_know_nothing_of_each_other(server: Server,
     prompts = [" ".join(WORDS[: 1 + number % 8]) * (1 + number % 3) for number in range(12)]
 
     def asked(number: int) -> dict[str, Any]:
-        return {"model": "capitals", "prompt": prompts[number % 12], "max_tokens": 30, "seed": number % 12}
+        return {"model": "capitals", "prompt": prompts[number % 12], "max_tokens": 30, "seed": number % 12, "temperature": 1.6}
 
     before = server.metrics()
     alone = [client.completions.create(**asked(number)).choices[0].text for number in range(12)]
