@@ -25,11 +25,12 @@ from model.checkpoint import load_model
 from model.device import environment
 from model.examples import labels_of, read_task
 from model.examples.opened import check_files
+from model.families import start_of
 from model.finetune.heads import HeadedModel, headed
 from model.finetune.kinds import Kind
 from model.finetune.labelled import read_labelled
 from model.finetune.labels import check_subsets
-from model.finetune.reading import Reading, Special, reading_of, save_reading, start_of
+from model.finetune.reading import Reading, Special, reading_of, save_reading
 from model.finetune.saved import is_headed, save_headed, save_written
 from model.finetune.teach import Subsets, Teacher, kind_of, over_seeds
 from model.finetune.writing import Writing

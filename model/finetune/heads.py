@@ -77,12 +77,13 @@ class HeadedModel(nn.Module):
         start: int | None = None,
     ) -> None:
         """Takes over the weights of `base`; those that it lacks are drawn from torch's global generator. `labels` are empty for spans.
-        `start`: what an encoder-decoder begins to write with."""
+        `start`: what an encoder-decoder begins to write with; ValueError without."""
         super().__init__()
         config = base.config
         self.architecture, self.vocab_size, self.purpose, self.labels = config, base.vocab_size, purpose, tuple(labels)
         if isinstance(base, EncoderDecoderModel):
-            assert start is not None, "an encoder-decoder starts with a token"
+            if start is None:
+                raise ValueError("decoder_start_token_id is missing: an encoder-decoder begins to write with it")
             self.model: decoder.Backbone | encoder.Backbone | Stacks = Stacks(base, start, writes=purpose != "tokens")
         else:
             self.model = base.model
@@ -135,7 +136,10 @@ def headed(base: nn.Module, purpose: Purpose, labels: Sequence[str], dropout: fl
     """A headed model of a pretrained one; `start` as of `HeadedModel`. Raises `RequestError` for a family that has no such heads."""
     if not isinstance(base, EncoderModel | DecoderModel | EncoderDecoderModel):
         raise RequestError(f"the model has no head for {purpose}: it is no encoder or decoder: fine-tune one of those")
-    return HeadedModel(base, purpose, labels, dropout, start)
+    try:
+        return HeadedModel(base, purpose, labels, dropout, start)
+    except ValueError as error:
+        raise RequestError(f"the model's config.json: {error}") from error
 
 
 def _draw(layer: nn.Linear) -> nn.Linear:

@@ -75,13 +75,6 @@ class Reading:
         return [[encoding, *encoding.overflowing] for encoding in self.tokenizer.encode_batch(shortened)]
 
 
-def start_of(config: Mapping[str, Any]) -> int | None:
-    """What a model begins to write with, as its `config.json` says; None: it is no encoder-decoder, or knows none."""
-    if config.get("model_type") != "t5":
-        return None
-    return config.get("decoder_start_token_id", config.get("pad_token_id"))
-
-
 def reading_of(folder: Path, config: Mapping[str, Any], max_tokens: int) -> Reading:
     """How a saved model reads texts. Raises `RequestError` if it can't read so many tokens."""
     context = config.get("max_position_embeddings", config.get("n_positions"))

@@ -23,9 +23,9 @@ from model.decoder import DecoderModel
 from model.dialogue import chat_template
 from model.encoder import EncoderModel
 from model.encoder_decoder import EncoderDecoderModel
-from model.families import build_model
+from model.families import build_model, start_of
 from model.finetune.heads import HeadedModel
-from model.finetune.reading import Special, start_of
+from model.finetune.reading import Special
 from model.finetune.written import WritingModel
 from model.hf.adapter import EMBEDDING, NotRepresented
 from model.hf.export import TOKENIZER, TOKENIZER_CONFIG, framing_bos, write_tokenizer

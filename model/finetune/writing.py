@@ -21,8 +21,9 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from model.examples import Written
+from model.families import start_of
 from model.finetune.kinds import ANSWER_BATCH, Forward, Said, WritingPurpose, in_order
-from model.finetune.reading import Reading, Special, start_of
+from model.finetune.reading import Reading, Special
 from model.finetune.samples import NOTHING, Batch, Sample, batch_of, by_length
 from model.finetune.written import WritingModel
 from model.generate.answering import Answering, Continues

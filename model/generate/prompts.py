@@ -11,6 +11,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from model.checkpoint import Mismatch
+from model.families import start_of
 from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
 
 
@@ -35,12 +36,10 @@ class Prompts:
         self.bos: int | None = config.get("bos_token_id")
         eos = config.get("eos_token_id")
         self.eos: tuple[int, ...] = tuple(eos) if isinstance(eos, list) else () if eos is None else (eos,)
-        self.start: int | None = None
+        self.start = start_of(config)
         """What an encoder-decoder begins to write with; None: a text goes on from its prompt."""
-        if reads_apart:
-            self.start = config.get("decoder_start_token_id", config.get("pad_token_id"))
-            if not self.eos or self.start is None:
-                raise Mismatch(f"{folder}: config.json has no eos_token_id, or no decoder_start_token_id: an encoder-decoder needs both")
+        if reads_apart and (not self.eos or self.start is None):
+            raise Mismatch(f"{folder}: config.json has no eos_token_id, or no decoder_start_token_id: an encoder-decoder needs both")
 
     def ids(self, prompt: str) -> list[int]:
         """What a model goes on from, empty if the prompt is, and the model has no bos; or what an encoder-decoder reads, up to an eos."""

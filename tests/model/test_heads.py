@@ -147,6 +147,8 @@ def test_how_an_encoder_decoder_scored_tokens_before_changes_no_label(tied: bool
 
 
 def test_families_without_heads_are_refused() -> None:
+    with pytest.raises(RequestError, match=r"config\.json: decoder_start_token_id is missing"):
+        headed(build_model(SHAPES["t5"], VOCABULARY), "tokens", LABELS)
     lstm = build_model(recipe.Recurrent(family="lstm", width=16, layers=1, context=32), VOCABULARY)
     with pytest.raises(RequestError, match="no head for tokens"):
         headed(lstm, "tokens", LABELS)
