@@ -22,10 +22,13 @@ def random_model(architecture: recipe.Architecture, vocab: int, seed: int) -> La
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(architecture, vocab)
+        chooses = (
+            1 if isinstance(architecture, recipe.EncoderDecoder) else 24
+        )  # scores that aren't divided lie apart; more, and noise shows
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if parameter.ndim == 2:
-                    parameter.mul_(24 if "q_proj" in name or "k_proj" in name else 4)
+                    parameter.mul_(chooses if "q_proj" in name or "k_proj" in name else 4)
     return model.eval()
 
 
