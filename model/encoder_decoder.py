@@ -8,7 +8,7 @@ own. Rows of both are padded to a multiple of 64, as those of decoders.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,7 +60,7 @@ class DecoderLayer(nn.Module):
 
 
 class Stack(nn.Module):
-    """The layers of one side, the bias that they share, and the norm behind them."""
+    """The layers of one side, the bias that they share, and the norm behind them; `Reads` and `Writes` are the two sides."""
 
     def __init__(self, layer: Callable[[recipe.EncoderDecoder], nn.Module], config: recipe.EncoderDecoder, both_ways: bool) -> None:
         super().__init__()
@@ -89,6 +89,22 @@ def hide(text: Tensor) -> Tensor:
     return torch.zeros(text.shape, device=text.device).masked_fill(~text, -torch.inf)[:, None, None]
 
 
+class Reads(Stack):
+    """The encoder's side."""
+
+    def __init__(self, config: recipe.EncoderDecoder) -> None:
+        super().__init__(EncoderLayer, config, both_ways=True)
+
+    def forward(self, x: Tensor, text: Tensor | None) -> Read:
+        """What it makes of embedded texts: float [batch, time, width], and bool [batch, time] where some of it is padding."""
+        bias = self.bias(0, x.shape[1])
+        if text is not None:
+            bias = bias + hide(text)
+        for layer in self.layers:
+            x = layer(x, bias)
+        return Read(self.norm(x), text)
+
+
 class WritingCache(LayerCache):
     """Keys and values of one decoder layer: of what was written so far, and of what was read."""
 
@@ -104,6 +120,33 @@ class WritingCache(LayerCache):
         self.hidden = None if self.hidden is None else self.hidden[rows]
 
 
+class Writes(Stack):
+    """The decoder's side."""
+
+    def __init__(self, config: recipe.EncoderDecoder) -> None:
+        super().__init__(DecoderLayer, config, both_ways=False)
+
+    def forward(self, x: Tensor, read: Read) -> Tensor:
+        """States, float [batch, time, width], of embedded tokens that are written from their start on."""
+        bias = self.bias(0, x.shape[1])
+        for layer in self.each():
+            x = layer(x, bias, layer.remember(read.states), read.bias, None)
+        return self.norm(x)
+
+    def go_on(self, x: Tensor, bias: Tensor, caches: Sequence[LayerCache], memories: Sequence[KeysValues], hidden: Tensor | None) -> Tensor:
+        """The same of tokens that follow what the caches hold, one a layer, wherever rows stand in them: the bias of positions says.
+        ``memories`` are each layer's keys and values of what was read, ``hidden`` is the bias that hides their padding."""
+        for layer, cache, memory in zip(self.each(), caches, memories, strict=True):
+            x = layer(x, bias, memory, hidden, cache)
+        return self.norm(x)
+
+    def each(self) -> Iterator[DecoderLayer]:
+        """Its layers."""
+        for layer in self.layers:
+            assert isinstance(layer, DecoderLayer)
+            yield layer
+
+
 class EncoderDecoderModel(nn.Module):
     """An encoder and a decoder with their embedding and head; see the module."""
 
@@ -116,8 +159,8 @@ class EncoderDecoderModel(nn.Module):
         self.config, self.vocab_size = config, vocab_size
         rows = -(-vocab_size // PAD_TO) * PAD_TO
         self.embed_tokens = nn.Embedding(rows, config.width)
-        self.encoder = Stack(EncoderLayer, config, both_ways=True)
-        self.decoder = Stack(DecoderLayer, config, both_ways=False)
+        self.encoder = Reads(config)
+        self.decoder = Writes(config)
         self.lm_head = nn.Linear(config.width, rows, bias=False)
         if config.tie_embeddings:
             self.lm_head.weight = self.embed_tokens.weight
@@ -140,28 +183,25 @@ class EncoderDecoderModel(nn.Module):
 
     def read(self, ids: Tensor, text: Tensor | None = None) -> Read:
         """What the encoder makes of texts: int64 [batch, time], and bool of that shape where some of it is padding."""
-        bias = self.encoder.bias(0, ids.shape[1])
-        if text is not None:
-            bias = bias + hide(text)
-        x = self.embed_tokens(ids)
-        for layer in self.encoder.layers:
-            x = layer(x, bias)
-        return Read(self.encoder.norm(x), text)
+        read: Read = self.encoder(self.embed_tokens(ids), text)
+        return read
 
     def hidden(self, ids: Tensor, read: Read, caches: list[WritingCache] | None = None) -> Tensor:
         """States that the head takes, float [batch, time, width], of what is written: int64 [batch, time], which follows what the caches
         hold (see ``caches``), if there are any; these hold then, too, what was read."""
-        start = caches[0].length if caches else 0
-        bias = self.decoder.bias(start, ids.shape[1])
-        x = self.embed_tokens(ids)
-        for number, layer in enumerate(self._decoder_layers()):
-            if caches:
-                cache = caches[number]
-                x = layer(x, bias, cache.memory, cache.hidden, cache)
-            else:
-                x = layer(x, bias, layer.remember(read.states), read.bias, None)
-        x = self.decoder.norm(x)
-        return x * self.config.width**-0.5 if self.config.tie_embeddings else x
+        if not caches:
+            return self._for_head(self.decoder(self.embed_tokens(ids), read))
+        bias = self.decoder.bias(caches[0].length, ids.shape[1])
+        return self.go_on(ids, bias, caches, [cache.memory for cache in caches], caches[0].hidden)
+
+    def go_on(
+        self, ids: Tensor, bias: Tensor, caches: Sequence[LayerCache], memories: Sequence[KeysValues], hidden: Tensor | None
+    ) -> Tensor:
+        """States that the head takes, as ``Writes.go_on`` makes them."""
+        return self._for_head(self.decoder.go_on(self.embed_tokens(ids), bias, caches, memories, hidden))
+
+    def _for_head(self, states: Tensor) -> Tensor:
+        return states * self.config.width**-0.5 if self.config.tie_embeddings else states
 
     def forward(self, ids: Tensor, written: Tensor, text: Tensor | None = None) -> Tensor:
         """What is read, and what is written behind it from its start token on, int64 [batch, time] each; which of the first is text, not
@@ -174,9 +214,4 @@ class EncoderDecoderModel(nn.Module):
 
     def caches(self, read: Read, positions: int) -> list[WritingCache]:
         """Caches of nothing written yet, one a decoder layer, with room for so many positions."""
-        return [WritingCache(layer.remember(read.states), read.bias, positions) for layer in self._decoder_layers()]
-
-    def _decoder_layers(self) -> Iterator[DecoderLayer]:
-        for layer in self.decoder.layers:
-            assert isinstance(layer, DecoderLayer)
-            yield layer
+        return [WritingCache(layer.remember(read.states), read.bias, positions) for layer in self.decoder.each()]

@@ -8,6 +8,7 @@ read, and how they are trained, differs: see `model.objectives`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from model.decoder import DecoderModel
 from model.encoder import EncoderModel
@@ -41,3 +42,11 @@ def special_ids(architecture: recipe.Architecture, special: Mapping[str, int]) -
     """What `config.json` says of special tokens, given their ids by role: what an encoder-decoder writes starts with its pad."""
     ids = {f"{role}_token_id": number for role, number in special.items()}
     return ids | ({"decoder_start_token_id": special["pad"]} if isinstance(architecture, recipe.EncoderDecoder) else {})
+
+
+def start_of(config: Mapping[str, Any]) -> int | None:
+    """What an encoder-decoder begins to write with, as its `config.json` says; None: it says nothing of it, or is another model's."""
+    if config.get("model_type") != "t5":
+        return None
+    start: int | None = config.get("decoder_start_token_id", config.get("pad_token_id"))
+    return start

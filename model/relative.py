@@ -49,6 +49,13 @@ class RelativeBias(nn.Module):
         bias = self.weight_of(bucket).permute(2, 0, 1)[None]
         return bias if self.both_ways else bias.masked_fill(ahead > 0, -torch.inf)
 
+    def at(self, places: Tensor, end: int) -> Tensor:
+        """For a query of each row at its own place, int64 [rows], and keys from 0 to before ``end``: float [rows, heads, 1, end]. What
+        follows a place is not seen; so this is for a bias that isn't both ways."""
+        behind = places[:, None] - torch.arange(end, device=places.device)
+        bias = self.weight_of(self.buckets[behind.clamp(0, FARTHEST)])
+        return bias.transpose(1, 2)[:, :, None].masked_fill(behind[:, None, None] < 0, -torch.inf)
+
 
 class RelativeAttention(nn.Module):
     """Attention of ``width`` to itself or to what another stack made, by softmax(Q K^T + bias) V."""

@@ -26,7 +26,9 @@ def serve_api(
     slots: Annotated[int, typer.Option(min=1, help="Texts written at a time.")] = 32,
     waiting: Annotated[int, typer.Option(min=1, help="Texts that may wait; more are refused (429).")] = 256,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Tokens of a text at the most.")] = 2048,
-    context: Annotated[int, typer.Option(min=2, help="Tokens of prompt and text at the most; the model's own limit counts too.")] = 4096,
+    context: Annotated[
+        int, typer.Option(min=2, help="Tokens of prompt and text at the most, of a T5 of each; the model's own limit counts too.")
+    ] = 4096,
     max_prompts: Annotated[int, typer.Option("--max-prompts", min=1, help="Prompts, or texts to embed, of a request.")] = 256,
     max_body: Annotated[int, typer.Option("--max-body", min=1024, help="Bytes of a request.")] = 1 << 20,
     seconds: Annotated[float, typer.Option(min=0.1, help="Until a request that is not answered is given up.")] = 300.0,

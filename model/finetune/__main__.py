@@ -25,11 +25,12 @@ from model.checkpoint import load_model
 from model.device import environment
 from model.examples import labels_of, read_task
 from model.examples.opened import check_files
+from model.families import start_of
 from model.finetune.heads import HeadedModel, headed
 from model.finetune.kinds import Kind
 from model.finetune.labelled import read_labelled
 from model.finetune.labels import check_subsets
-from model.finetune.reading import Special, reading_of, save_reading
+from model.finetune.reading import Reading, Special, reading_of, save_reading
 from model.finetune.saved import is_headed, save_headed, save_written
 from model.finetune.teach import Subsets, Teacher, kind_of, over_seeds
 from model.finetune.writing import Writing
@@ -73,6 +74,8 @@ def finetune(draft: Draft, settings: Finetune) -> None:
     task, subsets, account = read_subsets(draft, settings)
     check_subsets(subsets)
     kind = kind_of(task, settings, reading, subsets, config)
+    if kind.purpose == "sequence" and config.get("model_type") == "t5":
+        _check_end(reading, config, folder)
     problem = compiler_problem() if settings.compile else None
     compiled = settings.compile and problem is None
     scratch = draft.scratch()
@@ -83,7 +86,7 @@ def finetune(draft: Draft, settings: Finetune) -> None:
         base, _ = load_model(folder)
         if kind.purpose == "writing":
             return writing(base, settings.dropout)
-        return headed(base, kind.purpose, kind.labels, settings.dropout)
+        return headed(base, kind.purpose, kind.labels, settings.dropout, start_of(config))
 
     teacher = Teacher(kind, task, settings, subsets, make, compiled)
     records = _Records(scratch, settings, teacher.steps)
@@ -114,6 +117,12 @@ def finetune(draft: Draft, settings: Finetune) -> None:
         own["may_be_none"] = getattr(kind, "may_be_none", False)
     _finish(draft, model, kind, config, own, records.metrics(best.seed), facts)
     records.done()
+
+
+def _check_end(reading: Reading, config: Mapping[str, Any], folder: Path) -> None:
+    """An encoder-decoder tells a sequence by its eos, which `transformers` looks for."""
+    if reading.tokenizer.encode("a").ids[-1:] != [Special.of(config).eos]:
+        raise RequestError(f"{folder}: the model's tokenizer puts no eos behind a text, by which an encoder-decoder labels it")
 
 
 class _Records:
@@ -161,6 +170,7 @@ def _finish(
         assert isinstance(model, HeadedModel)
         special = Special.of(config)
         ids = {"bos_token_id": special.bos, "eos_token_id": special.eos, "pad_token_id": special.pad}
+        ids["decoder_start_token_id"] = start_of(config)
         weights, description = save_headed(model, folder, {key: value for key, value in ids.items() if value is not None}, own)
         typed = isinstance(model.architecture, recipe.Encoder) and model.architecture.family == "bert"
         carried = [name for name in CARRIED if (source / name).is_file()]

@@ -82,8 +82,9 @@ def reading_of(folder: Path, config: Mapping[str, Any], max_tokens: int) -> Read
         raise RequestError(f"max_tokens {max_tokens} is not from 2 to {context}, the context of the model in {folder}: change it")
     tokenizer, special = Tokenizer.from_file(str(folder / TOKENIZER)), Special.of(config)
     if not (folder / TOKENIZER_CONFIG).is_file():
-        # Where the eos is what fills rows, transformers would take the one that ends a text for filling.
-        frame_as_pretraining(tokenizer, special.bos, special.eos if special.eos != special.pad else None)
+        # Where the eos is what fills rows, transformers would take the one that ends a text for filling. T5 reads no bos.
+        bos = special.bos if config.get("model_type") != "t5" else None
+        frame_as_pretraining(tokenizer, bos, special.eos if special.eos != special.pad else None)
     return Reading(tokenizer, max_tokens, special.pad)
 
 

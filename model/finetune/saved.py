@@ -22,7 +22,8 @@ from model.checkpoint import Mismatch, copy_into, save_model
 from model.decoder import DecoderModel
 from model.dialogue import chat_template
 from model.encoder import EncoderModel
-from model.families import build_model
+from model.encoder_decoder import EncoderDecoderModel
+from model.families import build_model, start_of
 from model.finetune.heads import HeadedModel
 from model.finetune.reading import Special
 from model.finetune.written import WritingModel
@@ -101,8 +102,8 @@ def load_headed(folder: Path) -> tuple[HeadedModel, dict[str, Any]]:
         architecture, labels = architecture_of(config), _labels(config) if written.purpose != "spans" else []
         with torch.random.fork_rng(devices=[]):
             base = build_model(architecture, config["vocab_size"])
-            assert isinstance(base, EncoderModel | DecoderModel)
-            model = HeadedModel(base, written.purpose, labels)  # type: ignore[arg-type]
+            assert isinstance(base, EncoderModel | DecoderModel | EncoderDecoderModel)
+            model = HeadedModel(base, written.purpose, labels, start=start_of(config))  # type: ignore[arg-type]
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise Mismatch(f"{path}: does not describe a fine-tuned model: {error}") from error
     try:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from model.examples import Written
+from model.families import start_of
 from model.finetune.kinds import ANSWER_BATCH, Forward, Said, WritingPurpose, in_order
 from model.finetune.reading import Reading, Special
 from model.finetune.samples import NOTHING, Batch, Sample, batch_of, by_length
@@ -53,8 +54,7 @@ class Frame:
         special = Special.of(config)
         if special.eos is None:
             raise RequestError("the model has no eos token (eos_token_id in its config.json): it could not end what it writes")
-        start = config.get("decoder_start_token_id", config.get("pad_token_id")) if config.get("model_type") == "t5" else None
-        return cls(framing_bos(reading.tokenizer, special.bos), special.eos, start, separator)
+        return cls(framing_bos(reading.tokenizer, special.bos), special.eos, start_of(config), separator)
 
 
 @dataclass(frozen=True)

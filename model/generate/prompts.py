@@ -10,6 +10,8 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from model.checkpoint import Mismatch
+from model.families import start_of
 from model.hf.export import TOKENIZER, TOKENIZER_CONFIG
 
 
@@ -17,7 +19,8 @@ class Prompts:
     """How a saved model reads prompts; see the module."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        """`config` is the model's `config.json`."""
+        """`config` is the model's `config.json`. Raises `Mismatch` for that of an encoder-decoder without eos or start."""
+        reads_apart = config.get("model_type") == "t5"
         self.tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
@@ -25,7 +28,7 @@ class Prompts:
         """What fine-tuning wrote down of its task; empty if there was none."""
         self.separator: str | None = self.taught.get("separator")
         answers = self.taught.get("max_new_tokens", 0) if self.separator is not None else 0
-        most = self.taught.get("max_tokens") if self.separator is not None or config.get("model_type") == "t5" else None
+        most = self.taught.get("max_tokens") if self.separator is not None or reads_apart else None
         self._most: int | None = None if most is None else most - answers
         """Ids of a prompt; None: as many as there are. A longer one loses its end, as in what was learned (`model.finetune.writing`)."""
         self.tokenizer.encode_special_tokens = bool(self.taught)  # as it read its examples
@@ -33,16 +36,17 @@ class Prompts:
         self.bos: int | None = config.get("bos_token_id")
         eos = config.get("eos_token_id")
         self.eos: tuple[int, ...] = tuple(eos) if isinstance(eos, list) else () if eos is None else (eos,)
+        self.start = start_of(config)
+        """What an encoder-decoder begins to write with; None: a text goes on from its prompt."""
+        if reads_apart and (not self.eos or self.start is None):
+            raise Mismatch(f"{folder}: config.json has no eos_token_id, or no decoder_start_token_id: an encoder-decoder needs both")
 
     def ids(self, prompt: str) -> list[int]:
-        """What a model goes on from; empty if the prompt is, and the model has no bos."""
+        """What a model goes on from, empty if the prompt is, and the model has no bos; or what an encoder-decoder reads, up to an eos."""
         ids = self._encoded(prompt)
+        if self.start is not None:
+            return ids if self.framed and ids else [*ids, min(self.eos)]
         return [self.bos, *ids] if (not self.framed or not ids) and self.bos is not None else ids
-
-    def ids_to_read(self, prompt: str) -> list[int]:
-        """What an encoder-decoder reads; it has an eos."""
-        ids = self._encoded(prompt)
-        return ids if self.framed and ids else [*ids, min(self.eos)]
 
     def _encoded(self, prompt: str) -> list[int]:
         ids = self._ids(prompt + (self.separator or ""), self.framed)

@@ -78,24 +78,15 @@ class Writer:
         self.model = model
         self._prompts = Prompts(folder, config)
         self.tokenizer, self.taught, self.bos = self._prompts.tokenizer, self._prompts.taught, self._prompts.bos
-        self._start: int = config.get("decoder_start_token_id", config.get("pad_token_id", -1))
         self.eos = frozenset(self._prompts.eos)
-        if self._reads_apart and (not self.eos or self._start < 0):
-            raise Mismatch(f"{folder}: config.json has no eos_token_id, or no decoder_start_token_id: an encoder-decoder needs both")
 
     @property
     def answers(self) -> bool:
         """Whether texts answer their prompts; else they go on from them."""
-        return self._reads_apart or self._prompts.separator is not None
-
-    @property
-    def _reads_apart(self) -> bool:
-        return isinstance(self.model, EncoderDecoderModel)
+        return self._prompts.start is not None or self._prompts.separator is not None
 
     def ids(self, prompt: str) -> list[int]:
         """A prompt as the model reads it. Raises ValueError for an empty one if the model knows no bos."""
-        if self._reads_apart:
-            return self._prompts.ids_to_read(prompt)
         ids = self._prompts.ids(prompt)
         if not ids:
             raise ValueError("the prompt is empty, and the model has no bos token to begin with: give it a prompt")
@@ -108,8 +99,8 @@ class Writer:
     def write_after(self, prompts: Sequence[str], begun: Sequence[list[int]], asked: Asked, tell: Tell | None = None) -> list[Written]:
         """As `write`, of prompts that were read already."""
         read = [ids for ids in begun for _ in range(asked.samples)]
-        unsaid = self.eos | {self._start} if self._reads_apart else None
-        texts = [Growing(self.tokenizer, [] if self._reads_apart else ids, self.eos, asked.stop, unsaid) for ids in read]
+        start = self._prompts.start
+        texts = [Growing(self.tokenizer, ids if start is None else [start], self.eos, asked.stop, start) for ids in read]
         if asked.beams > 1:
             for first in range(0, len(texts), asked.samples):
                 model, (begin,) = self._begin(read[first : first + 1])
@@ -136,24 +127,27 @@ class Writer:
     def _begin(self, read: list[list[int]]) -> tuple[Continues, list[list[int]]]:
         """What goes on, and from which tokens, when these prompts are read."""
         if isinstance(self.model, EncoderDecoderModel):
-            return Answering(self.model, read), [[self._start] for _ in read]
+            return Answering(self.model, read), [[self.start] for _ in read]
         return self.model, read
 
     @property
     def start(self) -> int:
         """What an encoder-decoder begins to write with."""
-        return self._start
+        assert self._prompts.start is not None, "a decoder has none"
+        return self._prompts.start
 
 
 class Growing:
     """A text in the making."""
 
     def __init__(
-        self, tokenizer: Tokenizer, prompt: list[int], eos: frozenset[int], stop: tuple[str, ...], unsaid: frozenset[int] | None
+        self, tokenizer: Tokenizer, begun: list[int], eos: frozenset[int], stop: tuple[str, ...], start: int | None = None
     ) -> None:
-        """``unsaid``: ids that are left out of the text; None: those of all special tokens."""
-        self._tokenizer, self._prompt, self._eos, self._stop, self._unsaid = tokenizer, prompt, eos, stop, unsaid
-        self._before = self._decode(prompt)
+        """``begun`` is what the text goes on from: its prompt, or what an encoder-decoder starts with. Of that one's answers, start and eos
+        alone are left out; of others', all special tokens."""
+        self._tokenizer, self._begun, self._eos, self._stop = tokenizer, begun, eos, stop
+        self._unsaid = None if start is None else eos | {start}
+        self._before = self._decode(begun)
         self._new: list[int] = []
         self._cut: str | None = None
         self._said = 0
@@ -178,7 +172,7 @@ class Growing:
         """What follows the prompt. Decoded with it, as some tokenizers drop the space before a text's first word."""
         if self._cut is not None:
             return self._cut
-        whole = self._decode([*self._prompt, *self._new])
+        whole = self._decode([*self._begun, *self._new])
         if whole.startswith(self._before):
             return whole[len(self._before) :]
         return self._decode(self._new)

@@ -49,6 +49,9 @@ CLASSES: Mapping[tuple[str, str], HeadClass] = {
     **_llama("qwen3", "Qwen3"),
     **_usual("gpt2", "GPT2"),
     ("gpt2", "sequence"): HeadClass("GPT2ForSequenceClassification", "sequence", "score", bias=False),
+    ("t5", "sequence"): HeadClass("T5ForSequenceClassification", "sequence", "classification_head.out_proj", base="transformer."),
+    ("t5", "tokens"): HeadClass("T5ForTokenClassification", "tokens", "classifier", base="transformer."),
+    ("t5", "spans"): HeadClass("T5ForQuestionAnswering", "spans", "qa_outputs"),
 }
 """By `model_type` and purpose."""
 
@@ -87,12 +90,22 @@ def head_adapter(architecture: recipe.Architecture, purpose: str) -> Adapter[Any
         below = adapter.tensors(shape.model_copy(update={"task": "none"}) if encoder else shape)
         pooled = encoder and shape.family == "bert" and purpose == "sequence"
         below = [t for t in below if HEAD not in t.ours and (pooled or not t.ours[0].startswith(_POOLER))]
+        if isinstance(shape, recipe.EncoderDecoder):
+            below = _of_stacks(below, purpose)
         if written.base is not None:
             below = [replace(tensor, name=written.base + tensor.name.removeprefix(adapter.base)) for tensor in below]
         own = [TensorOf(f"head.{part}.weight", (f"head.{part}.weight",)) for part in ("dense", "norm")]
         kinds = ("weight", "bias") if written.bias else ("weight",)
         scores = [TensorOf(f"{written.score}.{kind}", (f"score.{kind}",)) for kind in kinds]
+        if isinstance(shape, recipe.EncoderDecoder) and purpose == "sequence":
+            scores = [*(TensorOf(f"classification_head.dense.{kind}", (f"pooler.{kind}",)) for kind in kinds), *scores]
         return [*below, *(own if encoder and shape.family == "modernbert" else []), *scores]
+
+    def copies(shape: Any) -> dict[str, str]:
+        if not isinstance(shape, recipe.EncoderDecoder):
+            return {}
+        base = written.base or adapter.base
+        return {base + copy: base + tied for copy, tied in adapter.copies(shape).items() if copy != HEAD}
 
     def describe(shape: Any) -> dict[str, Any]:
         told = {**adapter.describe(shape), "architectures": [written.name]}
@@ -100,6 +113,10 @@ def head_adapter(architecture: recipe.Architecture, purpose: str) -> Adapter[Any
             told["classifier_pooling"] = "mean"
         return told
 
-    return replace(
-        adapter, architecture=written.name, describe=describe, tensors=tensors, copies=lambda shape: {}, base=written.base or adapter.base
-    )
+    return replace(adapter, architecture=written.name, describe=describe, tensors=tensors, copies=copies, base=written.base or adapter.base)
+
+
+def _of_stacks(tensors: list[TensorOf], purpose: str) -> list[TensorOf]:
+    """Those of an encoder-decoder that a model with a head has (`model.finetune.heads.Stacks`)."""
+    there = [tensor for tensor in tensors if purpose != "tokens" or not tensor.name.startswith("decoder.")]
+    return [replace(tensor, ours=tuple(f"model.{name}" for name in tensor.ours)) for tensor in there]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from model.decoder import DecoderModel
 from model.encoder import EncoderModel
-from model.finetune.heads import HeadedModel
+from model.finetune.heads import HeadedModel, Stacks
 from model.layers import Attention, precise, rotate
 
 
@@ -50,6 +50,7 @@ def watched(model: DecoderModel | EncoderModel | HeadedModel) -> Iterator[tuple[
         weights.append(weights_of(module, *arguments, **named))
 
     with ExitStack() as stack:
+        assert not isinstance(model.model, Stacks), "two stacks have no one row of layers"
         layers = list(model.model.layers)
         stack.callback(layers[0].register_forward_pre_hook(lambda module, arguments: states.append(arguments[0])).remove)
         for layer in layers:

@@ -95,6 +95,8 @@ def _headed(folder: Path, text: str) -> Subject:
     model, config = load_headed(folder)
     if model.purpose != "sequence":
         raise ValueError(f"is a {config['architectures'][0]}: of models with heads, only those that label a whole text are explained")
+    if isinstance(model.architecture, recipe.EncoderDecoder):
+        raise ValueError("is an encoder-decoder, whose two sides have attention of their own: this needs a decoder or an encoder")
     reading = reading_of(folder, config, model.architecture.context)
     [read] = reading.read([text])
     tokenizer, special = reading.tokenizer, Special.of(config)

@@ -142,7 +142,11 @@ class Routes:
         house, version = self._house, version_named(self._house, wanted.model)
         embedder, worker = version.embedder, version.worker
         if embedder is None or worker is None:
-            raise Refused(400, f"{version.artifact.reference} goes on with texts, and makes no vectors of them: serve an encoder", "model")
+            raise Refused(
+                400,
+                f"{version.artifact.reference} goes on with texts, and makes no vectors of them: serve an encoder, or an encoder-decoder",
+                "model",
+            )
         texts = await asyncio.to_thread(lambda: [embedder.ids(one) if isinstance(one, str) else one for one in given])
         for number, (text, ids) in enumerate(zip(given, texts, strict=True)):
             if not text or not ids or max(ids) >= embedder.vocab_size:

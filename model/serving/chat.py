@@ -44,9 +44,10 @@ class _Generation(Extension):
 class Chat:
     """How a saved model reads turns."""
 
-    def __init__(self, folder: Path, bos: int | None, eos: int | None) -> None:
-        """``bos``: what a dialogue begins with that no template tells of. Raises `Mismatch` naming the template that can't be read."""
-        self._knowing, self._plain = _reading(folder, as_text=False), _reading(folder, as_text=True)
+    def __init__(self, folder: Path, bos: int | None, eos: int | None, house: bool = True) -> None:
+        """``bos``: what a dialogue begins with that no template tells of. ``house``: whether one is read as the house's if there is no
+        template. Raises `Mismatch` naming the template that can't be read."""
+        self._has_house, self._knowing, self._plain = house, _reading(folder, as_text=False), _reading(folder, as_text=True)
         self._bos, self._eos = bos, eos
         beside = json.loads((folder / TOKENIZER_CONFIG).read_text(encoding="utf-8")) if (folder / TOKENIZER_CONFIG).is_file() else {}
         named = {name: _spelled(beside.get(name)) for name in ("bos_token", "eos_token", "unk_token", "pad_token")}
@@ -55,7 +56,7 @@ class Chat:
 
     def ids(self, turns: Sequence[Message]) -> list[int]:
         """Turns as the model reads them, up to where the assistant begins. Raises ValueError if the template refuses them, or if there is
-        none and the model has no eos."""
+        none and the model reads no dialogue without."""
         if self._template is None:
             return self._house(turns)
         if any(self._encode(self._knowing, turn.content) != self._encode(self._plain, turn.content) for turn in turns):
@@ -63,6 +64,8 @@ class Chat:
         return self._encode(self._knowing, self._render(self._template, turns))
 
     def _house(self, turns: Sequence[Message]) -> list[int]:
+        if not self._has_house:
+            raise ValueError("the model answers texts, not dialogues, as it has no chat template: use /v1/completions")
         if self._eos is None:
             raise ValueError("the model has no eos token to end a turn with, and no chat template: use /v1/completions")
         return Dialogues(self._plain, self._bos, self._eos).prompt(turns, sys.maxsize)

@@ -1,5 +1,5 @@
-"""The model: an *embedder* makes a *vector* of a text: the mean of an encoder's states over its tokens, bos and eos included, of length 1.
-Texts are read a few at a time, those of like length together.
+"""The model: an *embedder* makes a *vector* of a text: the mean of an encoder's states over its tokens, those of its frame included, of
+length 1; the encoder may be that of an encoder-decoder. Texts are read a few at a time, those of like length together.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from model.encoder import FILLING, EncoderModel
+from model.encoder_decoder import EncoderDecoderModel
 
 _TOGETHER = 16
 
@@ -18,14 +19,16 @@ _TOGETHER = 16
 class Embedder:
     """See the module."""
 
-    def __init__(self, model: EncoderModel, tokenizer: Tokenizer, framed: bool, bos: int | None, eos: int | None) -> None:
+    def __init__(
+        self, model: EncoderModel | EncoderDecoderModel, tokenizer: Tokenizer, framed: bool, bos: int | None, eos: int | None
+    ) -> None:
         """``framed``: whether the tokenizer knows how to frame a text; else bos and eos do."""
         self._model, self._bos, self._eos = model, [bos] if bos is not None else [], [eos] if eos is not None else []
         self._tokenizer, self._framed = tokenizer, framed
 
     @property
     def context(self) -> int:
-        """Tokens that it can read."""
+        """Tokens that it reads: as many as in its training, which bounds the memory that it takes, too."""
         return self._model.config.context
 
     @property
@@ -48,10 +51,14 @@ class Embedder:
         return found
 
     def _read(self, texts: Sequence[Sequence[int]]) -> Tensor:
-        longest, device = max(map(len, texts)), self._model.model.embed_tokens.weight.device
+        longest, device = max(map(len, texts)), next(self._model.parameters()).device
         ids = torch.tensor([[*text, *[0] * (longest - len(text))] for text in texts], device=device)
         inside = torch.arange(longest, device=device) < torch.tensor([[len(text)] for text in texts], device=device)
-        documents = torch.where(inside, 0, FILLING)
-        states = self._model.hidden(ids, documents=None if bool(inside.all()) else documents).float()
+        states = self._states(ids, None if bool(inside.all()) else inside).float()
         sums = (states * inside[..., None]).sum(1)  # its direction is the mean's
         return torch.nn.functional.normalize(sums, dim=-1).cpu()
+
+    def _states(self, ids: Tensor, inside: Tensor | None) -> Tensor:
+        if isinstance(self._model, EncoderDecoderModel):
+            return self._model.read(ids, inside).states
+        return self._model.hidden(ids, documents=None if inside is None else torch.where(inside, 0, FILLING))

@@ -19,6 +19,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from model.encoder_decoder import EncoderDecoderModel
 from model.families import Causal
 from model.generate import Drawing
 from model.generate.writer import Growing
@@ -90,6 +91,7 @@ class _Going:
     text: Growing
     generator: torch.Generator
     tokens: list[int]
+    """What a repetition penalty counts: the prompt and what was written, of an encoder-decoder what was written alone."""
     likely: list[Likely] = field(default_factory=list)
 
 
@@ -108,11 +110,20 @@ class Counts:
 class Engine:
     """See the module. `submit` and `close` may be called by any thread."""
 
-    def __init__(self, model: Causal, tokenizer: Tokenizer, eos: frozenset[int], slots: int, waiting: int, counts: Counts) -> None:
-        """At most so many rows are in slots, and so many wait."""
+    def __init__(
+        self,
+        model: Causal | EncoderDecoderModel,
+        tokenizer: Tokenizer,
+        eos: frozenset[int],
+        slots: int,
+        waiting: int,
+        counts: Counts,
+        start: int | None = None,
+    ) -> None:
+        """At most so many rows are in slots, and so many wait. ``start``: what an encoder-decoder begins to write with."""
         self._model, self._tokenizer, self._eos, self._most, self._may_wait = model, tokenizer, eos, slots, waiting
-        self.counts = counts
-        self._slots, self._going = slots_of(model), list[_Going]()
+        self.counts, self._start = counts, start
+        self._slots, self._going = slots_of(model, start), list[_Going]()
         self._waiting: deque[Row] = deque()
         self._changed = threading.Condition()
         self._closing = self._lets_go = False
@@ -154,7 +165,7 @@ class Engine:
                     if self._going:
                         self._step()
                 except Exception as error:  # as when torch has no memory left: the next rows may ask for less
-                    failed, self._going, self._slots = self._going, [], slots_of(self._model)
+                    failed, self._going, self._slots = self._going, [], slots_of(self._model, self._start)
                     self._fail(failed, error)
 
     def _work(self) -> bool:
@@ -195,12 +206,9 @@ class Engine:
                 if not self._waiting:
                     return
                 row = self._waiting.popleft()
-            going = _Going(
-                row,
-                Growing(self._tokenizer, list(row.prompt[-_BEFORE:]), self._eos, row.stop, None),
-                torch.Generator().manual_seed(row.seed),
-                list(row.prompt),
-            )
+            begun = list(row.prompt) if self._start is None else [self._start]
+            text = Growing(self._tokenizer, begun[-_BEFORE:], self._eos, row.stop, self._start)
+            going = _Going(row, text, torch.Generator().manual_seed(row.seed), begun)
             try:
                 if read is None or row.prompt != before:
                     read = self._slots.read(row.prompt)

@@ -23,6 +23,7 @@ from model.hf.export import framing_bos
 from model.serving.chat import Chat
 from model.serving.embedding import Embedder
 from model.serving.engine import Counts, Engine
+from model.serving.slots import slots_of
 from schemas.artifact import Artifact, Damaged
 from schemas.errors import RequestError
 
@@ -40,7 +41,7 @@ class Limits:
     tokens: int = 2048
     """Tokens that a text may be asked for."""
     context: int = 4096
-    """Tokens of prompt and text together; a model's own limit counts too."""
+    """Tokens of prompt and text together, of an encoder-decoder of each; a model's own limit counts too."""
     prompts: int = 256
     """Prompts, or texts to embed, of a request."""
     body: int = 1 << 20
@@ -50,7 +51,7 @@ class Limits:
 
 
 class Version:
-    """See the module. A decoder or LSTM has an `engine`, an encoder an `embedder`."""
+    """See the module. A decoder or LSTM has an `engine`, an encoder an `embedder`, an encoder-decoder both."""
 
     def __init__(self, artifact: Artifact, limits: Limits, counts: Counts) -> None:
         """Raises `RequestError` or `Damaged` for an artifact that can't be served."""
@@ -65,25 +66,39 @@ class Version:
         self.embedder: Embedder | None = None
         self.worker: ThreadPoolExecutor | None = None
         """The thread that owns an embedder; it ends when nobody holds the version any more."""
-        if isinstance(model, EncoderDecoderModel):
-            raise Mismatch(f"{artifact.reference}: is an encoder-decoder, which is not served: `gristmill generate` has it answer")
-        if isinstance(model, EncoderModel):
-            self.embedder = Embedder(model, self.tokenizer, self._prompts.framed, bos, ends[0] if ends else None)
-            self.context = model.config.context
-            tried = self.embedder.vectors([[0]])
-            self.worker = ThreadPoolExecutor(1, thread_name_prefix="embedder")
-        else:
-            self.context = min(model.limit or limits.context, limits.context)
-            self.chat = Chat(folder, framing_bos(self.tokenizer, bos) if self._prompts.framed else bos, ends[0] if ends else None)
-            with torch.no_grad():
+        self.reads_apart = isinstance(model, EncoderDecoderModel)
+        """Whether an encoder reads prompts, so that texts leave them their room."""
+        end = ends[0] if ends else None
+        with torch.no_grad():
+            if isinstance(model, EncoderModel):
+                self.context = model.config.context
+                self.embedder = Embedder(model, self.tokenizer, self._prompts.framed, bos, end)
+                tried = self.embedder.vectors([[0]])
+            elif isinstance(model, EncoderDecoderModel):
+                self.context = limits.context
+                self.embedder = Embedder(model, self.tokenizer, self._prompts.framed, None, end)
+                self.chat = Chat(folder, None, None, house=False)
+                tried = slots_of(model, self._prompts.start).read(ends).logits
+            else:
+                self.context = min(model.limit or limits.context, limits.context)
+                self.chat = Chat(folder, framing_bos(self.tokenizer, bos) if self._prompts.framed else bos, end)
                 tried = next_logits(model, torch.tensor([[bos or 0]]), model.caches(1, 1))
         if not bool(tried.isfinite().all()):
             raise Mismatch(f"{artifact.reference}: what it computes is not finite: its weights are broken")
+        if self.embedder is not None:
+            self.worker = ThreadPoolExecutor(1, thread_name_prefix="embedder")
         if not isinstance(model, EncoderModel):
-            self.engine = Engine(model, self.tokenizer, frozenset(ends), limits.slots, limits.waiting, counts)
+            start = self._prompts.start
+            self.engine = Engine(model, self.tokenizer, frozenset(ends), limits.slots, limits.waiting, counts, start)
+
+    def room(self, prompt: int) -> int:
+        """Tokens that may follow a prompt of so many; none if that is too long itself."""
+        if self.reads_apart and prompt <= self.context:
+            return self.context
+        return max(self.context - prompt, 0)
 
     def ids(self, prompt: str) -> list[int]:
-        """A prompt as `gristmill generate` has the model read it; empty if it is, and the model has no bos."""
+        """A prompt as `gristmill generate` has the model read it; empty if it is, and the model has no bos to begin with."""
         return self._prompts.ids(prompt)
 
     @property

@@ -8,10 +8,10 @@ from model.serving.house import House
 def as_text(house: House) -> str:
     """A line for each."""
     totals, rows = house.totals, house.totals.rows
-    running, waiting = house.current.engine.rows if house.current.engine else (0, house.embedding)
+    running, waiting = house.current.engine.rows if house.current.engine else (0, 0)
     found: list[tuple[str, str, float]] = [
         ("texts_running", "gauge", running),
-        ("texts_waiting", "gauge", waiting),
+        ("texts_waiting", "gauge", waiting + house.embedding),
         ("prompt_tokens_total", "counter", rows.prompt_tokens),
         ("tokens_total", "counter", rows.tokens),
         ("steps_total", "counter", rows.steps),

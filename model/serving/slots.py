@@ -1,6 +1,6 @@
 """The model: a *slot* is the place of a row in a running batch. The first slots are taken, the others free; each has a *length* of its
 own, the tokens that its caches hold. A prompt is *read* by itself, then *joins* with what was read; a row that *leaves* gives its
-place to the last one.
+place to the last one. A slot of an encoder-decoder has two: what it writes, and its *memory* of what it read.
 
 `generate.rows` pads rows to one length, as all begin together. Here each stands at its own place in its slot, so that a new one
 costs the others nothing. What is made of a row is the same, whatever is in the slots beside it (but for float noise).
@@ -8,6 +8,7 @@ costs the others nothing. What is made of a row is the same, whatever is in the 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,7 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from model.decoder import DecoderModel
+from model.encoder_decoder import EncoderDecoderModel, hide
 from model.families import Causal
+from model.generate.answering import Answering
 from model.generate.rows import next_logits
 from model.layers import LayerCache
 from model.recurrent import RecurrentModel
@@ -55,8 +58,11 @@ class Slots(Protocol):
         """Give each row its next token; logits of the one after it, float [taken, vocab]."""
 
 
-def slots_of(model: Causal) -> Slots:
-    """The empty batch of a model."""
+def slots_of(model: Causal | EncoderDecoderModel, start: int | None = None) -> Slots:
+    """The empty batch of a model; an encoder-decoder begins to write with ``start``."""
+    if isinstance(model, EncoderDecoderModel):
+        assert start is not None
+        return _Answers(model, start)
     return _States(model) if isinstance(model, RecurrentModel) else _Keys(model)
 
 
@@ -81,13 +87,23 @@ class SlotCache(LayerCache):
         wider = (0, 0, 0, positions - self.keys.shape[2], 0, 0, 0, slots - self.keys.shape[0])
         self.keys, self.values = F.pad(self.keys, wider), F.pad(self.values, wider)
 
-    def put(self, slot: int, read: LayerCache, tokens: int) -> None:
-        """Copy what was read of a prompt into a slot."""
-        self.keys[slot, :, :tokens], self.values[slot, :, :tokens] = read.keys[0, :, :tokens], read.values[0, :, :tokens]
+    def put(self, slot: int, keys: Tensor, values: Tensor, tokens: int) -> None:
+        """Copy what was read of a prompt, [1, kv_heads, positions, head_width], into a slot."""
+        self.keys[slot, :, :tokens], self.values[slot, :, :tokens] = keys[0, :, :tokens], values[0, :, :tokens]
 
     def move(self, slot: int, to: int, tokens: int) -> None:
         """Copy a row into another slot."""
         self.keys[to, :, :tokens], self.values[to, :, :tokens] = self.keys[slot, :, :tokens], self.values[slot, :, :tokens]
+
+
+def _have_room(caches: Sequence[SlotCache], rows: int, positions: int, most: int = sys.maxsize) -> None:
+    """Let all layers have room for so many rows of so many positions, and for more than that, up to the ``most`` positions."""
+    slots, _, room, _ = caches[0].keys.shape
+    if rows > slots or positions > room:
+        slots = 2 * slots if rows > slots else slots
+        room = min(max(2 * room, positions), most) if positions > room else room
+        for cache in caches:
+            cache.grow(slots, room)
 
 
 class _Keys:
@@ -110,9 +126,9 @@ class _Keys:
         return Read(len(prompt), caches, next_logits(self._model, self._tensor([prompt]), caches)[0])
 
     def join(self, read: Read) -> None:
-        self._have_room(self.taken + 1, read.tokens)
+        _have_room(self._caches, self.taken + 1, read.tokens, self._model.limit)
         for cache, found in zip(self._caches, read.caches, strict=True):
-            cache.put(self.taken, found, read.tokens)
+            cache.put(self.taken, found.keys, found.values, read.tokens)
         self._lengths.append(read.tokens)
 
     def leave(self, slot: int) -> None:
@@ -124,7 +140,7 @@ class _Keys:
 
     def step(self, ids: Sequence[int]) -> Tensor:
         places, end = self._tensor(self._lengths), max(self._lengths) + 1
-        self._have_room(self.taken, end)
+        _have_room(self._caches, self.taken, end, self._model.limit)
         for cache in self._caches:
             cache.places, cache.end = places, end
         seen = torch.arange(end, device=places.device) <= places[:, None]
@@ -132,13 +148,60 @@ class _Keys:
         self._lengths = [length + 1 for length in self._lengths]
         return self._model.lm_head(states[:, -1])[:, : self._model.vocab_size]
 
-    def _have_room(self, rows: int, positions: int) -> None:
-        slots, _, room, _ = self._caches[0].keys.shape
-        if rows > slots or positions > room:
-            slots = 2 * slots if rows > slots else slots
-            room = min(max(2 * room, positions), self._model.limit) if positions > room else room
-            for cache in self._caches:
-                cache.grow(slots, room)
+    def _tensor(self, numbers: Sequence[Any]) -> Tensor:
+        return torch.tensor(numbers, device=self._model.lm_head.weight.device)
+
+
+class _Answers:
+    """Slots of an encoder-decoder."""
+
+    def __init__(self, model: EncoderDecoderModel, start: int) -> None:
+        self._model, self._start = model, start
+        self._written, self._read = list[int](), list[int]()
+        config, weight = model.config, model.lm_head.weight
+        self._caches, self._memories = (
+            [SlotCache(1, config.heads, _FIRST, config.head_size, weight.dtype, weight.device) for _ in range(config.layers)]
+            for _ in range(2)
+        )
+
+    @property
+    def taken(self) -> int:
+        return len(self._written)
+
+    def read(self, prompt: Sequence[int]) -> Read:
+        answering = Answering(self._model, [prompt])
+        caches = answering.caches(1, 1)
+        return Read(len(prompt), caches, next_logits(answering, self._tensor([[self._start]]), caches)[0])
+
+    def join(self, read: Read) -> None:
+        slot = self.taken
+        _have_room(self._caches, slot + 1, 1)
+        _have_room(self._memories, slot + 1, read.tokens)
+        for cache, memory, found in zip(self._caches, self._memories, read.caches, strict=True):
+            cache.put(slot, found.keys, found.values, 1)
+            keys, values = found.memory
+            memory.put(slot, keys, values, read.tokens)
+        self._written.append(1)
+        self._read.append(read.tokens)
+
+    def leave(self, slot: int) -> None:
+        for caches, lengths in ((self._caches, self._written), (self._memories, self._read)):
+            last = lengths.pop()
+            if slot < len(lengths):
+                for cache in caches:
+                    cache.move(len(lengths), slot, last)
+                lengths[slot] = last
+
+    def step(self, ids: Sequence[int]) -> Tensor:
+        places, end, longest = self._tensor(self._written), max(self._written) + 1, max(self._read)
+        _have_room(self._caches, self.taken, end)
+        for cache in self._caches:
+            cache.places, cache.end = places, end
+        memories = [(memory.keys[: self.taken, :, :longest], memory.values[: self.taken, :, :longest]) for memory in self._memories]
+        hidden = hide(torch.arange(longest, device=places.device) < self._tensor(self._read)[:, None])
+        states = self._model.go_on(self._tensor(ids)[:, None], self._model.decoder.bias.at(places, end), self._caches, memories, hidden)
+        self._written = [length + 1 for length in self._written]
+        return self._model.logits(states[:, -1])
 
     def _tensor(self, numbers: Sequence[Any]) -> Tensor:
         return torch.tensor(numbers, device=self._model.lm_head.weight.device)

@@ -123,11 +123,13 @@ class _Stream(StreamingResponse):
 
 def _room(prompt: list[int], most: int | None, version: Version, limit: int) -> int:
     """Tokens that may follow a prompt. Raises `Refused` if prompt and text don't fit the context."""
-    left = version.context - len(prompt)
+    left = version.room(len(prompt))
     if (most or 1) > left:
-        asked = f" and {most} of the text" if most else ""
-        wrong = "max_tokens" if left > 0 else "prompt"
-        raise too_long(f"{len(prompt)} tokens of the prompt{asked} don't fit the context of {version.context}", wrong)
+        wrong, asked = "max_tokens" if left > 0 else "prompt", f" and {most} of the text" if most else ""
+        told = f"{len(prompt)} tokens of the prompt{asked} don't fit the context of {version.context}"
+        if version.reads_apart:
+            told = f"prompt and text may have {version.context} tokens each, not {len(prompt)}{f' and {most}' if most else ''}"
+        raise too_long(told, wrong)
     return most or min(left, limit)
 
 

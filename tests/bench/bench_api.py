@@ -1,7 +1,7 @@
 """What it brings to write many texts at a time: tokens a second of `gristmill api` by how many clients stream from it at once, over
 those of one client that asks for a text after the other. The server has one thread; clients are OpenAI's, in this process.
 
-    python -m tests.bench.bench_api [--size mini] [--clients 1 16 50] [--tokens 64] [--rounds 3]
+    python -m tests.bench.bench_api [--family llama] [--size mini] [--clients 1 16 50] [--tokens 64] [--rounds 3]
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ async def speed(server: Server, clients: int, texts: int, tokens: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", choices=["llama", "t5"], default="llama")
     parser.add_argument("--size", default="mini")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 16, 50])
     parser.add_argument("--tokens", type=int, default=64)
@@ -61,7 +62,8 @@ def main() -> None:
         folder = Path(made)
         tokenizer = commit_tokenizer(folder / "tokenizer", [text for _, _, text in small_documents()], 8192).paths("tokenizer")[0]
         vocab = Tokenizer.from_file(str(tokenizer)).get_vocab_size()
-        commit_model(folder, "bench", build_model(recipe.Decoder(size=options.size), vocab), tokenizer)
+        kind = recipe.EncoderDecoder if options.family == "t5" else recipe.Decoder
+        commit_model(folder, "bench", build_model(kind(family=options.family, size=options.size), vocab), tokenizer)
         with serving(folder, "bench", folder / "log", "--slots", "64") as server:
             found: dict[int, list[float]] = {clients: [] for clients in options.clients}
             for _ in range(options.rounds):

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from model.checkpoint import save_model
-from model.families import LanguageModel, build_model
+from model.families import LanguageModel, build_model, special_ids
 from schemas import recipe
 from schemas.artifact import Artifact
 from schemas.fingerprint import Identity
 from schemas.store import Store
 
-BOS, EOS = 0, 1
+BOS, EOS, PAD = 0, 1, 2
 """Of `tests.model.conftest.commit_tokenizer`."""
 
 
@@ -22,10 +22,13 @@ def random_model(architecture: recipe.Architecture, vocab: int, seed: int) -> La
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build_model(architecture, vocab)
+        chooses = (
+            1 if isinstance(architecture, recipe.EncoderDecoder) else 24
+        )  # scores that aren't divided lie apart; more, and noise shows
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if parameter.ndim == 2:
-                    parameter.mul_(24 if "q_proj" in name or "k_proj" in name else 4)
+                    parameter.mul_(chooses if "q_proj" in name or "k_proj" in name else 4)
     return model.eval()
 
 
@@ -33,7 +36,7 @@ def commit_model(store: Path, name: str, model: LanguageModel, tokenizer: Path, 
     """A version of a name; `broken` ones have a `model.safetensors` that is none."""
     draft = Store(store).start("model", name, Identity("pretrain", 1, {"seed": setting}, {}, {}))
     made = draft.scratch()
-    save_model(model, made, {"bos_token_id": BOS, "eos_token_id": EOS})
+    save_model(model, made, special_ids(model.config, {"bos": BOS, "eos": EOS, "pad": PAD}))
     if broken:
         (made / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
     (made / "tokenizer.json").write_bytes(tokenizer.read_bytes())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import transformers
 
 from model.checkpoint import save_model
 from model.examples import Answer, Asked, Tagged
-from model.families import build_model
+from model.families import build_model, special_ids
 from model.finetune import classify
 from model.finetune.__main__ import main
 from model.finetune.answers import Answers
@@ -32,32 +32,42 @@ WORDS = "北京 上海 房间 酒店 价格 early red green blue stone river clo
 ENCODER = recipe.Encoder(family="bert", layers=2, width=32, heads=2, ffn=64, context=48)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """An untrained encoder."""
-    folder = tmp_path_factory.mktemp("base")
+def commit_base(folder: Path, architecture: recipe.Architecture, roles: Sequence[str] = ("bos", "eos", "pad")) -> Artifact:
+    """An untrained model, which knows special tokens of these roles."""
     tokenizer = commit_tokenizer(folder / "tokenizer", [" ".join(WORDS)] * 20, 400)
     facts = tokenizer.facts("tokenizer")
     torch.manual_seed(0)
     draft = Draft.start(folder / "model", "model", "small", Identity("pretrain", 1, {}, {}, {}))
-    ids = {f"{name}_token_id": number for name, number in facts["special_tokens"].items()}
-    weights, description = save_model(build_model(ENCODER, facts["vocab_size"]), draft.scratch(), ids)
+    ids = special_ids(architecture, {role: facts["special_tokens"][role] for role in roles})
+    weights, description = save_model(build_model(architecture, facts["vocab_size"]), draft.scratch(), ids)
     copy = Path(shutil.copyfile(tokenizer.paths("tokenizer")[0], draft.scratch() / "tokenizer.json"))
     files = [draft.adopt_as(path, path.name, role) for path, role in ((weights, "weights"), (description, "config"), (copy, "tokenizer"))]
     draft.add_part("pretrain", "model", files)
     return draft.commit(["pretrain"])
 
 
-def taught(
-    base: Artifact, folder: Path, task: Mapping[str, Any], rows: list[dict[str, Any]], **settings: Any
-) -> tuple[Artifact, dict[str, Any]]:
-    """The model that learned from rows, and its facts."""
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """An untrained encoder."""
+    return commit_base(tmp_path_factory.mktemp("base"), ENCODER)
+
+
+def draft_of(base: Artifact, folder: Path, task: Mapping[str, Any], rows: list[dict[str, Any]], **settings: Any) -> Draft:
+    """A draft of a fine-tuning on rows, ready to run."""
     folder.mkdir(exist_ok=True)
     (folder / "rows.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     usual: dict[str, Any] = {"epochs": 6, "batch": 16, "max_tokens": 40, "lr": 5e-3, "precision": "float32", "dropout": 0.0}
     section = recipe.Finetune(task=recipe.Task(name="small", data={"train": str(folder / "rows.jsonl")}, **task), **{**usual, **settings})
     draft = Draft.start(folder / "draft", "model", "small-task", Identity("finetune", 2, section.as_json(), {"pretrain": "0"}, {}))
     draft.assign(inputs={"pretrain": base.path}, roots={"train": str(folder / "rows.jsonl")}, run={"ranks": 1, "threads_per_rank": 1})
+    return draft
+
+
+def taught(
+    base: Artifact, folder: Path, task: Mapping[str, Any], rows: list[dict[str, Any]], **settings: Any
+) -> tuple[Artifact, dict[str, Any]]:
+    """The model that learned from rows, and its facts."""
+    draft = draft_of(base, folder, task, rows, **settings)
     assert main([str(draft.path)]) == 0
     made = draft.commit(["finetune"])
     return made, made.facts("finetune")

@@ -17,6 +17,7 @@ from model.finetune.reading import Reading
 from model.finetune.samples import batch_of, shuffled
 from model.finetune.saved import save_headed
 from model.finetune.sequences import Sequences
+from model.hf.export import frame_as_pretraining
 from schemas import recipe
 from tests.model.conftest import commit_tokenizer
 from tests.model.labelled import small_reviews
@@ -26,7 +27,7 @@ STEPS = 20
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["bert", "modernbert", "llama"])
+@pytest.mark.parametrize("family", ["bert", "modernbert", "llama", "t5"])
 def test_losses_are_those_of_transformers(family: str, tmp_path: Path) -> None:
     from tokenizers import Tokenizer
 
@@ -36,7 +37,10 @@ def test_losses_are_those_of_transformers(family: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     (tmp_path / "base").mkdir()
     save_model(build_model(SHAPES[family], facts["vocab_size"]), tmp_path / "base", {})
-    reading = Reading(Tokenizer.from_file(str(committed.paths("tokenizer")[0])), 48, facts["special_tokens"]["pad"])
+    tokenizer, special = Tokenizer.from_file(str(committed.paths("tokenizer")[0])), facts["special_tokens"]
+    if family == "t5":  # its class looks for the eos
+        frame_as_pretraining(tokenizer, None, special["eos"])
+    reading = Reading(tokenizer, 48, special["pad"])
     examples = [Classified(str(n), row.text, None, "pos" if '"pos"' in str(row.extra) else "neg") for n, row in enumerate(rows)]
     kind = Sequences(reading, ["neg", "pos"])
     samples = kind.samples(examples)
@@ -44,9 +48,10 @@ def test_losses_are_those_of_transformers(family: str, tmp_path: Path) -> None:
         source="x", epochs=1, batch=16, max_tokens=48, lr=3e-4, weight_decay=0.0, warmup=0.0, precision="float32", dropout=0.0
     )
     torch.manual_seed(1)
-    model = headed(load_model(tmp_path / "base")[0], "sequence", kind.labels)
+    model = headed(load_model(tmp_path / "base")[0], "sequence", kind.labels, start=reading.pad)
     (tmp_path / "start").mkdir()
-    save_headed(model, tmp_path / "start", {"pad_token_id": reading.pad}, {})
+    ids = {"pad_token_id": reading.pad, "eos_token_id": special["eos"], "decoder_start_token_id": reading.pad}
+    save_headed(model, tmp_path / "start", ids, {})
     ours: list[float] = []
     fit = Fit(model, kind.loss, samples, settings, 7, reading.pad, 48)
     fit.run(lambda model: Judged(0.0, {}), lambda row: ours.append(row["loss"]))

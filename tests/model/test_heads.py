@@ -28,8 +28,10 @@ SHAPES: dict[str, recipe.Architecture] = {
     "llama": recipe.Decoder(layers=2, width=32, heads=4, kv_heads=2, ffn=64, context=64),
     "qwen3": recipe.Decoder(layers=2, width=32, heads=4, kv_heads=2, ffn=64, context=64, qk_norm=True, head_width=16),
     "gpt2": recipe.Decoder(family="gpt2", layers=2, width=32, heads=4, kv_heads=4, ffn=64, context=64),
+    "t5": recipe.EncoderDecoder(family="t5", layers=2, width=32, heads=4, ffn=64, context=64, tie_embeddings=True),
 }
-PAD, VOCABULARY = 2, 101
+PAD, EOS, VOCABULARY = 2, 3, 101
+IDS = {"pad_token_id": PAD, "eos_token_id": EOS, "decoder_start_token_id": PAD}
 AUTO = {
     "sequence": transformers.AutoModelForSequenceClassification,
     "tokens": transformers.AutoModelForTokenClassification,
@@ -40,7 +42,7 @@ LABELS = ["neg", "中", "pos"]
 
 def a_model(family: str, purpose: Any) -> HeadedModel:
     torch.manual_seed(3)
-    model = headed(build_model(SHAPES[family], VOCABULARY), purpose, [] if purpose == "spans" else LABELS)
+    model = headed(build_model(SHAPES[family], VOCABULARY), purpose, [] if purpose == "spans" else LABELS, start=PAD)
     with torch.no_grad():
         for parameter in model.parameters():  # what begins as zero or one would hide a mistake
             parameter.add_(torch.randn_like(parameter) * 0.05)
@@ -49,10 +51,11 @@ def a_model(family: str, purpose: Any) -> HeadedModel:
 
 
 def a_batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, types and lengths of texts of four lengths."""
+    """Ids, types and lengths of texts of four lengths, which an eos ends."""
     torch.manual_seed(4)
     lengths = torch.tensor([40, 3, 17, 29])
-    ids = torch.randint(3, VOCABULARY, (4, 40))
+    ids = torch.randint(4, VOCABULARY, (4, 40))
+    ids[torch.arange(4), lengths - 1] = EOS
     ids[torch.arange(40) >= lengths[:, None]] = PAD
     types = ((torch.arange(40) > 9) & (torch.arange(40) < lengths[:, None])).long()
     return ids, types, lengths
@@ -61,7 +64,7 @@ def a_batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(("family", "purpose"), list(CLASSES))
 def test_transformers_computes_the_same(family: str, purpose: str, tmp_path: Path) -> None:
     model = a_model(family, purpose)
-    save_headed(model, tmp_path, {"pad_token_id": PAD}, {"max_tokens": 40})
+    save_headed(model, tmp_path, IDS, {"max_tokens": 40})
     theirs, told = AUTO[purpose].from_pretrained(tmp_path, output_loading_info=True)
     assert type(theirs).__name__ == class_of(model.architecture, purpose).name
     assert not told["missing_keys"] and not told["unexpected_keys"] and not told["mismatched_keys"]
@@ -83,6 +86,7 @@ def test_transformers_computes_the_same(family: str, purpose: str, tmp_path: Pat
         wanted, target, kind = found.logits, targets["tokens"]["labels"], Tagging(None, LABELS)  # type: ignore[arg-type]
     inside = mask.bool() if purpose != "sequence" else slice(None)
     assert_same(ours[inside], wanted[inside])
+    assert float((ours[inside] - wanted[inside]).abs().max()) <= 1e-5
     if purpose != "spans":  # padding takes part in theirs
         loss = kind.loss(model, Batch(ids, types, lengths, target))
         torch.testing.assert_close(loss, found.loss, rtol=1e-5, atol=1e-5)
@@ -94,7 +98,7 @@ def test_transformers_computes_the_same(family: str, purpose: str, tmp_path: Pat
 def test_what_was_saved_comes_back_and_what_transformers_wrote_too(family: str, purpose: str, tmp_path: Path) -> None:
     model = a_model(family, purpose)
     (tmp_path / "ours").mkdir()
-    save_headed(model, tmp_path / "ours", {"pad_token_id": PAD}, {"max_tokens": 40})
+    save_headed(model, tmp_path / "ours", IDS, {"max_tokens": 40})
     AUTO[purpose].from_pretrained(tmp_path / "ours").save_pretrained(tmp_path / "theirs")
     ids, types, lengths = a_batch()
     for folder in ("ours", "theirs"):
@@ -128,10 +132,23 @@ def test_modernbert_starts_from_the_head_that_it_has_and_bert_from_its_pooler() 
     assert torch.equal(headed(base, "sequence", LABELS).pooler.weight, weight)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_how_an_encoder_decoder_scored_tokens_before_changes_no_label(tied: bool) -> None:
+    """The head that wrote is gone, and with it the scale of states that it read."""
+    torch.manual_seed(5)
+    base: Any = build_model(SHAPES["t5"].model_copy(update={"tie_embeddings": tied}), VOCABULARY)
+    ids, types, lengths = a_batch()
+    with torch.no_grad():
+        written = torch.cat([torch.full((1, 1), PAD), ids[:1, :-1]], 1)
+        states = base.hidden(written, base.read(ids[:1])) * (32**0.5 if tied else 1)
+        model = headed(base, "spans", [], start=PAD).eval()
+        torch.testing.assert_close(model(ids[:1], types[:1], lengths[:1]), model.score(states), rtol=1e-4, atol=1e-5)
+    assert not any("lm_head" in name for name, _ in model.named_parameters())
+
+
 def test_families_without_heads_are_refused() -> None:
-    t5 = build_model(recipe.EncoderDecoder(family="t5", layers=1, width=32, heads=2, ffn=64, context=32), VOCABULARY)
-    with pytest.raises(RequestError, match="it is an encoder-decoder, which answers in words: take kind generation"):
-        headed(t5, "sequence", LABELS)
+    with pytest.raises(RequestError, match=r"config\.json: decoder_start_token_id is missing"):
+        headed(build_model(SHAPES["t5"], VOCABULARY), "tokens", LABELS)
     lstm = build_model(recipe.Recurrent(family="lstm", width=16, layers=1, context=32), VOCABULARY)
     with pytest.raises(RequestError, match="no head for tokens"):
         headed(lstm, "tokens", LABELS)

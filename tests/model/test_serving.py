@@ -15,36 +15,43 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from model.decoder import DecoderModel
 from model.encoder import EncoderModel
+from model.encoder_decoder import EncoderDecoderModel
 from model.examples import Message
-from model.families import Causal
 from model.generate import Drawing, continue_rows
+from model.generate.answering import Answering
 from model.recurrent import RecurrentModel
 from model.serving.app import Routes
 from model.serving.chat import Chat
 from model.serving.embedding import Embedder
 from model.serving.engine import Closing, Counts, Engine, Full, Piece, Row
-from model.serving.house import House, Limits
+from model.serving.house import House, Limits, Version
 from model.serving.slots import slots_of
 from model.serving.wanted import ChatCompletion, Completion, Embeddings
 from schemas import recipe
 from schemas.artifact import Artifact
-from tests.model.served import commit_model, random_model
+from tests.model.served import PAD, commit_model, random_model
 
 FAMILIES: dict[str, recipe.Architecture] = {
     "llama": recipe.Decoder(layers=2, width=32, heads=4, kv_heads=2, ffn=48, context=160),
     "qwen3": recipe.Decoder(layers=2, width=32, heads=4, kv_heads=2, ffn=48, context=160, qk_norm=True),
     "gpt2": recipe.Decoder(family="gpt2", layers=2, width=32, heads=4, ffn=64, context=160),
     "lstm": recipe.Recurrent(family="lstm", layers=2, width=32),
+    "t5": recipe.EncoderDecoder(family="t5", layers=2, width=32, heads=4, ffn=48, context=24),
+    "t5 tied": recipe.EncoderDecoder(family="t5", layers=2, width=32, heads=4, ffn=48, context=24, tie_embeddings=True),
 }
+Writes = DecoderModel | RecurrentModel | EncoderDecoderModel
+START = PAD
+"""What an encoder-decoder begins to write with."""
 
 
 @pytest.fixture(params=FAMILIES)
-def model(request: pytest.FixtureRequest) -> Causal:
+def model(request: pytest.FixtureRequest) -> Writes:
     made = random_model(FAMILIES[request.param], 90, 5)
-    assert isinstance(made, DecoderModel | RecurrentModel)
+    assert isinstance(made, Writes)
     return made
 
 
@@ -80,10 +87,11 @@ def row(prompt: list[int], tokens: int, hear: Heard, seed: int = 0, drawing: Dra
     return Row(tuple(prompt), tokens, drawing or Drawing(temperature=0), seed, hear, likeliest=0)
 
 
-def alone(model: Causal, prompt: list[int], tokens: int, drawing: Drawing, seed: int) -> list[int]:
+def alone(model: Writes, prompt: list[int], tokens: int, drawing: Drawing, seed: int) -> list[int]:
     """What `gristmill generate` makes."""
     new: list[int] = []
-    continue_rows(model, [prompt], tokens, drawing, [seed], lambda _, token: new.append(token) is None)
+    goes_on, begun = (Answering(model, [prompt]), [START]) if isinstance(model, EncoderDecoderModel) else (model, prompt)
+    continue_rows(goes_on, [begun], tokens, drawing, [seed], lambda _, token: new.append(token) is None)
     return new
 
 
@@ -91,9 +99,11 @@ def numbers(count: int, seed: int) -> list[int]:
     return torch.randint(3, 90, (count,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def test_rows_in_company_are_what_they_are_alone(model: Causal, tokenizer: Tokenizer) -> None:
-    engine = Engine(model, tokenizer, frozenset(), slots=3, waiting=20, counts=Counts())
-    asked = [(numbers(1 + 11 * n % 70, n), 4 + 7 * n % 40, Drawing(temperature=0 if n % 2 else 0.9, top_p=0.95), n) for n in range(9)]
+def test_rows_in_company_are_what_they_are_alone(model: Writes, tokenizer: Tokenizer) -> None:
+    start = START if isinstance(model, EncoderDecoderModel) else None
+    engine = Engine(model, tokenizer, frozenset(), slots=3, waiting=20, counts=Counts(), start=start)
+    drawings = Drawing(0.9, top_p=0.95), Drawing(0), Drawing(0.9, repetition_penalty=1.4)
+    asked = [(numbers(1 + 11 * n % 70, n), 4 + 7 * n % 40, drawings[n % 3], n) for n in range(9)]
     heard = [Heard() for _ in asked]
     engine.submit([row(prompt, most, hear, seed, drawing) for (prompt, most, drawing, seed), hear in zip(asked, heard, strict=True)])
     for hear, (prompt, most, drawing, seed) in zip(heard, asked, strict=True):
@@ -110,20 +120,26 @@ def test_rows_in_company_are_what_they_are_alone(model: Causal, tokenizer: Token
 @settings(max_examples=15)
 @given(
     acts=st.lists(st.one_of(st.tuples(st.just("join"), st.integers(1, 90)), st.tuples(st.just("leave"), st.integers(0, 9))), max_size=12),
-    family=st.sampled_from(["llama", "gpt2", "lstm"]),
+    family=st.sampled_from(["llama", "gpt2", "lstm", "t5"]),
 )
 @torch.no_grad()
 def test_logits_are_those_of_the_whole_text_whoever_joins_and_leaves(acts: list[tuple[str, int]], family: str) -> None:
     model = random_model(FAMILIES[family], 90, 6)
-    assert isinstance(model, DecoderModel | RecurrentModel)
-    slots, texts = slots_of(model), list[list[int]]()
+    assert isinstance(model, Writes)
+    slots, texts = slots_of(model, START), list[tuple[list[int], list[int]]]()
+
+    def expected(prompt: list[int], written: list[int]) -> Tensor:
+        if isinstance(model, EncoderDecoderModel):
+            return model(torch.tensor([prompt]), torch.tensor([[START, *written]]))[0, -1]
+        return model(torch.tensor([[*prompt, *written]]))[0, -1]
+
     for number, (act, size) in enumerate(acts):
         if act == "join":
             prompt = numbers(size, number)
             read = slots.read(prompt)
-            torch.testing.assert_close(read.logits, model(torch.tensor([prompt]))[0, -1], rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(read.logits, expected(prompt, []), rtol=1e-3, atol=1e-4)
             slots.join(read)
-            texts.append(prompt)
+            texts.append((prompt, []))
         elif texts:
             slots.leave(size % len(texts))
             last = texts.pop()
@@ -132,11 +148,11 @@ def test_logits_are_those_of_the_whole_text_whoever_joins_and_leaves(acts: list[
         assert slots.taken == len(texts)
         if texts:
             following = numbers(len(texts), 1000 + number)
-            for text, token in zip(texts, following, strict=True):
-                text.append(token)
+            for (_, written), token in zip(texts, following, strict=True):
+                written.append(token)
             logits = slots.step(following)
             for text, found in zip(texts, logits, strict=True):
-                torch.testing.assert_close(found, model(torch.tensor([text]))[0, -1], rtol=1e-3, atol=1e-4)
+                torch.testing.assert_close(found, expected(*text), rtol=1e-3, atol=1e-4)
 
 
 @pytest.fixture
@@ -341,15 +357,55 @@ def test_turns_by_the_models_own_template(folder: Path, tokenizer: Tokenizer) ->
         Chat(folder, 0, 1).ids(turns)
 
 
-@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_an_encoder_decoder_reads_dialogues_by_a_template_alone(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
+    made = commit_model(tmp_path, "small", random_model(FAMILIES["t5"], 600, 1), tokenizer_artifact.paths("tokenizer")[0])
+    turns = [Message("user", "hello")]
+    for template, told in ((None, None), (TEMPLATE, "<|bos|>user\nhello<|eos|>\n<|bos|>assistant\n")):
+        if template:
+            (made.path / "chat_template.jinja").write_text(template)
+        version = Version(made, Limits(), Counts())
+        if told:
+            assert version.chat.ids(turns) == version.tokenizer.encode(told, add_special_tokens=False).ids
+        else:
+            with pytest.raises(ValueError, match="no chat template: use /v1/completions"):
+                version.chat.ids(turns)
+        version.close()
+
+
+def test_prompts_and_answers_have_room_of_their_own(tokenizer_artifact: Artifact, tmp_path: Path) -> None:
+    made = commit_model(tmp_path, "small", random_model(FAMILIES["t5"], 600, 1), tokenizer_artifact.paths("tokenizer")[0])
+    house = House(lambda: made, Limits(tokens=90, context=60), print)
+    client = TestClient(Routes(house, None).app, "http://localhost")
+
+    def asked(prompt: int, **more: int) -> tuple[int, Any]:
+        told = client.post("/v1/completions", json={"model": "small", "prompt": [5] * prompt, "temperature": 0, "logprobs": 0, **more})
+        return told.status_code, told.json()
+
+    status, answer = asked(60, max_tokens=60)
+    assert status == 200 and answer["usage"]["prompt_tokens"] == 60 and 1 <= answer["usage"]["completion_tokens"] <= 60
+    for prompt, more, param, told in (
+        (61, {}, "prompt", "prompt and text may have 60 tokens each, not 61"),
+        (61, {"max_tokens": 1}, "prompt", "not 61 and 1"),
+        (1, {"max_tokens": 61}, "max_tokens", "not 1 and 61"),
+        (1, {"max_tokens": 91}, "max_tokens", "more than this server makes: 90"),
+    ):
+        status, answer = asked(prompt, **more)
+        assert status == 400 and answer["error"]["param"] == param and told in answer["error"]["message"], answer
+    house.close(now=True)
+    house.wait()
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert", "t5"])
 @torch.no_grad()
 def test_vectors_are_means_of_states_whatever_is_beside_them(tokenizer: Tokenizer, family: str) -> None:
-    model = random_model(recipe.Encoder(family=family, layers=2, width=32, heads=4, ffn=64, context=64), 600, 4)
-    assert isinstance(model, EncoderModel)
+    sizes: dict[str, Any] = {"family": family, "layers": 2, "width": 32, "heads": 4, "ffn": 64, "context": 64}
+    model = random_model(recipe.EncoderDecoder(**sizes) if family == "t5" else recipe.Encoder(**sizes), 600, 4)
+    assert isinstance(model, EncoderModel | EncoderDecoderModel)
     embedder = Embedder(model, tokenizer, False, 0, 1)
     texts = [embedder.ids("word " * count) for count in (3, 1, 20, 7, *[2] * 20)]
     assert texts[0][0] == 0 and texts[0][-1] == 1
     found = embedder.vectors(texts)
     for text, vector in zip(texts, found, strict=True):
-        mean = model.hidden(torch.tensor([text]))[0].mean(0)
+        ids = torch.tensor([text])
+        mean = (model.read(ids).states if isinstance(model, EncoderDecoderModel) else model.hidden(ids))[0].mean(0)
         torch.testing.assert_close(vector, mean / mean.norm(), rtol=1e-3, atol=1e-4)
