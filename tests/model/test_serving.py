@@ -26,7 +26,7 @@ from model.generate.answering import Answering
 from model.recurrent import RecurrentModel
 from model.serving.app import Routes
 from model.serving.chat import Chat
-from model.serving.embedding import Embedder
+from model.serving.embedding import Embedder, together
 from model.serving.engine import Closing, Counts, Engine, Full, Piece, Row
 from model.serving.house import House, Limits, Version
 from model.serving.slots import slots_of
@@ -409,3 +409,10 @@ def test_vectors_are_means_of_states_whatever_is_beside_them(tokenizer: Tokenize
         ids = torch.tensor([text])
         mean = (model.read(ids).states if isinstance(model, EncoderDecoderModel) else model.hidden(ids))[0].mean(0)
         torch.testing.assert_close(vector, mean / mean.norm(), rtol=1e-3, atol=1e-4)
+
+
+def test_long_texts_are_embedded_fewer_at_a_time() -> None:
+    """Where attention is written out, sixteen texts of 2,048 tokens would take 16 times the memory of one."""
+    groups = list(together([1024] * 5 + [3] * 20 + [2048, 5000]))
+    assert sorted(number for group in groups for number in group) == list(range(27))
+    assert [len(group) for group in groups] == [16, 4, 4, 1, 1, 1] and list(together([])) == []
