@@ -97,7 +97,9 @@ def gather_card(store: Store, model: Artifact, probes: Sequence[Path] = ()) -> C
     found = newest(every)
     documents, tokenizer, tokens = made.get("documents"), made.get("tokenizer"), made.get("tokens")
     trained = {step: made[step] for step in TRAINED if step in made}
-    of_each = {step: told if artifact is model else found_about(store, artifact) for step, artifact in trained.items()}
+    of_each: dict[str, Iterable[Found]] = {
+        step: told if artifact is model else found_about(store, artifact) for step, artifact in trained.items()
+    }
     costs = {step: one for step, found_of in of_each.items() if (one := _cost_among(found_of)) is not None}
     vocabulary = tokenizer.facts("tokenizer") if tokenizer else None
     run = ReportFacts(
