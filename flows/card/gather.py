@@ -16,6 +16,7 @@ from flows.lineage import lineage
 from flows.report.evaluation import read_evaluation
 from flows.report.facts import Evaluation, Found, ReportFacts, Sampled, TokenizerFacts
 from flows.report.gather import found_about, is_probe, newest, node, token_counts, training_of
+from flows.report.probes import tables
 from flows.sampling import sampled
 from model.checkpoint import Mismatch, read_config
 from model.cost import Cost, cost
@@ -64,7 +65,7 @@ class CardFacts:
     spent: Mapping[str, Cost] = field(default_factory=dict)
     """What each training took, by step."""
     kept: Mapping[str, str] = field(default_factory=dict)
-    """Where that stands, by step, if a probe keeps it."""
+    """Where that stands, by step, if a probe told it."""
 
     @property
     def name(self) -> str:
@@ -91,12 +92,15 @@ def gather_card(store: Store, model: Artifact, probes: Sequence[Path] = ()) -> C
     made = lineage(store, model)
     made[model.manifest.identity.step] = model
     config, shape = _described(model)
-    every = [one for one in found_about(store, model) if one.result.task != COST]
-    every += [_probe(path, model) for path in probes]
+    told = [*found_about(store, model), *(_probe(path, model) for path in probes)]
+    every = [one for one in told if one.result.task != COST]
     found = newest(every)
     documents, tokenizer, tokens = made.get("documents"), made.get("tokenizer"), made.get("tokens")
     trained = {step: made[step] for step in TRAINED if step in made}
-    costs = {step: one for step, artifact in trained.items() if (one := _kept_cost(store, artifact)) is not None}
+    of_each: dict[str, Iterable[Found]] = {
+        step: told if artifact is model else found_about(store, artifact) for step, artifact in trained.items()
+    }
+    costs = {step: one for step, found_of in of_each.items() if (one := _cost_among(found_of)) is not None}
     vocabulary = tokenizer.facts("tokenizer") if tokenizer else None
     run = ReportFacts(
         name=model.name,
@@ -138,20 +142,24 @@ def _described(model: Artifact) -> tuple[dict[str, Any], dict[str, Any]]:
     return config, {key: value for key, value in architecture.model_dump(mode="json").items() if key in SHAPE}
 
 
-def _kept_cost(store: Store, model: Artifact) -> Found | None:
-    """The newest that a probe keeps."""
-    return next((one for one in reversed(list(found_about(store, model))) if one.result.task == COST), None)
+def _cost_among(found: Iterable[Found]) -> Found | None:
+    """The newest that a probe told."""
+    return next((one for one in reversed(list(found)) if one.result.task == COST), None)
 
 
 def _probe(path: Path, model: Artifact) -> Found:
     try:
         told = read_json(path)
-        reference, result = told["model"], Result.from_json(told["result"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reference, found = told["model"], Found(Result.from_json(told["result"]), "gristmill probe", model.reference, told["details"])
+        if found.result.task == COST:
+            Cost(**found.details)
+        else:
+            list(tables(found))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise RequestError(f"{path}: is not what `gristmill probe ... --json` prints: {type(error).__name__}: {error}") from error
     if reference != model.reference:
         raise RequestError(f"{path}: is about {reference}, and the card about {model.reference}")
-    return Found(result, "gristmill probe", model.reference, told.get("details", {}))
+    return found
 
 
 def _untasked(store: Store, model: Artifact) -> Evaluation | None:

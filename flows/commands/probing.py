@@ -66,7 +66,7 @@ def _told(found: Kept, model: Artifact, as_json: bool, lines: Iterable[str]) -> 
     width = max(map(len, measures))
     for name, one in measures.items():
         between = f"  ({one.interval[0]:.4f} to {one.interval[1]:.4f})" if one.interval else ""
-        print(f"  {name:<{width}}  {one.value:.4f}{between}  {one.signature}")
+        print(printable(f"  {name:<{width}}  {one.value:.4f}{between}  {one.signature}"))
     for line in lines:
         print(printable(line))
     for note in found.result.notes:
@@ -271,10 +271,11 @@ def cost(
     from flows.probing.asked import Cost
 
     found = _find(model, store)
-    told = _kept(open_store(store), found, Cost(watts=watts)).details
+    kept = _kept(open_store(store), found, Cost(watts=watts))
     if as_json:
-        print_json({"model": found.reference, **told})
+        print_json(kept.as_json(found.reference))
         return
+    told = kept.details
     print(found.reference)
     figures = [
         (told["operations"], "{:.3g} floating-point operations"),

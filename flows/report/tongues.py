@@ -101,7 +101,7 @@ def sayer(tongue: str) -> Say:
         told = [say(one) for one in listed] if len(listed) > 1 else listed
         if told != listed:
             return "；".join(told)
-        if text.endswith(".") and (whole := say(text[:-1])) != text[:-1]:
+        if text.endswith(".") and not text.endswith("..") and (whole := say(text[:-1])) != text[:-1]:
             return f"{whole}。"
         for sign, joined in ((": ", "："), (", ", "，")):
             parts = text.split(sign)

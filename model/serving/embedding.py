@@ -1,10 +1,11 @@
 """The model: an *embedder* makes a *vector* of a text: the mean of an encoder's states over its tokens, those of its frame included, of
-length 1; the encoder may be that of an encoder-decoder. Texts are read a few at a time, those of like length together.
+length 1; the encoder may be that of an encoder-decoder. Texts are read a few at a time, those of like length together, and long ones
+fewer: attention of an encoder-decoder takes memory by the square of the tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from tokenizers import Tokenizer
@@ -13,7 +14,8 @@ from torch import Tensor
 from model.encoder import FILLING, EncoderModel
 from model.encoder_decoder import EncoderDecoderModel
 
-_TOGETHER = 16
+_TOGETHER, _SQUARES = 16, 16 * 512**2
+"""Texts that are read at a time, and what the squares of their padded lengths may sum to, unless one alone has more."""
 
 
 class Embedder:
@@ -44,9 +46,7 @@ class Embedder:
     def vectors(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """float32 [texts, width], each of length 1."""
         found = torch.empty(len(texts), self._model.config.width)
-        order = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-        for first in range(0, len(order), _TOGETHER):
-            chosen = order[first : first + _TOGETHER]
+        for chosen in together([len(text) for text in texts]):
             found[torch.tensor(chosen)] = self._read([texts[number] for number in chosen])
         return found
 
@@ -62,3 +62,15 @@ class Embedder:
         if isinstance(self._model, EncoderDecoderModel):
             return self._model.read(ids, inside).states
         return self._model.hidden(ids, documents=None if inside is None else torch.where(inside, 0, FILLING))
+
+
+def together(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Numbers of texts that are read at a time, the shortest first."""
+    chosen = list[int]()
+    for number in sorted(range(len(lengths)), key=lambda number: lengths[number]):
+        if chosen and (len(chosen) == _TOGETHER or (len(chosen) + 1) * lengths[number] ** 2 > _SQUARES):
+            yield chosen
+            chosen = []
+        chosen.append(number)
+    if chosen:
+        yield chosen

@@ -250,6 +250,8 @@ class Engine:
     def _take(self, going: _Going, logits: Tensor) -> bool:
         """Draw the next token of a row and tell what it gives; whether the row goes on."""
         row, logits = going.row, logits.float().cpu()
+        if not bool(logits.isfinite().all()):
+            raise ArithmeticError("what the model computes of it is not finite: its weights are broken")
         token = row.drawing.draw(logits, going.tokens, going.generator)
         self.counts.tokens += 1
         if row.likeliest is not None:

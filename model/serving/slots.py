@@ -91,9 +91,13 @@ class SlotCache(LayerCache):
         """Copy what was read of a prompt, [1, kv_heads, positions, head_width], into a slot."""
         self.keys[slot, :, :tokens], self.values[slot, :, :tokens] = keys[0, :, :tokens], values[0, :, :tokens]
 
-    def move(self, slot: int, to: int, tokens: int) -> None:
-        """Copy a row into another slot."""
-        self.keys[to, :, :tokens], self.values[to, :, :tokens] = self.keys[slot, :, :tokens], self.values[slot, :, :tokens]
+    def leave(self, slot: int, lengths: Sequence[int]) -> None:
+        """A row of some of these lengths goes, the last one takes its slot. What no row holds is zero: no mask hides what isn't finite."""
+        last, tokens = len(lengths) - 1, lengths[-1]
+        if slot < last:
+            self.keys[slot, :, :tokens], self.values[slot, :, :tokens] = self.keys[last, :, :tokens], self.values[last, :, :tokens]
+            self.keys[slot, :, tokens : lengths[slot]] = self.values[slot, :, tokens : lengths[slot]] = 0
+        self.keys[last, :, :tokens] = self.values[last, :, :tokens] = 0
 
 
 def _have_room(caches: Sequence[SlotCache], rows: int, positions: int, most: int = sys.maxsize) -> None:
@@ -104,6 +108,15 @@ def _have_room(caches: Sequence[SlotCache], rows: int, positions: int, most: int
         room = min(max(2 * room, positions), most) if positions > room else room
         for cache in caches:
             cache.grow(slots, room)
+
+
+def _leave(slot: int, caches: Sequence[SlotCache], lengths: list[int]) -> None:
+    """Let a row go from all layers, and its length from those of all rows."""
+    for cache in caches:
+        cache.leave(slot, lengths)
+    last = lengths.pop()
+    if slot < len(lengths):
+        lengths[slot] = last
 
 
 class _Keys:
@@ -132,11 +145,7 @@ class _Keys:
         self._lengths.append(read.tokens)
 
     def leave(self, slot: int) -> None:
-        last = self._lengths.pop()
-        if slot < self.taken:
-            for cache in self._caches:
-                cache.move(self.taken, slot, last)
-            self._lengths[slot] = last
+        _leave(slot, self._caches, self._lengths)
 
     def step(self, ids: Sequence[int]) -> Tensor:
         places, end = self._tensor(self._lengths), max(self._lengths) + 1
@@ -185,12 +194,8 @@ class _Answers:
         self._read.append(read.tokens)
 
     def leave(self, slot: int) -> None:
-        for caches, lengths in ((self._caches, self._written), (self._memories, self._read)):
-            last = lengths.pop()
-            if slot < len(lengths):
-                for cache in caches:
-                    cache.move(len(lengths), slot, last)
-                lengths[slot] = last
+        _leave(slot, self._caches, self._written)
+        _leave(slot, self._memories, self._read)
 
     def step(self, ids: Sequence[int]) -> Tensor:
         places, end, longest = self._tensor(self._written), max(self._written) + 1, max(self._read)

@@ -221,9 +221,23 @@ def test_the_command_writes_beside_the_store_and_the_leaderboard_links_there(sto
     other = cards.probe(tmp_path / "other.json", store.find("model/demo"))
     with pytest.raises(RequestError, match="is about model/demo@"):
         run("demo-sentiment", "--probe", str(other))
-    other.write_text("{}")
+    told = json.loads(cards.probe(other, store.find("model/demo")).read_text())
+    for wrong in ({}, {**told, "details": []}, {**told, "details": {"dimensions": [1]}}, {**told, "details": None}):
+        other.write_text(json.dumps(wrong))
+        with pytest.raises(RequestError, match="is not what `gristmill probe"):
+            run("demo", "--probe", str(other))
+
+
+def test_the_cost_that_a_file_tells_stands_among_the_costs(store: Store, tmp_path: Path) -> None:
+    model = cards.pretrained(store, cards.documents(store))
+    file = cards.probe(tmp_path / "cost.json", model, "cost")
+    told = {**json.loads(file.read_text()), "details": {**cost(model).as_json(), "seconds": 5432.1}}
+    file.write_text(json.dumps(told))
+    text = render_markdown(gather_card(store, model, [file]))
+    assert "5,432.1" in text.partition("## Cost")[2] and "Nothing of what people worry about was measured" in text
+    file.write_text(json.dumps({**told, "details": {}}))
     with pytest.raises(RequestError, match="is not what `gristmill probe"):
-        run("demo", "--probe", str(other))
+        gather_card(store, model, [file])
 
 
 def test_terms_decide_nothing(tmp_path: Path) -> None:

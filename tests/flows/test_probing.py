@@ -171,7 +171,7 @@ def test_what_another_training_of_the_same_contents_took_is_not_told(here: Here,
     (model.path / "run.json").write_bytes(run.replace(b"3600.0", b"1800.0"))
     try:
         assert seconds() == []
-        assert here("probe", "cost", "small", "--watts", "7")["seconds"] == 1800 and seconds() == [1800]
+        assert here("probe", "cost", "small", "--watts", "7")["details"]["seconds"] == 1800 and seconds() == [1800]
     finally:
         (model.path / "run.json").write_bytes(run)
 
@@ -259,7 +259,8 @@ def test_cost_is_what_the_run_says(here: Here, store: Store) -> None:
     assert isinstance(reader.model, DecoderModel) and isinstance(reader.model.config, recipe.Decoder)
     assert told.operations == 1000 * operations_per_token(reader.model, reader.model.config)
     assert told.kilowatt_hours == pytest.approx(0.02) and told.peak_bytes == 5_000_000 and told.assumption.startswith("estimated: 2 CPUs")
-    assert here("probe", "cost", "small", "--watts", "10")["kilowatt_hours"] == pytest.approx(0.02)
+    printed = here("probe", "cost", "small", "--watts", "10")
+    assert printed["details"]["kilowatt_hours"] == pytest.approx(0.02) == measures(printed)["kilowatt_hours"]
     unknown = cost(store.find("model/encoder"))
     assert unknown.operations is None and unknown.kilowatt_hours is None and "not known" in unknown.assumption
     assert "tokens: not known" in here("probe", "cost", "encoder", people=True)

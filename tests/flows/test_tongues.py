@@ -110,6 +110,10 @@ def test_no_english_sentence_is_left_on_other_pages(tmp_path: Path) -> None:
     assert figures[0] == figures[1]
 
 
+def test_foreign_dots_are_no_sentences() -> None:
+    assert sayer("zh")("." * 5000) == "." * 5000 and sayer("zh")("From zzz.") == "来自 zzz。"
+
+
 def test_what_fills_a_sentence_is_not_looked_at() -> None:
     assert filled(sayer("zh")("over {n} tokens"), n="<b>{n} documents</b>") == "分散在 &lt;b&gt;{n} documents&lt;/b&gt; 个词元上"
 

@@ -26,7 +26,7 @@ from model.generate.answering import Answering
 from model.recurrent import RecurrentModel
 from model.serving.app import Routes
 from model.serving.chat import Chat
-from model.serving.embedding import Embedder
+from model.serving.embedding import Embedder, together
 from model.serving.engine import Closing, Counts, Engine, Full, Piece, Row
 from model.serving.house import House, Limits, Version
 from model.serving.slots import slots_of
@@ -409,3 +409,43 @@ def test_vectors_are_means_of_states_whatever_is_beside_them(tokenizer: Tokenize
         ids = torch.tensor([text])
         mean = (model.read(ids).states if isinstance(model, EncoderDecoderModel) else model.hidden(ids))[0].mean(0)
         torch.testing.assert_close(vector, mean / mean.norm(), rtol=1e-3, atol=1e-4)
+
+
+def test_long_texts_are_embedded_fewer_at_a_time() -> None:
+    """Where attention is written out, sixteen texts of 2,048 tokens would take 16 times the memory of one."""
+    groups = list(together([1024] * 5 + [3] * 20 + [2048, 5000]))
+    assert sorted(number for group in groups for number in group) == list(range(27))
+    assert [len(group) for group in groups] == [16, 4, 4, 1, 1, 1] and list(together([])) == []
+
+
+@pytest.mark.parametrize("family", ["llama", "t5"])
+def test_a_row_that_is_not_finite_harms_no_other(family: str, tokenizer: Tokenizer) -> None:
+    """The embedding of one token is broken. Who reads it fails, and who comes to its slot beside a longer row doesn't notice."""
+    broken, model = 7, random_model(FAMILIES[family].model_copy(update={"tie_embeddings": False}), 600, 1)
+    assert isinstance(model, DecoderModel | EncoderDecoderModel)
+    slots, long, short = slots_of(model, START), [5] * 40, [9, 11]
+    embedding = model.embed_tokens if isinstance(model, EncoderDecoderModel) else model.model.embed_tokens
+    with torch.no_grad():
+        embedding.weight[broken] = torch.nan
+        for prompt in (long, [broken] * 30, [broken] * 20):
+            slots.join(slots.read(prompt))
+        assert slots.step([5, 5, 5]).isfinite().all(1).tolist() == [True, False, False]
+        slots.leave(1)
+        slots.leave(1)
+        for _ in range(2):
+            slots.join(slots.read(short))
+        logits = slots.step([5, 5, 6])
+    assert logits.isfinite().all()
+    torch.testing.assert_close(logits[1], slots_alone(model, short, 5), rtol=1e-3, atol=1e-4)
+    engine = Engine(model, tokenizer, frozenset(), slots=2, waiting=20, counts=Counts(), start=START if family == "t5" else None)
+    told = list[Piece]()
+    engine.submit([Row(tuple(prompt), 3, Drawing(0), 0, told.append) for prompt in ([broken] * 20, short)])
+    engine.close()
+    engine.join()
+    assert sorted(str(piece.ended) for piece in told) == ["failed", "length"]
+
+
+def slots_alone(model: Writes, prompt: list[int], token: int) -> Tensor:
+    slots = slots_of(model, START)
+    slots.join(slots.read(prompt))
+    return slots.step([token])[0]
