@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.retraining.knew import Lines
 from pipelines.removal import Removal
 from pipelines.tombstones import REASON
 from schemas.arrow import read_batches
@@ -49,8 +50,8 @@ def _rows(path: Path, removal: Removal, counted: dict[Path, int]) -> int:
 
 
 def saw(store: Store, holding: Iterable[Artifact]) -> list[Artifact]:
-    """What was made from these, but for documents and tokens."""
-    digests = {artifact.manifest.content_digest for artifact in holding}
+    """What was made from these, or from versions that are retired and that these follow, but for documents and tokens."""
+    digests = set(Lines(store).followed([artifact.manifest.content_digest for artifact in holding]))
     others = [a for a in store.artifacts() if a.kind not in ("documents", "tokens")]
     found: list[Artifact] = []
     while new := [a for a in others if a not in found and digests & set(a.manifest.identity.inputs.values())]:

@@ -132,6 +132,10 @@ def test_a_kill_between_two_versions_is_made_up_for(tmp_path: Path, monkeypatch:
             forget(store, "c", Selection(pattern=f"{SECRET} 0"), True, print)
     newest = store.find("documents/c")
     assert known_tokens(store, model) == first["tokens"]
+    (store.root / "model" / "c" / "20990101T000000000000Z-00000000").mkdir()  # a run that was killed before it had a plan
     made = forget(store, "c", Selection(), True, print).made
     assert [one.kind for one in made] == ["documents", "tokens"] and known_tokens(store, model) == made[1]
     assert store.find("documents/c") == newest and newest.version > made[0].version
+    sweep(store)
+    assert known_tokens(store, model) == made[1], "the newest model's is kept, though it is no champion yet"
+    assert model in forget(store, "c", Selection(pattern=f"{SECRET} 3"), False, print).saw, "what it learned from is retired"
