@@ -90,7 +90,7 @@ async def _serve(served: Served, server: Server | None, say: Say) -> None:
     stop, over, stop_beside = asyncio.Event(), asyncio.Event(), threading.Event()
     keeper = asyncio.create_task(_keep_up(server, over, say)) if server is not None else None
     try:
-        runner, ids = await _registered(served, say)
+        runner, ids = await _registered(served, server is not None, say)
         running = asyncio.create_task(_run(runner, say))
         await asyncio.sleep(0)  # in which the runner asks for signals itself
         _listen(stop)
@@ -113,13 +113,13 @@ def _listen(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-async def _registered(served: Served, say: Say) -> tuple[Runner, list[UUID]]:
+async def _registered(served: Served, own_server: bool, say: Say) -> tuple[Runner, list[UUID]]:
     """A runner of all deployments, once the server knows them, and their ids."""
     runner = Runner(name="gristmill", query_seconds=POLL, heartbeat_seconds=HEARTBEAT, pause_on_shutdown=False)
     automations = [zombies()]
     ids: list[UUID] = []
     async with get_client() as client:
-        await refuse_claimed(client, [recipe.name for recipe in served.recipes.values()], served.store.root)
+        await refuse_claimed(client, [recipe.name for recipe in served.recipes.values()], served.store.root, own_server, say)
     for path, recipe in served.recipes.items():
         for deployment in deployments(recipe, path, served.store.root, served.schedules):
             ids.append(await runner.aadd_deployment(deployment))
