@@ -30,7 +30,8 @@ _LOOKS = 3
 
 
 async def refuse_claimed(client: PrefectClient, names: Collection[str], store: Path, own_server: bool, say: Say) -> None:
-    """Raise `RequestError` if one of these names is served for another store; or for this path on another machine, which may share it.
+    """Raise `RequestError` if one of these names is served for another store than that of an absolute path; or for this path on another
+    machine, which may share it.
 
     A silent claim of another store stands, unless that one is gone from this machine, or the server is this store's own (`own_server`):
     so a folder that was moved, or a machine that was replaced, serves again. A claim that was not silent just now is looked at until it is.
@@ -39,7 +40,7 @@ async def refuse_claimed(client: PrefectClient, names: Collection[str], store: P
     looks = 0
     while others := [one for one in await tagged(client, names) if _is_anothers(one, store)]:
         for one in others:
-            elsewhere = _store(one) != str(store.resolve())
+            elsewhere = _store(one) != str(store)
             if one.last_polled != before.get(one.id, one.last_polled) or (elsewhere and not own_server and not _is_gone(one)):
                 raise RequestError(_refusal(one, elsewhere))
         before, looks = {one.id: one.last_polled for one in others}, looks + 1
@@ -64,7 +65,7 @@ def _is_anothers(deployment: DeploymentResponse, store: Path) -> bool:
     claimed = _store(deployment)
     if claimed is None or deployment.work_pool_name is not None:
         return False
-    return claimed != str(store.resolve()) or _machine(deployment) not in (None, os.uname().nodename)
+    return claimed != str(store) or _machine(deployment) not in (None, os.uname().nodename)
 
 
 def _is_gone(deployment: DeploymentResponse) -> bool:

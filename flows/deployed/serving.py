@@ -118,20 +118,21 @@ async def _registered(served: Served, own_server: bool, say: Say) -> tuple[Runne
     runner = Runner(name="gristmill", query_seconds=POLL, heartbeat_seconds=HEARTBEAT, pause_on_shutdown=False)
     automations = [zombies()]
     ids: list[UUID] = []
+    names, store = [recipe.name for recipe in served.recipes.values()], served.store.root.resolve()
     async with get_client() as client:
-        await refuse_claimed(client, [recipe.name for recipe in served.recipes.values()], served.store.root, own_server, say)
+        await refuse_claimed(client, names, store, own_server, say)
     for path, recipe in served.recipes.items():
-        for deployment in deployments(recipe, path, served.store.root, served.schedules):
+        for deployment in deployments(recipe, path, store, served.schedules):
             ids.append(await runner.aadd_deployment(deployment))
             when = f"  {cron}" if (cron := served.schedules.get(deployment.flow_name or "")) else ""
             say(f"deployed  {deployment.flow_name}/{deployment.name}{when}")
             if deployment.flow_name == RETRAIN:
                 automations.append(retraining(recipe.name, ids[-1]))
     async with get_client() as client:
-        block = await block_of(client, served.notify, served.url)
-        automations += notices(block) if block else ()
-        await keep(client, {one.name: one for one in automations})
-        unserved = await pause_unserved(client, ids, str(served.store.root.resolve()))
+        block = await block_of(client, served.notify, served.url, store)
+        automations += notices(block, names, store) if block else ()
+        await keep(client, {one.name: one for one in automations}, store)
+        unserved = await pause_unserved(client, ids, str(store))
         for line in [*unserved, *await let_go_on(client, ids), *await only_newest_missed(client, ids)]:
             say(line)
     say(f"ready     {len(ids)} deployments, {len(automations)} automations")

@@ -63,6 +63,8 @@ class Lines:
         self._tokens, self._documents = list(_all(store, TOKENS)), list(_all(store, DOCUMENTS))
         every = (*self._tokens, *self._documents)
         self._retired = {one.path for one in every if one.path in retiring or is_retired(one.path)}
+        self._followers = dict(sorted(self._following(), key=lambda pair: pair[1].path not in self._retired))
+        """By the content of those that they follow: of several those that can be read."""
 
     def standing_for(self, digest: str, name: str) -> Artifact | None:
         """Of the line of tokens with this content, as a model of this name knew them, the first that can be read, best with its documents;
@@ -109,15 +111,11 @@ class Lines:
         same = [one for one in self._tokens if one.manifest.content_digest == digest]
         own = meant([one for one in same if one.path not in self._retired] or same, name)
         line = [own] if own is not None else []
-        followers = self._followers()
+        followers = dict(self._followers)
         while (follower := followers.pop(digest, None)) is not None:  # popped, as one that lost nothing has the content that it follows
             line.append(follower)
             digest = follower.manifest.content_digest
         return line
-
-    def _followers(self) -> dict[str, Artifact]:
-        """By the content of those that they follow: of several those that can be read."""
-        return dict(sorted(self._following(), key=lambda pair: pair[1].path not in self._retired))
 
     def _following(self) -> Iterator[tuple[str, Artifact]]:
         """All tokens that follow others, with the content of those."""
