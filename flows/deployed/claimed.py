@@ -61,6 +61,11 @@ async def tagged(client: PrefectClient, names: Collection[str] = ()) -> list[Dep
     return found
 
 
+def is_served_elsewhere(deployment: DeploymentResponse) -> bool:
+    """Whether another machine asked for its runs just now."""
+    return _machine(deployment) not in (None, os.uname().nodename) and _asked_just_now(deployment)
+
+
 def _is_anothers(deployment: DeploymentResponse, store: Path) -> bool:
     claimed = _store(deployment)
     if claimed is None or deployment.work_pool_name is not None:
