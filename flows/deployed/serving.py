@@ -33,6 +33,8 @@ from schemas.store import Store
 
 Say = Callable[[str], None]
 
+_DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
+"""In the environment if a server's state lies in no file beside the store: others may share it."""
 _LOOK = 1.0
 """Seconds between looks at the server."""
 _BACKOFF = 30.0
@@ -90,7 +92,7 @@ async def _serve(served: Served, server: Server | None, say: Say) -> None:
     stop, over, stop_beside = asyncio.Event(), asyncio.Event(), threading.Event()
     keeper = asyncio.create_task(_keep_up(server, over, say)) if server is not None else None
     try:
-        runner, ids = await _registered(served, server is not None, say)
+        runner, ids = await _registered(served, server is not None and _DATABASE not in os.environ, say)
         running = asyncio.create_task(_run(runner, say))
         await asyncio.sleep(0)  # in which the runner asks for signals itself
         _listen(stop)
