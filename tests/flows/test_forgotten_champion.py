@@ -21,6 +21,7 @@ from flows.retraining.judging import CHAMPION, Bundle, judge
 from flows.retraining.knew import known_tokens
 from flows.retraining.told import lines_of
 from model.evaluate.held_out_text import passages_of
+from schemas.arrow import read_shard
 from schemas.artifact import Artifact
 from schemas.audit import audit
 from schemas.champion import Reign, begin_reign
@@ -160,3 +161,7 @@ def test_a_text_that_left_and_came_again_is_not_asked_about_when_it_is_forgotten
     forget(store, "c", Selection(pattern=SECRET), False, print)
     asked = held_out(before, store.find("documents/c"), 100_000, None).text["old"]
     assert len(asked) > 10 and SECRET not in [passage.text for passage in asked]
+    assert f"documents/c@{before.version}" in forget(store, "c", Selection(), True, print).retired, "its copy there has another id"
+    sweep(store)
+    assert not [one.reference for one in store.artifacts("documents") if SECRET in texts(one)]
+    assert not [path for path in store.root.rglob("*.arrow") if SECRET in str(read_shard(path).to_pylist())]
