@@ -33,7 +33,7 @@ from schemas.draft import TASK, WORK, Draft
 from schemas.errors import RequestError
 from schemas.files import replace
 from schemas.fingerprint import canonical_json, read_json
-from schemas.forgotten import Mark, read_mark, set_mark
+from schemas.forgotten import Mark, is_retired, read_mark, set_mark
 from schemas.lease import Lease
 from schemas.recipe import Recipe
 from schemas.store import Store
@@ -112,6 +112,7 @@ def _ensure(
             _finish_cleaning(decision.artifact)
             _tell_terms(step, decision.artifact, recipe)
             return Outcome(step.name, decision.action, decision.why, decision.artifact, 0.0, ready.arrivals)
+        _refuse_retired(inputs)
         check_room(step, recipe, ready, inputs, store.root, decision.draft.path if decision.draft is not None else None)
         draft = decision.draft or store.start(step.kind, name, ready.identity, ready.splits)
         started = datetime.datetime.now(datetime.UTC)
@@ -130,6 +131,13 @@ def _ensure(
         _describe_run(artifact, recipe, started, seconds, tries, facts)
         _tell_terms(step, artifact, recipe)
         return Outcome(step.name, decision.action, decision.why, artifact, seconds, ready.arrivals)
+
+
+def _refuse_retired(inputs: Mapping[str, Artifact]) -> None:
+    """Raise `RequestError` if documents were forgotten since the inputs were chosen, which may be long ago: nothing is to learn of them."""
+    for artifact in inputs.values():
+        if is_retired(artifact.path):
+            raise RequestError(f"{artifact.reference}: is retired, since documents of it were forgotten meanwhile. Run again")
 
 
 def _commit(

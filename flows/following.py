@@ -43,7 +43,8 @@ def follow(store: Store, documents: Artifact, say: Say, in_place: bool = False) 
 def _how(tokens: Artifact) -> tuple[str, ...]:
     """What tells apart tokens of the same documents."""
     identity = tokens.manifest.identity
-    return tokens.name, identity.inputs.get("tokenizer", ""), repr(sorted(identity.settings.items()))
+    how = (identity.settings, identity.engines)
+    return tokens.name, identity.inputs.get("tokenizer", ""), str(identity.version), *(repr(sorted(one.items())) for one in how)
 
 
 def _compacted(documents: Artifact) -> _Make:

@@ -22,6 +22,8 @@ from schemas.forgotten import is_retired, read_mark
 from schemas.recipe.names import FINETUNED
 from schemas.recipe.section import NAMES, is_name
 
+_TIME = "%Y%m%dT%H%M%S%fZ"
+"""In a version, of UTC."""
 LEASES = ".leases"
 """The folder of leases in a store."""
 
@@ -102,9 +104,12 @@ class Store:
         `RequestError` for a name that is none, before it is a path."""
         if kind not in KINDS or not is_name(name):
             raise RequestError(f"{kind}/{name!r}: is no name of an artifact: {NAMES}")
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S%fZ")
-        time = in_place_of.partition("-")[0] if in_place_of is not None else now
-        return Draft.start(self.root / kind / name / f"{time}-{identity.fingerprint[:8]}", kind, name, identity, splits)
+        time = datetime.datetime.now(datetime.UTC)
+        if in_place_of is not None:
+            time = datetime.datetime.strptime(in_place_of.partition("-")[0], _TIME)
+        while (path := self.root / kind / name / f"{time:{_TIME}}-{identity.fingerprint[:8]}").exists():
+            time += datetime.timedelta(microseconds=1)  # a run was killed before it had a plan, or what it made has lost files
+        return Draft.start(path, kind, name, identity, splits)
 
     def lease_folder(self, kind: str, name: str, fingerprint: str) -> Path:
         """Where the lease of a step lies that makes an artifact with this fingerprint."""

@@ -1,11 +1,13 @@
 """The model: an *automation* is what a server does on an event: it retrains when documents came, marks a run as crashed that has fallen
-silent (a *zombie*), and notifies people. Each is known by its name: it is made once, and brought up to date at each start.
+silent (a *zombie*), and notifies people. Each is known by its name: it is made once, and brought up to date at each start. Notices are a
+store's own: several may share a server.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 from prefect.blocks.webhook import Webhook
@@ -20,12 +22,16 @@ from pydantic import SecretStr
 from flows.arriving.events import COMMITTED, RESOURCE
 from flows.deployed.table import TAG
 from schemas.errors import RequestError
+from schemas.fingerprint import digest_json
 
 HEARTBEAT = 60
 """Seconds between signs of life of a flow run's process."""
 SILENT = 3 * HEARTBEAT
 WEBHOOK = "gristmill-notify"
-"""Name of the block that holds the address of GRISTMILL_NOTIFY_URL, enciphered."""
+"""In front of the name of the block that holds the address of GRISTMILL_NOTIFY_URL, enciphered."""
+_NOTICE = "gristmill: tell of "
+_CHAMPION = "gristmill.champion."
+"""In front of a recipe's name, see `flows.retraining.announced`, which is too much to import here."""
 
 _RUN_ENDS = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed", "AwaitingRetry")}
 _BEATS = "prefect.flow-run.heartbeat"
@@ -65,15 +71,17 @@ def retraining(recipe: str, deployment: UUID) -> AutomationCore:
     return AutomationCore(name=name, description=about, trigger=trigger, actions=[action])
 
 
-def notices(block: tuple[str, UUID]) -> Iterator[AutomationCore]:
-    """Notify people, by a webhook or a block that sends notifications: its type, and its id."""
+def notices(block: tuple[str, UUID], recipes: Collection[str], store: Path) -> Iterator[AutomationCore]:
+    """Notify people of what becomes of a store's recipes, by a webhook or a block that sends notifications: its type, and its id."""
     kind, document = block
+    names = sorted(recipes)
+    champions, tags = [_CHAMPION + name for name in names], [f"prefect.tag.{name}" for name in names]
     for what, (events, text) in _TOLD.items():
         runs = what == "failure"
         trigger = EventTrigger(
             expect=events,
-            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*" if runs else "gristmill.champion.*"}),
-            match_related=ResourceSpecification({"prefect.resource.id": f"prefect.tag.{TAG}"} if runs else {}),
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*" if runs else champions}),
+            match_related=[ResourceSpecification({"prefect.resource.id": one}) for one in (f"prefect.tag.{TAG}", tags)] if runs else [],
             posture=Posture.Reactive,
             threshold=1,
         )
@@ -82,11 +90,12 @@ def notices(block: tuple[str, UUID]) -> Iterator[AutomationCore]:
             action = CallWebhook(block_document_id=document, payload=f'{{"event": "{what}", "text": {{{{ ({text}) | tojson }}}}}}')
         else:
             action = SendNotification(block_document_id=document, subject=f"Gristmill: {what}", body=f"{{{{ {text} }}}}")
-        yield AutomationCore(name=f"gristmill: tell of {what}", description=f"Notify on {what}.", trigger=trigger, actions=[action])
+        yield AutomationCore(name=f"{_NOTICE}{what}, {store}", description=f"Notify on {what}.", trigger=trigger, actions=[action])
 
 
-async def block_of(client: PrefectClient, named: str | None, url: str | None) -> tuple[str, UUID] | None:
-    """The block that notifies: `--notify TYPE/NAME`, or a webhook for GRISTMILL_NOTIFY_URL. Raises `RequestError` if there is none."""
+async def block_of(client: PrefectClient, named: str | None, url: str | None, store: Path) -> tuple[str, UUID] | None:
+    """The block that notifies: `--notify TYPE/NAME`, or a store's webhook for GRISTMILL_NOTIFY_URL. Raises `RequestError` if there is
+    none."""
     if named is not None:
         kind, _, name = named.partition("/")
         try:
@@ -95,12 +104,13 @@ async def block_of(client: PrefectClient, named: str | None, url: str | None) ->
             raise RequestError(f"--notify {named!r}: there is no such block; make it in the browser, and name it TYPE/NAME") from error
     if url is not None:
         block = Webhook(url=SecretStr(url))
-        return "webhook", await block.save(WEBHOOK, overwrite=True, client=client)
+        return "webhook", await block.save(f"{WEBHOOK}-{digest_json(str(store))[:8]}", overwrite=True, client=client)
     return None
 
 
-async def keep(client: PrefectClient, wanted: Mapping[str, AutomationCore]) -> None:
-    """Make these automations, or bring them up to date. Copies that a race left are removed, so are ours that nobody wants any more."""
+async def keep(client: PrefectClient, wanted: Mapping[str, AutomationCore], store: Path) -> None:
+    """Make these automations, or bring them up to date. Copies that a race left are removed, so are a store's notices that nobody wants any
+    more, and those of before notices were a store's."""
     for name, automation in wanted.items():
         there = await client.read_automations_by_name(name)
         if there:
@@ -109,6 +119,7 @@ async def keep(client: PrefectClient, wanted: Mapping[str, AutomationCore]) -> N
             await client.create_automation(automation)
         for copy in there[1:]:
             await client.delete_automation(copy.id)
+    ours = {f"{_NOTICE}{what}{of}" for what in _TOLD for of in (f", {store}", "")}
     for old in await client.read_automations():
-        if old.name.startswith("gristmill: tell of ") and old.name not in wanted:
+        if old.name in ours and old.name not in wanted:
             await client.delete_automation(old.id)

@@ -14,7 +14,6 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
-    DeploymentFilterTags,
     FlowRunFilter,
     FlowRunFilterNextScheduledStartTime,
     FlowRunFilterState,
@@ -23,7 +22,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import AwaitingRetry, Cancelled
 
-from flows.deployed.table import TAG
+from flows.deployed.claimed import is_served_elsewhere, tagged
 
 _LATE = datetime.timedelta(seconds=60)
 
@@ -60,12 +59,12 @@ async def only_newest_missed(client: PrefectClient, deployments: Sequence[UUID])
 
 
 async def pause_unserved(client: PrefectClient, deployments: Sequence[UUID], store: str) -> list[str]:
-    """Pause what was served for the store, and is not any more: a recipe or a section that is gone. Serving it again lets it go on."""
+    """Pause what was served for the store, and is not any more: a recipe or a section that is gone. Serving it again lets it go on. A store
+    of the same path on another machine may be another one: what is served there stays."""
     lines = []
-    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
-    for one in await client.read_deployments(deployment_filter=ours, limit=200):
+    for one in await tagged(client):
         served = one.id in deployments or one.work_pool_name is not None or (one.parameters or {}).get("store") != store
-        if not served and not one.paused:
+        if not served and not one.paused and not is_served_elsewhere(one):
             await client.pause_deployment(one.id)
             lines.append(f"paused    {one.tags[2]}/{one.name}: it is not served any more")
     return lines

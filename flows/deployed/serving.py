@@ -33,6 +33,8 @@ from schemas.store import Store
 
 Say = Callable[[str], None]
 
+_DATABASE = "PREFECT_API_DATABASE_CONNECTION_URL"
+"""In the environment if a server's state lies in no file beside the store: others may share it."""
 _LOOK = 1.0
 """Seconds between looks at the server."""
 _BACKOFF = 30.0
@@ -90,7 +92,7 @@ async def _serve(served: Served, server: Server | None, say: Say) -> None:
     stop, over, stop_beside = asyncio.Event(), asyncio.Event(), threading.Event()
     keeper = asyncio.create_task(_keep_up(server, over, say)) if server is not None else None
     try:
-        runner, ids = await _registered(served, say)
+        runner, ids = await _registered(served, server is not None and _DATABASE not in os.environ, say)
         running = asyncio.create_task(_run(runner, say))
         await asyncio.sleep(0)  # in which the runner asks for signals itself
         _listen(stop)
@@ -113,25 +115,26 @@ def _listen(stop: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
-async def _registered(served: Served, say: Say) -> tuple[Runner, list[UUID]]:
+async def _registered(served: Served, own_server: bool, say: Say) -> tuple[Runner, list[UUID]]:
     """A runner of all deployments, once the server knows them, and their ids."""
     runner = Runner(name="gristmill", query_seconds=POLL, heartbeat_seconds=HEARTBEAT, pause_on_shutdown=False)
     automations = [zombies()]
     ids: list[UUID] = []
+    names, store = [recipe.name for recipe in served.recipes.values()], served.store.root.resolve()
     async with get_client() as client:
-        await refuse_claimed(client, [recipe.name for recipe in served.recipes.values()], served.store.root)
+        await refuse_claimed(client, names, store, own_server, say)
     for path, recipe in served.recipes.items():
-        for deployment in deployments(recipe, path, served.store.root, served.schedules):
+        for deployment in deployments(recipe, path, store, served.schedules):
             ids.append(await runner.aadd_deployment(deployment))
             when = f"  {cron}" if (cron := served.schedules.get(deployment.flow_name or "")) else ""
             say(f"deployed  {deployment.flow_name}/{deployment.name}{when}")
             if deployment.flow_name == RETRAIN:
                 automations.append(retraining(recipe.name, ids[-1]))
     async with get_client() as client:
-        block = await block_of(client, served.notify, served.url)
-        automations += notices(block) if block else ()
-        await keep(client, {one.name: one for one in automations})
-        unserved = await pause_unserved(client, ids, str(served.store.root.resolve()))
+        block = await block_of(client, served.notify, served.url, store)
+        automations += notices(block, names, store) if block else ()
+        await keep(client, {one.name: one for one in automations}, store)
+        unserved = await pause_unserved(client, ids, str(store))
         for line in [*unserved, *await let_go_on(client, ids), *await only_newest_missed(client, ids)]:
             say(line)
     say(f"ready     {len(ids)} deployments, {len(automations)} automations")

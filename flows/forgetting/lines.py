@@ -11,7 +11,6 @@ from flows.forgetting.selection import Found, Selection, find
 from flows.forgetting.work import Forgotten
 from flows.progress import quantity
 from flows.rejects import visible
-from pipelines.removal import Removal
 from pipelines.tombstones import Tombstones
 from schemas.artifact import Artifact
 from schemas.store import Store
@@ -38,7 +37,7 @@ class Plan:
 def plan_of(store: Store, documents: Artifact, selection: Selection, erase: bool) -> Plan:
     """What forgetting would do; nothing is changed. What was forgotten before counts among what holds it."""
     found = find(documents, selection)
-    holding = holders(store, Removal(frozenset(found.by_id) | frozenset(Tombstones.of(documents).by_id)))
+    holding = holders(store, documents.name, Tombstones.of(documents).with_more(dict(found.by_id)))
     return Plan(documents, selection, found, tuple(holding), tuple(saw(store, [h.artifact for h in holding])), erase)
 
 

@@ -161,9 +161,13 @@ def _same_text(documents: Artifact, digests: frozenset[bytes]) -> dict[bytes, by
 
 
 def _digest_runs(documents: Artifact) -> Iterator[pa.RecordBatch]:
-    for file in documents.manifest.files("digests"):
-        if file.path.split("/")[-2] == "digests":
-            yield from read_batches(documents.path / file.path, ("doc_id", "digest"))
+    for path in digest_runs(documents):
+        yield from read_batches(path, ("doc_id", "digest"))
+
+
+def digest_runs(documents: Artifact) -> list[Path]:
+    """The files that hold the ids of a version's records, and the digests of their clean texts."""
+    return [documents.path / file.path for file in documents.manifest.files("digests") if file.path.split("/")[-2] == "digests"]
 
 
 def _twins(documents: Artifact) -> Iterator[tuple[pa.Array, pa.Array]]:

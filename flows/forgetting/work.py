@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 
 from flows.children import Say, make_child, name_leases, newest
 from flows.following import SOURCES, follow
-from flows.forgetting.holders import Holder, holders, saw
+from flows.forgetting.holders import Holder, copies_in, holders, saw
 from flows.forgetting.selection import Selection, find, find_named
 from flows.report_file import report_path
 from flows.retraining.knew import Lines, known_by_heirs
@@ -81,7 +81,7 @@ def _mark(store: Store, documents: Artifact, erase: bool, say: Say) -> Forgotten
 
     Documents come last, and before them tokens: what is retired no longer tells what was made of it, if this is killed meanwhile.
     """
-    holding = holders(store, Removal(frozenset(Tombstones.of(documents).by_id)))
+    holding = holders(store, documents.name, Tombstones.of(documents))
     seen = saw(store, [holder.artifact for holder in holding])
     ours = _of_name(store, holding, documents.name)
     made = list(_in_place(store, documents, ours, say)) if erase else []
@@ -113,7 +113,7 @@ def _in_place(store: Store, newest: Artifact, retiring: Sequence[Artifact], say:
         if documents is None or documents.path in done or then.documents_for(digest, name) is not None:
             continue
         done.add(documents.path)
-        found = find_named(documents, frozenset(tombstones.by_id))  # copies that left since, too
+        found = find_named(documents, frozenset(tombstones.by_id) | copies_in(documents, tombstones))
         more = tombstones.with_more(dict(found.by_id))
         made = _without(store, documents, replace(found.removal, gone=frozenset(more.by_id)), more, say, in_place=True)
         yield from (made, *follow(store, made, say, in_place=True))

@@ -67,7 +67,7 @@ class Thing:
     inherits: frozenset[Path] = frozenset()
     """Folders of the versions that it has parts of."""
     knew: frozenset[Path] = frozenset()
-    """Of a crowned model: folders that lead to what stands for the tokens that it knew, if documents of theirs were forgotten."""
+    """Of a model: folders that lead to what stands for the tokens that it knew, if documents of theirs were forgotten."""
     holder: str | None = None
     """Who holds its step's lease."""
     used: float = 0.0
@@ -86,15 +86,14 @@ class Thing:
 
 def survey(store: Store) -> list[Thing]:
     """All things of a store, oldest first within a name."""
-    crowns = dict(_crowns(store))
+    crowns, lines = dict(_crowns(store)), Lines(store)
     things = (thing for kind in KINDS for name in folders(store.root / kind) for thing in _of_name(store, kind, name.name))
-    lines = Lines(store) if crowns else None
-    return [_crowned(thing, crowns[thing.reference], lines) if lines and thing.reference in crowns else thing for thing in things]
+    return [replace(thing, crowned=crowns.get(thing.reference, ""), knew=_knew(thing, lines)) for thing in things]
 
 
-def _crowned(thing: Thing, crown: str, lines: Lines) -> Thing:
-    tokens = thing.artifact.manifest.identity.inputs.get(TOKENS) if thing.artifact is not None else None
-    return replace(thing, crowned=crown, knew=lines.folders(tokens, thing.name) if tokens is not None else frozenset())
+def _knew(thing: Thing, lines: Lines) -> frozenset[Path]:
+    tokens = thing.artifact.manifest.identity.inputs.get(TOKENS) if thing.artifact is not None and thing.kind == "model" else None
+    return lines.folders(tokens, thing.name) if tokens is not None else frozenset()
 
 
 def _crowns(store: Store) -> Iterator[tuple[str, str]]:

@@ -22,6 +22,7 @@ from model.evaluate.held_out_text import Passage, passages_of
 from model.examples import Classified
 from model.examples.shingles import near_ones
 from model.finetune.labelled import read_labelled
+from pipelines.text_digests import text_digest
 from pipelines.tombstones import Tombstones
 from schemas.arrow import read_batches
 from schemas.artifact import Artifact
@@ -54,15 +55,16 @@ def held_out(
 ) -> HeldOut:
     """The sets for a champion that was made from the documents `before`, and a challenger that was made from `documents`, of at most
     `most` bytes of UTF-8 each. `labels`: the source, and the key of `extra`, of labelled documents."""
-    known, forgotten = _ids(before), Tombstones.of(documents).by_id
+    known, forgotten = _ids(before), Tombstones.of(documents)
     texts = {
-        "old": (one for one in passages_of(before, SUBSET) if one.doc_id not in forgotten),
+        "old": (one for one in passages_of(before, SUBSET) if not _is_forgotten(one.doc_id, one.text, forgotten)),
         "new": (one for one in passages_of(documents, SUBSET) if one.doc_id not in known),
     }
     drawn = {name: draw(found, most, lambda passage: passage.n_bytes) for name, found in texts.items()}
     labelled: dict[str, list[Classified]] = {name: [] for name in SETS}
     if labels is not None:
-        labelled["old"] = [one for one in read_labelled(before, *labels)[SUBSET] if bytes.fromhex(one.id) not in forgotten]
+        found = read_labelled(before, *labels)[SUBSET]
+        labelled["old"] = [one for one in found if not _is_forgotten(bytes.fromhex(one.id), one.text, forgotten)]
         labelled["new"] = [one for one in read_labelled(documents, *labels)[SUBSET] if bytes.fromhex(one.id) not in known]
     asked = {one.id: one.text for found in labelled.values() for one in found}
     asked |= {one.doc_id.hex(): one.text for found in drawn.values() for one in found}
@@ -74,6 +76,11 @@ def held_out(
         ids = {one.doc_id.hex() for one in drawn[name]} | {one.id for one in labelled[name]}
         counts[name] = {how: sum(gone.get(one) == how for one in ids) for how in ("equal", "near")}
     return HeldOut(left, left_labelled, counts)
+
+
+def _is_forgotten(doc_id: bytes, text: str, forgotten: Tombstones) -> bool:
+    """Also a copy that left before the text came again, and was forgotten."""
+    return doc_id in forgotten.by_id or text_digest(text) in forgotten.digests
 
 
 def contaminated(asked: Mapping[str, str], training: Iterable[str], tell: Callable[[str], None] = lambda note: None) -> dict[str, str]:

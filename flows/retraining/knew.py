@@ -39,14 +39,20 @@ def known_tokens(store: Store, model: Artifact) -> Artifact | None:
 
 def known_by_heirs(store: Store) -> list[tuple[str, str]]:
     """Content of tokens that were known, and the names of the models that knew them: those that reign, those to which a rollback goes, and
-    the newest of each name, made or in the making."""
+    the newest of each name, with those in the making that are newer."""
     reigns = [reign for name in names(store.root) for reign in kept(store.root, name)]
     paths = [store.root / reference.replace("@", "/") for reign in reigns for reference in reign.models.values()]
     folders = sorted((store.root / "model").iterdir()) if (store.root / "model").is_dir() else []
-    paths += [versions[-1] for folder in folders if (versions := store.versions("model", folder.name))]
+    paths += [path for folder in folders for path in _newest(store.versions("model", folder.name))]
     drafts = [Draft.open(path) for path in paths if (path / PLAN).is_file()]
     known = ((draft.identity.inputs.get(TOKENS), draft.path.parent.name) for draft in drafts)
     return list(dict.fromkeys((digest, name) for digest, name in known if digest is not None))
+
+
+def _newest(versions: list[Path]) -> list[Path]:
+    """The newest that is made, and all behind it."""
+    made = [place for place, path in enumerate(versions) if (path / MANIFEST).is_file()]
+    return versions[made[-1] if made else 0 :]
 
 
 class Lines:
@@ -57,6 +63,8 @@ class Lines:
         self._tokens, self._documents = list(_all(store, TOKENS)), list(_all(store, DOCUMENTS))
         every = (*self._tokens, *self._documents)
         self._retired = {one.path for one in every if one.path in retiring or is_retired(one.path)}
+        self._followers = dict(sorted(self._following(), key=lambda pair: pair[1].path not in self._retired))
+        """By the content of those that they follow: of several those that can be read."""
 
     def standing_for(self, digest: str, name: str) -> Artifact | None:
         """Of the line of tokens with this content, as a model of this name knew them, the first that can be read, best with its documents;
@@ -71,12 +79,27 @@ class Lines:
         return self._made_of(tokens) if tokens is not None else None
 
     def folders(self, digest: str, name: str) -> frozenset[Path]:
-        """Of the line up to what stands for it, and of the documents that these were made of: without them nothing leads there."""
-        line = self._line(digest, name)
-        if (standing := self.standing_for(digest, name)) is not None:
-            line = line[: line.index(standing) + 1]
+        """Of the line up to what stands for it, and of the documents that these were made of: without them nothing leads there. None if
+        nothing stands for it, or it does so itself."""
+        line, standing = self._line(digest, name), self.standing_for(digest, name)
+        if standing is None or (standing == line[0] and standing.manifest.content_digest == digest):
+            return frozenset()
+        line = line[: line.index(standing) + 1]
         made_of = {one.manifest.identity.inputs.get(DOCUMENTS) for one in line}
         return frozenset(one.path for one in (*line, *(one for one in self._documents if one.manifest.content_digest in made_of)))
+
+    def followed(self, content: Collection[str]) -> frozenset[str]:
+        """Content of these documents and tokens, and of those that they follow, one from another: which held no less."""
+        parents = {one.manifest.content_digest: parent for parent, one in self._following()}
+        for one in self._documents:
+            if PARENT in (inputs := one.manifest.identity.inputs) and SOURCES not in inputs:
+                parents[one.manifest.content_digest] = inputs[PARENT]
+        found, todo = set[str](), list(content)
+        while todo:
+            if (digest := todo.pop()) not in found:
+                found.add(digest)
+                todo += [parents[digest]] if digest in parents else []
+        return frozenset(found)
 
     def _made_of(self, tokens: Artifact) -> Artifact | None:
         digest = tokens.manifest.identity.inputs.get(DOCUMENTS)
@@ -88,21 +111,19 @@ class Lines:
         same = [one for one in self._tokens if one.manifest.content_digest == digest]
         own = meant([one for one in same if one.path not in self._retired] or same, name)
         line = [own] if own is not None else []
-        followers = self._followers()
+        followers = dict(self._followers)
         while (follower := followers.pop(digest, None)) is not None:  # popped, as one that lost nothing has the content that it follows
             line.append(follower)
             digest = follower.manifest.content_digest
         return line
 
-    def _followers(self) -> dict[str, Artifact]:
-        """By the content of those that they follow: of several those that can be read."""
+    def _following(self) -> Iterator[tuple[str, Artifact]]:
+        """All tokens that follow others, with the content of those."""
         documents = {one.manifest.content_digest: one.manifest.identity.inputs for one in self._documents}
-        found: dict[str, Artifact] = {}
-        for tokens in sorted(self._tokens, key=lambda one: one.path not in self._retired):
+        for tokens in self._tokens:
             inputs = tokens.manifest.identity.inputs
             if PARENT in inputs and SOURCES not in documents.get(inputs.get(DOCUMENTS, ""), {SOURCES: ""}):
-                found[inputs[PARENT]] = tokens
-        return found
+                yield inputs[PARENT], tokens
 
 
 def _all(store: Store, kind: str) -> Iterator[Artifact]:

@@ -16,17 +16,21 @@ from flows.forgetting.work import forget
 from flows.gc import Rules, examine, remove
 from flows.retraining.challenger import make_challenger
 from flows.retraining.decide import decide, read_decision
+from flows.retraining.held_out import held_out
 from flows.retraining.judging import CHAMPION, Bundle, judge
 from flows.retraining.knew import known_tokens
 from flows.retraining.told import lines_of
+from model.evaluate.held_out_text import passages_of
+from schemas.arrow import read_shard
 from schemas.artifact import Artifact
 from schemas.audit import audit
 from schemas.champion import Reign, begin_reign
+from schemas.errors import RequestError
 from schemas.forgotten import is_retired
 from schemas.recipe import Recipe
 from schemas.results import MODEL
 from schemas.store import Store
-from tests.flows.chains import recipe, rows, texts
+from tests.flows.chains import ingest, recipe, rows, texts
 from tests.flows.conftest import NOUNS
 from tests.flows.stores import make
 from tests.flows.test_challenger import SECRET, SECTIONS, champion_of, data, drop
@@ -74,6 +78,8 @@ def test_a_champion_is_gone_on_from_when_its_text_was_forgotten_after_newer_came
     assert audit(made[2]) == [] and audit(known, made[2]) == []
     assert {row["doc_id"] for row in rows(now["tokens"], "tokens")} == all_ids - {secret}
 
+    with pytest.raises(RequestError, match=f"{second['tokens'].reference}: is retired, since documents of it were forgotten meanwhile"):
+        make_challenger(wanted, store, reign, second, print, 3)  # of a retraining that was under way
     challenger = make_challenger(wanted, store, reign, now, print, 3)
     assert challenger["pretrain"].manifest.identity.inputs["before"] == known.manifest.content_digest
     systems = {MODEL: Bundle(challenger["pretrain"]), CHAMPION: Bundle(champion)}
@@ -132,6 +138,30 @@ def test_a_kill_between_two_versions_is_made_up_for(tmp_path: Path, monkeypatch:
             forget(store, "c", Selection(pattern=f"{SECRET} 0"), True, print)
     newest = store.find("documents/c")
     assert known_tokens(store, model) == first["tokens"]
+    (store.root / "model" / "c" / "20990101T000000000000Z-00000000").mkdir()  # a run that was killed before it had a plan
     made = forget(store, "c", Selection(), True, print).made
     assert [one.kind for one in made] == ["documents", "tokens"] and known_tokens(store, model) == made[1]
     assert store.find("documents/c") == newest and newest.version > made[0].version
+    sweep(store)
+    assert known_tokens(store, model) == made[1], "the newest model's is kept, though it is no champion yet"
+    assert model in forget(store, "c", Selection(pattern=f"{SECRET} 3"), False, print).saw, "what it learned from is retired"
+
+
+def test_a_text_that_left_and_came_again_is_not_asked_about_when_it_is_forgotten(tmp_path: Path) -> None:
+    store, wanted = Store(tmp_path / "store"), recipe(tmp_path / "in", gone="drop", held_out={"test": 0.9})
+    files = tmp_path / "in" / "a"
+    (files / "0.txt").write_text(f"{SECRET}\n" + "".join(f"One {noun}.\n" for noun in NOUNS))
+    (files / "1.txt").write_text("Another file.\n")
+    before = ingest(store, wanted)
+    assert SECRET in [passage.text for passage in passages_of(before, "test")]
+    (files / "0.txt").unlink()
+    ingest(store, wanted)
+    (files / "2.txt").write_text(f"{SECRET}\n")
+    ingest(store, wanted)
+    forget(store, "c", Selection(pattern=SECRET), False, print)
+    asked = held_out(before, store.find("documents/c"), 100_000, None).text["old"]
+    assert len(asked) > 10 and SECRET not in [passage.text for passage in asked]
+    assert f"documents/c@{before.version}" in forget(store, "c", Selection(), True, print).retired, "its copy there has another id"
+    sweep(store)
+    assert not [one.reference for one in store.artifacts("documents") if SECRET in texts(one)]
+    assert not [path for path in store.root.rglob("*.arrow") if SECRET in str(read_shard(path).to_pylist())]

@@ -67,7 +67,8 @@ def test_deployments_are_listed_with_documented_parameters(served: Serving) -> N
     assert deployed["build/tiny"]["parameter_openapi_schema"]["properties"]["workers"]["anyOf"][0]["minimum"] == 1
     assert [one["schedule"]["cron"] for one in deployed["report/tiny"]["schedules"]] == ["0 3 * * *"]
     automations = {one["name"] for one in served.ask("automations/filter", {})}
-    assert automations == {"gristmill: zombies", *(f"gristmill: tell of {what}" for what in ("failure", "promotion", "refusal"))}
+    store = (served.folder / ".gristmill" / "store").resolve()
+    assert automations == {"gristmill: zombies", *(f"gristmill: tell of {what}, {store}" for what in ("failure", "promotion", "refusal"))}
 
 
 def test_the_server_plans_the_runs_of_a_schedule(served: Serving) -> None:

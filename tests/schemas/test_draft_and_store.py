@@ -62,6 +62,17 @@ def test_a_draft_is_not_an_artifact_and_is_found_again(store: Store) -> None:
     assert store.unfinished("documents", "tiny", Identity("documents", 2, {}, {}, {}).fingerprint) is None
 
 
+def test_what_is_made_in_place_of_a_version_sorts_behind_it_whatever_a_kill_left_there(store: Store) -> None:
+    first, second = committed(store), committed(store, "other")
+    in_place = Identity("corpus", 1, {"without": 1}, {}, {})
+    left = store.root / "documents" / "tiny" / f"{first.version.partition('-')[0]}-{in_place.fingerprint[:8]}"
+    left.mkdir()  # killed before there was a plan
+    draft = store.start("documents", "tiny", in_place, in_place_of=first.version)
+    assert first.version < draft.path.name < second.version and draft.path != left
+    found = store.unfinished("documents", "tiny", in_place.fingerprint)
+    assert found is not None and found.path == draft.path
+
+
 def test_the_same_part_twice_is_one_and_another_content_is_an_error(store: Store) -> None:
     draft = store.start("documents", "tiny", IDENTITY)
     add(draft, "00000", "hello")
