@@ -21,7 +21,7 @@ _LOCAL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._%+'-"
 """What people have in their addresses; RFC 5322 allows more, such as the `=` and `/` that stand before one in programs."""
 _LOCAL_LENGTH = 64
 _NEVER_FIRST = b".%+'-"
-_HOST = re.compile(rb"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}+")
+_HOST = re.compile(rb"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")  # not `}+`: Python before 3.11.5 takes a dot behind it, too
 _LABEL = re.compile(rb"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 _LETTERS = re.compile(rb"[A-Za-z]+")
 

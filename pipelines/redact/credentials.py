@@ -55,7 +55,7 @@ has no repetition, but nobody writes it behind such a name."""
 
 _PEM_BEGIN, _PEM_END = b"-----BEGIN ", b"-----END "
 _PEM_NAME = re.compile(rb"[A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----")
-_PEM_BODY = re.compile(rb"(?:[A-Za-z0-9+/=\s\"'`,:;|>#*]|\\[nrt]|-(?!-)|\\\n)*+")
+_PEM_BODY = re.compile(rb"(?:[A-Za-z0-9+/=\s\"'`,:;|>#*]++|\\[nrt]|-(?!-)|\\\n)*")  # not `)*+`: Python before 3.11.5 ends that too late
 _KEY_MATERIAL = re.compile(rb"[A-Za-z0-9+/]{12}")
 _PEM_TAIL = re.compile(rb"-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----")
 

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,12 +212,11 @@ def _is_ended(connection: socket.socket) -> bool:
 
 
 def test_the_documented_commands_sign(hooks: Hooks, tmp_path: Path) -> None:
-
     page = (Path(__file__).parents[2] / "docs" / "arrivals.md").read_text(encoding="utf-8")
     environment = {**os.environ, "GRISTMILL_HOOK_SECRET": SECRET.decode()}
     for language, code in re.findall(r"^```(python|sh)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
         code = code.replace("127.0.0.1:4299", f"127.0.0.1:{hooks.port}").replace("/hooks/mine", "/hooks/c").replace("/tmp/", f"{tmp_path}/")
-        program = ["python", "-c", code] if language == "python" else ["sh", "-c", code]
+        program = [sys.executable, "-c", code] if language == "python" else ["sh", "-c", code]
         done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0 and '"accepted":true' in done.stdout.replace(" ", ""), (code, done.stdout, done.stderr)
     assert hooks.asked == [("c", "a notice of 1 file"), ("c", "file monday.txt for source a")]
