@@ -1,6 +1,6 @@
 """The model: an event is *sent* when the server has taken it, and then a *mark* beside the store's caches says so. A process that is killed
-before that leaves no mark, so the next one sends it again, and by its id a server keeps it once. Only a server that is killed in the seconds
-between taking an event and storing it loses it.
+before that leaves no mark, so the next one sends it again, and by its id a server keeps it once. Only a server that is killed between
+taking an event and storing it, seconds later, loses it.
 """
 
 from __future__ import annotations
