@@ -35,5 +35,5 @@ def tiles(facts: CardFacts) -> list[Tile]:
     for one in facts.found[:TILES]:
         result = one.result
         value, _, error = figure(result.headline, result.systems[MODEL][result.headline]).partition(" ")
-        found.append(Tile(result.task, value, "", [words(result.headline), error]))
+        found.append(Tile(words(result.task), value, "", [words(result.headline), error]))
     return found
